@@ -1,0 +1,54 @@
+"""What a user can cause and mend: one line each, printed without a traceback, exit status 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class CAIError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+    exit_code = 2
+
+
+class InputError(CAIError):
+    """A file that a user gave is wrong; says where (``path:line:column``), what was found, what is allowed."""
+
+    def __init__(
+        self, message: str, path: str | Path | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        self.path, self.line, self.column = path, line, column
+        where = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{where}: {message}" if where else message)
+
+
+class ConfigError(CAIError):
+    """A recipe key, an option or a combination of options that cannot be run."""
+
+
+class EngineError(CAIError):
+    """An engine cannot be loaded, or stopped answering; what it has answered is kept."""
+
+
+class StoreError(CAIError):
+    """The call store cannot be read or written."""
+
+
+class RunError(CAIError):
+    """A run folder is locked, was made by another version, or its files are not what its manifest says."""
+
+
+class TrainingError(CAIError):
+    """Training cannot start, or a model that was trained fails the checks made before it is saved."""
+
+
+class ParseError(Exception):
+    """An answer that a stage cannot use: the record is written to the rejects with this reason. Not a crash."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """``"; did you mean 'critique'?"`` for the nearest allowed name, or the empty string."""
+    near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,49 @@
+"""Engines: what answers requests. A model is named ``engine/rest``, or just ``embedded``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from cai.recipe import EngineSettings
+from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
+from cai.registry import Registry
+
+ENGINES = Registry(
+    "engine",
+    {
+        "hf": "cai.models.hf:HFEngine",
+        "openai": "cai.models.openai:OpenAIEngine",
+        "fake": "cai.models.fake:FakeEngine",
+    },
+)
+
+
+class Engine(Protocol):
+    """Answers whole stages. Requests are an iterable that may be long: take what a batch needs, answer, take more.
+
+    Answers come in any order, each with the index of its request. Constructing an engine checks that it can run and
+    computes `fingerprint`, and must be cheap; weights are loaded at the first request.
+
+    Raises `EngineError` when no more answers will come; a request that alone cannot be answered gives a `Failure`.
+    """
+
+    spec: str
+    fingerprint: str
+    """Changes whenever any answer could: weights, tokenizer, template, dtype, adapter, sampling code version."""
+    scores_choices: bool
+    """Whether `score` gives log-probabilities; if not, `label` falls back to sampled votes and records it."""
+
+    def generate(self, requests: Iterable[GenerateRequest]) -> Iterator[tuple[int, Completion | Failure]]: ...
+
+    def score(self, requests: Iterable[ChoiceRequest]) -> Iterator[tuple[int, ChoiceScores | Failure]]: ...
+
+
+def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:
+    """The engine that `spec` names: ``hf/PATH-OR-NAME``, ``openai/NAME@URL``, ``fake``, ``embedded``.
+
+    Raises `ConfigError` for an unknown engine and `EngineError` for a model that is not there.
+    """
+    name, _, rest = spec.partition("/")
+    engine: Engine = ENGINES.load(name)(rest, settings or EngineSettings())
+    return engine

@@ -1,0 +1,158 @@
+"""A recipe: every setting of a run, one frozen dataclass per stage and trainer; defaults are the paper's where it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cai.dialogues import TemplateName
+from cai.records import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How a model is loaded and asked; nothing here but `dtype`, `adapter`, `revision` and `template` can change an answer."""
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_tokens: int = 16384
+    adapter: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    template: Literal["auto", "chat", "transcript"] = "auto"
+    concurrency: int = 16
+    timeout: float = 120.0
+    retries: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSettings:
+    """Settings of a stage that asks for text; the paper samples at T = 1 throughout (§3.2)."""
+
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.max_tokens, self.temperature, self.top_p)
+
+
+@dataclass(frozen=True, slots=True)
+class CritiqueSettings(GenerateSettings):
+    """One principle is drawn, with replacement, for each round (paper §3.1); the paper uses four rounds (§3.2)."""
+
+    rounds: int = 4
+    examples: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSettings(GenerateSettings):
+    """K answers to a prompt, all at one temperature."""
+
+    num_samples: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """Which votes are asked for. What is made of them is `PreferenceSettings`."""
+
+    principles_per_pair: int | Literal["all"] = 1
+    template: TemplateName = "principle_last"
+    examples: bool = True
+    fallback_samples: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceSettings:
+    """Arithmetic on stored votes; changing any of it asks the model nothing.
+
+    `clamp` is (low, high) on p_a or None; `tie_band` is the half-width around 0.5 inside which a pair is a tie;
+    `mass_floor` is the least p(A) + p(B) of a vote that counts.
+    """
+
+    clamp: tuple[float, float] | None = None
+    temperature: float = 1.0
+    tie_band: float = 0.0
+    mass_floor: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """A low-rank adapter in place of full fine-tuning; merged into the weights when the model is saved."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SFTSettings:
+    """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate)."""
+
+    rounds: Literal["all", "last"] = "all"
+    helpful: bool = True
+    lr: float = 1e-5
+    epochs: float = 1.0
+    batch_size: int = 32
+    max_length: int = 1024
+    scheduler: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_ratio: float = 0.0
+    weight_decay: float = 0.0
+    checkpoint_every: int = 200
+    lora: LoraSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSettings:
+    """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)²."""
+
+    init: Literal["sft", "base"] | str = "sft"
+    lr: float = 1e-5
+    epochs: float = 1.0
+    batch_size: int = 32
+    max_length: int = 1024
+    too_long: Literal["truncate_left", "reject"] = "truncate_left"
+    scheduler: Literal["constant", "cosine", "linear"] = "cosine"
+    warmup_ratio: float = 0.05
+    weight_decay: float = 0.01
+    centering: float = 0.0
+    checkpoint_every: int = 200
+    lora: LoraSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """Which datasets are written under `datasets/`, and in which file types."""
+
+    formats: tuple[str, ...] = ("sft", "preference", "preference_implicit", "prompts")
+    files: tuple[Literal["jsonl", "parquet"], ...] = ("jsonl", "parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that `cai run` needs; each block is the settings of the stage or trainer of that name."""
+
+    name: str = "run"
+    constitution: str = "harmlessness"
+    prompts: tuple[str, ...] = ()
+    model: str = "embedded"
+    critic: str | None = None
+    judge: str | None = None
+    seed: int = 0
+    limit: int | None = None
+    test_share: float = 0.2
+    max_rejected: float = 0.5
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    respond: GenerateSettings = field(default_factory=GenerateSettings)
+    critique: CritiqueSettings = field(default_factory=CritiqueSettings)
+    revise: GenerateSettings = field(default_factory=GenerateSettings)
+    sample: SampleSettings = field(default_factory=SampleSettings)
+    label: LabelSettings = field(default_factory=LabelSettings)
+    preferences: PreferenceSettings = field(default_factory=PreferenceSettings)
+    sft: SFTSettings = field(default_factory=SFTSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
+
+
+Values = dict[str, Any]
