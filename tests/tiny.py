@@ -30,8 +30,8 @@ def build_tiny_model(
 ) -> Path:
     """Save a random Llama (about 100k parameters by default) with a byte-level BPE tokenizer and a chat template.
 
-    Equal arguments give equal weights. pad, bos and eos are three tokens; any text can be encoded; the vocabulary has at
-    most `vocab_size` entries. Returns `folder`.
+    Equal arguments give equal weights. pad, bos and eos are three tokens; any text can be encoded. The vocabulary
+    has at most `vocab_size` entries. Returns `folder`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
