@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cai.dialogues import TemplateName
-from cai.records import Sampling
+from cai.records import Kind, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,17 @@ class CritiqueSettings(GenerateSettings):
     """One principle is drawn, with replacement, for each round (paper §3.1); the paper uses four rounds (§3.2)."""
 
     rounds: int = 4
+    kinds: tuple[Kind, ...] = ("red_team",)
     examples: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings(GenerateSettings):
-    """K answers to a prompt, all at one temperature."""
+    """K answers to a prompt, all from one policy at one temperature; the paper labels red-team prompts (§4.2)."""
 
     num_samples: int = 2
+    kinds: tuple[Kind, ...] = ("red_team",)
+    policy: Literal["sft", "base"] = "sft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class LabelSettings:
     """Which votes are asked for. What is made of them is `PreferenceSettings`."""
 
     principles_per_pair: int | Literal["all"] = 1
+    pairs: int | Literal["all"] = 1
     template: TemplateName = "principle_last"
     examples: bool = True
     fallback_samples: int = 8
@@ -88,7 +92,10 @@ class LoraSettings:
 
 @dataclass(frozen=True, slots=True)
 class SFTSettings:
-    """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate)."""
+    """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate).
+
+    `max_rejected` is the share of rows that may be too long or refused by the chat template before training fails.
+    """
 
     rounds: Literal["all", "last"] = "all"
     helpful: bool = True
@@ -96,16 +103,22 @@ class SFTSettings:
     epochs: float = 1.0
     batch_size: int = 32
     max_length: int = 1024
+    too_long: Literal["truncate_left", "reject"] = "truncate_left"
+    max_rejected: float = 0.5
     scheduler: Literal["constant", "cosine", "linear"] = "constant"
     warmup_ratio: float = 0.0
     weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
     checkpoint_every: int = 200
     lora: LoraSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RewardSettings:
-    """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)²."""
+    """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)².
+
+    `batch_size` counts pairs; `batch_tokens` is the most that one forward pass takes, and changes memory, not the result.
+    """
 
     init: Literal["sft", "base"] | str = "sft"
     lr: float = 1e-5
@@ -113,9 +126,12 @@ class RewardSettings:
     batch_size: int = 32
     max_length: int = 1024
     too_long: Literal["truncate_left", "reject"] = "truncate_left"
+    max_rejected: float = 0.5
+    batch_tokens: int = 32768
     scheduler: Literal["constant", "cosine", "linear"] = "cosine"
     warmup_ratio: float = 0.05
     weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
     centering: float = 0.0
     checkpoint_every: int = 200
     lora: LoraSettings | None = None
