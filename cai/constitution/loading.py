@@ -1,0 +1,168 @@
+"""From a name or a path to a `Constitution`: guarded YAML, the schema, and what a schema cannot say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cai.constitution.principles import Constitution, Principle, PrincipleTest, Scope
+from cai.dialogues import ComparisonExample, RevisionExample
+from cai.errors import InputError, did_you_mean
+from cai.records import Message, Messages, user
+from cai.yaml_files import Document, Where, read_yaml
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def shipped_names() -> list[str]:
+    """The names of the constitutions that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def find_constitution(name_or_path: str | Path) -> Path:
+    """The file that a shipped name ("harmlessness") or a path stands for. Raises `InputError`."""
+    text = os.fspath(name_or_path)
+    if text in shipped_names():
+        return SHIPPED / f"{text}.yaml"
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or path.name != text or path.exists():
+        return path
+    near = did_you_mean(text, shipped_names()) or f"; these are shipped: {', '.join(shipped_names())}"
+    raise InputError(f"no constitution is named '{text}', and there is no such file{near}")
+
+
+def load_constitution(name_or_path: str | Path) -> Constitution:
+    """Reads and validates a constitution by shipped name or path. Raises `InputError` with line and column."""
+    document = read_constitution_file(name_or_path)
+    if found := document_problems(document):
+        more = f" (and {len(found) - 1} more: `cai constitution check` lists them)" if len(found) > 1 else ""
+        raise InputError(f"{found[0].message}{more}", document.path, found[0].line, found[0].column)
+    return constitution_from(document)
+
+
+def read_constitution_file(name_or_path: str | Path) -> Document:
+    """The YAML of a constitution, not yet validated."""
+    return read_yaml(find_constitution(name_or_path))
+
+
+def document_problems(document: Document) -> list[InputError]:
+    """Whatever keeps `document` from being a constitution, in the order of the file."""
+    from cai.schemas import load_schema, problems
+
+    return problems(document, load_schema("constitution")) or [
+        *_repeated_ids(document),
+        *_dialogue_problems(document),
+        *_unknown_principles(document),
+    ]
+
+
+def _repeated_ids(document: Document) -> list[InputError]:
+    first: dict[str, int] = {}
+    found = []
+    for index, row in enumerate(document.value["principles"]):
+        part = ("principles", index, "id")
+        if row["id"] in first:
+            found.append(document.error(part, f"the id '{row['id']}' is already used on line {first[row['id']]}"))
+        first.setdefault(row["id"], document.where(part)[0])
+    return found
+
+
+def _dialogue_problems(document: Document) -> list[InputError]:
+    found = []
+    for part, row in _cases(document.value):
+        if "messages" in row and row["messages"][-1]["role"] != "user":
+            where = (*part, "messages", len(row["messages"]) - 1)
+            found.append(document.error(where, "the dialogue must end with a user turn"))
+    return found
+
+
+def _cases(value: dict[str, Any]) -> list[tuple[Where, dict[str, Any]]]:
+    examples = value.get("examples", {})
+    return [
+        *((("examples", kind, index), row) for kind in examples for index, row in enumerate(examples[kind])),
+        *((("tests", index), row) for index, row in enumerate(value.get("tests", []))),
+    ]
+
+
+def _unknown_principles(document: Document) -> list[InputError]:
+    ids = [row["id"] for row in document.value["principles"]]
+    return [
+        document.error(("tests", index, "principle"), f"no principle has the id '{name}'{did_you_mean(name, ids)}")
+        for index, name in enumerate(row["principle"] for row in document.value.get("tests", []))
+        if name not in ids
+    ]
+
+
+def constitution_from(document: Document) -> Constitution:
+    """The constitution in a document that has no problems."""
+    value = document.value
+    examples = value.get("examples", {})
+    return Constitution(
+        name=value["name"],
+        description=value.get("description", ""),
+        language=value.get("language", "en"),
+        principles=tuple(
+            principle_from(row, *document.where(("principles", index))) for index, row in enumerate(value["principles"])
+        ),
+        revision_examples=tuple(_revision_example(row) for row in examples.get("revision", ())),
+        comparison_examples=tuple(_comparison_example(row) for row in examples.get("comparison", ())),
+        tests=tuple(
+            PrincipleTest(_messages(row), row["better"], row["worse"], row["principle"])
+            for row in value.get("tests", ())
+        ),
+        path=document.path,
+        sha256=document.sha256,
+    )
+
+
+def principle_from(row: dict[str, Any], line: int = 0, column: int = 0) -> Principle:
+    """One entry of `principles`, as a schema-valid mapping."""
+    texts = {
+        key: row.get(key, "").strip() for key in ("critique", "revision", "comparison", "rubric", "title", "source")
+    }
+    return Principle(
+        id=row["id"],
+        **texts,
+        weight=float(row.get("weight", 1.0)),
+        tags=tuple(row.get("tags", ())),
+        applies_to=_scope(row.get("applies_to", {})),
+        only_for=row.get("only_for"),
+        line=line,
+        column=column,
+    )
+
+
+def _scope(row: dict[str, Any]) -> Scope:
+    return Scope(
+        kinds=tuple(row["kinds"]) if "kinds" in row else None,
+        tags=tuple(row["tags"]) if "tags" in row else None,
+        except_tags=tuple(row.get("except_tags", ())),
+    )
+
+
+def _messages(row: dict[str, Any]) -> Messages:
+    if "prompt" in row:
+        return (user(row["prompt"].strip()),)
+    return tuple(Message(turn["role"], turn["content"].strip()) for turn in row["messages"])
+
+
+def _revision_example(row: dict[str, Any]) -> RevisionExample:
+    return RevisionExample(
+        messages=_messages(row),
+        response=row["response"].strip(),
+        critique_request=row["critique_request"].strip(),
+        critique=row["critique"].strip(),
+        revision_request=row["revision_request"].strip(),
+        revision=row.get("revision", row["response"]).strip(),
+    )
+
+
+def _comparison_example(row: dict[str, Any]) -> ComparisonExample:
+    return ComparisonExample(
+        messages=_messages(row),
+        comparison=row["comparison"].strip(),
+        response_a=row["response_a"].strip(),
+        response_b=row["response_b"].strip(),
+        better=row["better"],
+    )

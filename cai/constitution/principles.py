@@ -1,0 +1,138 @@
+"""A constitution in memory: its principles, worked examples and tests, and which principle is drawn for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from cai.dialogues import ComparisonExample, RevisionExample
+from cai.draws import draw_items
+from cai.errors import InputError, ParseError, did_you_mean
+from cai.records import Kind, Messages, Prompt
+
+Form = Literal["critique", "revision", "comparison", "rubric"]
+Use = Literal["revision", "comparison"]
+FORMS: tuple[Form, ...] = get_args(Form)
+USES: dict[Form, Use | None] = {
+    "critique": "revision", "revision": "revision", "comparison": "comparison", "rubric": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which prompts a principle is used on; None is no condition. Every condition must hold."""
+
+    kinds: tuple[Kind, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    except_tags: tuple[str, ...] = ()
+
+    def holds(self, prompt: Prompt) -> bool:
+        if self.kinds is not None and prompt.kind not in self.kinds:
+            return False
+        if self.tags is not None and not set(self.tags) & set(prompt.tags):
+            return False
+        return not set(self.except_tags) & set(prompt.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Principle:
+    """One principle in up to four forms; a form that it does not have is the empty string.
+
+    `only_for` says that a missing form is meant: the principle takes part in revision only, or in comparison only.
+    `line` is where it begins in its file, from 1; 0 when it is from no file.
+    """
+
+    id: str
+    critique: str = ""
+    revision: str = ""
+    comparison: str = ""
+    rubric: str = ""
+    title: str = ""
+    weight: float = 1.0
+    tags: tuple[str, ...] = ()
+    applies_to: Scope = Scope()
+    only_for: Use | None = None
+    source: str = ""
+    line: int = field(default=0, compare=False, repr=False)
+    column: int = field(default=0, compare=False, repr=False)
+
+    def form(self, form: Form) -> str:
+        """The text of one form; empty if there is none."""
+        text: str = getattr(self, form)
+        return text
+
+    def reaches(self, prompt: Prompt) -> bool:
+        """Whether `applies_to` lets the principle be used on `prompt`."""
+        return self.applies_to.holds(prompt)
+
+    def meant_for(self, form: Form) -> bool:
+        """Whether `only_for` leaves the principle in use where `form` is asked for."""
+        return self.only_for is None or USES[form] in (None, self.only_for)
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipleTest:
+    """A plain case: under the principle named, `better` should win against `worse`."""
+
+    messages: Messages
+    better: str
+    worse: str
+    principle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constitution:
+    """What a constitution file says. `sha256` is over the bytes of the file at `path`."""
+
+    name: str
+    principles: tuple[Principle, ...]
+    description: str = ""
+    language: str = "en"
+    revision_examples: tuple[RevisionExample, ...] = ()
+    comparison_examples: tuple[ComparisonExample, ...] = ()
+    tests: tuple[PrincipleTest, ...] = ()
+    path: Path | None = None
+    sha256: str = ""
+
+    def by_id(self, id: str) -> Principle:
+        """The principle of that id. Raises `InputError` naming the nearest."""
+        for principle in self.principles:
+            if principle.id == id:
+                return principle
+        near = did_you_mean(id, [principle.id for principle in self.principles])
+        raise InputError(f"'{self.name}' has no principle '{id}'{near}", self.path)
+
+    def for_form(self, form: Form, prompt: Prompt) -> tuple[Principle, ...]:
+        """The principles that have `form` and reach `prompt`, in the order of the file; may be empty."""
+        return tuple(one for one in self.with_form(form) if one.reaches(prompt))
+
+    def with_form(self, form: Form) -> tuple[Principle, ...]:
+        """The principles that have `form` and are meant for it, in the order of the file."""
+        return tuple(one for one in self.principles if one.form(form) and one.meant_for(form))
+
+    def require_forms(self, forms: Iterable[Form]) -> None:
+        """Raises `InputError` for the first principle that lacks one of `forms` (and is not declared to, by `only_for`)."""
+        for form in forms:
+            meant = [one for one in self.principles if one.meant_for(form)]
+            for one in meant:
+                if not one.form(form):
+                    raise InputError(f"{lacking(one, form)}, which this run needs", self.path, one.line, one.column)
+            if not meant:
+                raise InputError(f"no principle is meant for {USES[form]}, but this run needs a '{form}'", self.path)
+
+    def draw(
+        self, seed: int, record_id: str, purpose: str, round: int = 0, among: Sequence[Principle] | None = None
+    ) -> Principle:
+        """One principle by weighted rendezvous hashing, of `among` (default: all). Raises `ParseError` if there is none."""
+        pool = self.principles if among is None else among
+        if not pool:
+            raise ParseError("no principle of the constitution reaches this prompt")
+        [drawn] = draw_items(pool, 1, seed, record_id, purpose, round)
+        return drawn
+
+
+def lacking(principle: Principle, form: Form) -> str:
+    """``"principle 'x' has no 'comparison'"``."""
+    return f"principle '{principle.id}' has no '{form}'"
