@@ -1,0 +1,110 @@
+"""`cai prompts`: what would be read from prompt files, before anything is run on them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cai.prompts import FileReport, PromptSet
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["red_team", "helpful", "lookalike"]),
+    help="Kind of every file that names none with ?kind=.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Keep the first N prompts of each kind.")
+@click.option("--test-share", type=float, default=0.2, show_default=True, help="Share of prompts held out as test.")
+@click.option(
+    "--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Prompts of each kind to show."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON object.")
+def prompts(
+    files: tuple[str, ...], kind: str | None, limit: int | None, test_share: float, sample: int, as_json: bool
+) -> None:
+    r"""Show what would be read from prompt FILES: kinds, splits, turns, duplicates and a sample.
+
+    A file is JSONL, JSON, CSV, TSV, plain text (a prompt a line), Parquet, or a folder that
+    datasets.save_to_disk wrote. What it does not say itself goes behind its name:
+
+    \b
+      red.csv?kind=red_team&column=goal     every prompt is red_team, read from `goal`
+      new.txt?kind=helpful&split=test       held out from training
+      chats.jsonl?answers=drop              leave off the answer each dialogue ends with
+
+    \b
+    Example:
+      cai prompts red_team.jsonl 'questions.csv?kind=helpful'
+    """
+    from cai.prompts import read_prompts
+
+    read = read_prompts([_with_kind(name, kind) for name in files], limit=limit, test_share=test_share)
+    if as_json:
+        click.echo(json.dumps(read.summary(), ensure_ascii=False, indent=2))
+        return
+    _show_counts(read)
+    for report in read.files:
+        _show_file(report)
+    _show_sample(read, sample)
+
+
+def _with_kind(name: str, kind: str | None) -> str:
+    from cai.prompts import parse_spec
+
+    if kind is None or parse_spec(name).kind is not None:
+        return name
+    return f"{name}{'&' if '?' in name else '?'}kind={kind}"
+
+
+def _show_counts(read: PromptSet) -> None:
+    from collections import Counter
+
+    click.echo(f"{len(read.prompts):,} prompts")
+    table = Counter((prompt.kind, prompt.split) for prompt in read.prompts)
+    for kind in dict.fromkeys(kind for kind, _ in table):
+        click.echo(f"  {kind:<10} {table[kind, 'train']:>8,} train {table[kind, 'test']:>8,} test")
+    turns = Counter(len(prompt.messages) for prompt in read.prompts)
+    click.echo("  turns      " + ", ".join(f"{count:,} with {n}" for n, count in sorted(turns.items())))
+    if read.duplicates:
+        click.echo(f"  {read.duplicates:,} duplicates merged")
+    if read.over_limit:
+        click.echo(f"  {read.over_limit:,} more left out by --limit")
+    if read.moved:
+        click.echo(f"  {read.moved:,} moved from train to test: their opening turn is in test too")
+
+
+_GROUNDS = {
+    "given": "as given",
+    "row": "as each row says",
+    "label": "from its safe/unsafe label",
+    "name": "derived from the file's name",
+    "default": "by default: nothing names a kind",
+}
+
+
+def _show_file(report: FileReport) -> None:
+    click.echo(f"\n{report.path}: {report.rows:,} rows, {report.prompts:,} new prompts")
+    for (kind, ground), rows in report.kinds.items():
+        click.echo(f"  kind {kind} {_GROUNDS[ground]} ({rows:,} rows)")
+    click.echo("  read from " + ", ".join(f"{name} ({rows:,})" for name, rows in report.columns.items()))
+    if report.unread:
+        click.echo(f"  columns not read: {', '.join(report.unread)}")
+    for note, rows in report.notes.items():
+        click.echo(f"  {rows:,} × {note} (first: {report.first[note]})")
+    for reason, rows in report.skipped.items():
+        click.echo(f"  {rows:,} rows left out: {reason} (first: {report.first[reason]})")
+
+
+def _show_sample(read: PromptSet, count: int) -> None:
+    for kind in dict.fromkeys(prompt.kind for prompt in read.prompts):
+        for prompt in [prompt for prompt in read.prompts if prompt.kind == kind][:count]:
+            text = " ".join(prompt.messages[-1].content.split())
+            turns = f"turn {len(prompt.messages)}, " if len(prompt.messages) > 1 else ""
+            click.echo(
+                f"\n[{kind}, {turns}{prompt.split}, {prompt.source}] {text[:200]}{'…' if len(text) > 200 else ''}"
+            )

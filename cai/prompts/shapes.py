@@ -1,0 +1,194 @@
+"""What a row means: which column holds the dialogue, and its turns, whatever shape they are written in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cai.errors import did_you_mean
+from cai.prompts.files import Row
+from cai.prompts.spec import PromptFile
+from cai.prompts.transcripts import UnusableRow, is_transcript, parse_transcript
+from cai.records import Message, Role, user
+
+__all__ = ["Dialogue", "UnusableRow", "check_messages", "find_column", "read_cell", "read_dialogue", "read_messages"]
+
+COLUMNS = (
+    "messages", "prompt", "conversations", "conversation", "chosen", "transcript", "chosen_messages", "rl_prompt",
+    "turns", "goal", "question", "instruction", "behavior", "forbidden_prompt", "query", "text",
+)  # fmt: skip
+WHOLE_DIALOGUES = ("chosen", "rejected", "transcript", "chosen_messages", "rejected_messages")
+_LISTS = ("messages", "prompt", "conversations", "conversation", "turns", "chosen", "rejected", "reference", "tags")
+_ROLES: dict[str, Role] = {
+    "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
+    "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """The turns of a row, the column they came from, and what a reader ought to be told about how they were read."""
+
+    messages: tuple[Message, ...]
+    column: str
+    notes: tuple[str, ...] = ()
+
+
+def read_dialogue(row: Row, spec: PromptFile) -> Dialogue:
+    """The prompt in a row: ends with a user turn. Raises `InputError` at the row's place, or `UnusableRow`."""
+    if isinstance(row.value, dict):
+        dialogue = _from_columns(row, row.value, spec)
+    else:
+        dialogue = read_cell(row, row.value, "messages" if isinstance(row.value, list) else "text", spec.first_turn)
+    check_messages(row, dialogue.messages)
+    if dialogue.messages[-1].role == "assistant" and (spec.drop_answer or dialogue.column in WHOLE_DIALOGUES):
+        dialogue = Dialogue(dialogue.messages[:-1], dialogue.column, (*dialogue.notes, "last answer left off"))
+    last = dialogue.messages[-1].role if dialogue.messages else None
+    if last != "user":
+        hint = "; add ?answers=drop to the file's name to leave that answer off" if last == "assistant" else ""
+        raise row.error(f"a prompt must end with a user turn, this one ends with {_an(last)}{hint}")
+    return dialogue
+
+
+def _an(role: str | None) -> str:
+    return "no turn at all" if role is None else f"an {role} turn" if role == "assistant" else f"a {role} turn"
+
+
+def _from_columns(row: Row, cells: dict[str, Any], spec: PromptFile) -> Dialogue:
+    column = find_column(row, cells, (spec.column,) if spec.column else COLUMNS)
+    dialogue = read_cell(row, cells[column], column, spec.first_turn, cells.get("reference"))
+    messages, notes = dialogue.messages, list(dialogue.notes)
+    if len(messages) == 1 and (context := _context(cells, column)):
+        messages = (user(context.replace("\0PROMPT", messages[0].content)),)
+        notes.append("texts that go with a prompt (context, input) joined to it")
+    system = cells.get("system") or cells.get("system_prompt")
+    if isinstance(system, str) and system.strip() and messages and messages[0].role != "system":
+        messages = (Message("system", system), *messages)
+    return Dialogue(messages, column, tuple(notes))
+
+
+def find_column(row: Row, cells: dict[str, Any], names: Sequence[str]) -> str:
+    """The first of `names` among the row's columns, in any case of letters."""
+    by_lower = {name.lower(): name for name in reversed(cells)}
+    for name in names:
+        found = name if name in cells else by_lower.get(name.lower())
+        if found is not None and (cells[found] is not None or len(names) == 1):
+            return found
+    columns = ", ".join(repr(name[:40]) for name in list(cells)[:12])
+    near = next((hint for name in names if (hint := did_you_mean(name, cells))), "")
+    wanted = f"no column '{names[0]}'" if len(names) == 1 else "no column that holds a prompt"
+    say = "" if len(names) == 1 else "; name it with ?column=NAME"
+    raise row.error(f"{wanted} (columns: {columns}){near if len(names) == 1 else ''}{say}")
+
+
+def _context(cells: dict[str, Any], column: str) -> str:
+    """How the prompt is joined to its HarmBench context or Alpaca input; the empty string if it has none.
+
+    The prompt's place is held by a NUL, which no prompt may contain.
+    """
+    context = cells.get("ContextString")
+    if column == "Behavior" and isinstance(context, str) and context.strip():
+        return f"{context}\n\n---\n\n\0PROMPT"
+    given = cells.get("input")
+    instances = cells.get("instances")
+    if given is None and isinstance(instances, list) and instances and isinstance(instances[0], dict):
+        given = instances[0].get("input")
+    if column == "instruction" and isinstance(given, str) and given.strip():
+        return f"\0PROMPT\n\n{given}"
+    return ""
+
+
+def read_cell(row: Row, cell: Any, column: str, first_turn: bool = False, reference: Any = None) -> Dialogue:
+    """The turns in one cell: a plain text, a transcript, a list of messages or, under `turns`, of user turns."""
+    if isinstance(cell, str) and column.lower() in _LISTS and cell.lstrip().startswith("["):
+        cell = _list_in_text(cell)
+    if column == "turns" and isinstance(cell, list):
+        return _user_turns(row, cell, reference, first_turn)
+    if isinstance(cell, str):
+        if not is_transcript(cell):
+            return Dialogue((user(cell),), column)
+        read = parse_transcript(cell)
+        return Dialogue(read.messages, column, ("turns of one speaker in a row joined",) if read.joined else ())
+    return Dialogue(read_messages(row, cell, column), column)
+
+
+def _list_in_text(cell: str) -> Any:
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    return value if isinstance(value, list) and all(isinstance(one, dict | str) for one in value) else cell
+
+
+def _user_turns(row: Row, cell: list[Any], reference: Any, first_only: bool) -> Dialogue:
+    """User turns alone (MT-Bench): with reference answers between them the whole dialogue, else the first turn."""
+    found = [one.get("content") if isinstance(one, dict) else one for one in cell]
+    turns = [turn for turn in found if isinstance(turn, str)]
+    if not turns or len(turns) < len(found):
+        raise row.error("'turns' must be a list of texts, one for each user turn")
+    if len(turns) == 1:
+        return Dialogue((user(turns[0]),), "turns")
+    answers = reference[: len(turns) - 1] if isinstance(reference, list) else []
+    if first_only or len(answers) < len(turns) - 1 or not all(isinstance(one, str) and one.strip() for one in answers):
+        return Dialogue((user(turns[0]),), "turns", ("later user turns not read: the answers between are not there",))
+    messages = [user(turns[0])]
+    for answer, turn in zip(answers, turns[1:], strict=True):
+        messages += [Message("assistant", answer), user(turn)]
+    return Dialogue(tuple(messages), "turns", ("reference answers read as the assistant's turns",))
+
+
+def read_messages(row: Row, cell: Any, column: str) -> tuple[Message, ...]:
+    """Messages as chat APIs and TRL (`role`, `content`) or ShareGPT (`from`, `value`) write them; one or a list."""
+    if isinstance(cell, dict) and all(isinstance(one, list) for one in cell.values()):
+        cell = [dict(zip(cell, ones, strict=False)) for ones in zip(*cell.values(), strict=False)]
+    if isinstance(cell, dict):
+        cell = [cell]
+    if not isinstance(cell, list):
+        raise row.error(f"'{column}' holds {_kind_of(cell)}, expected a text or a list of messages")
+    return tuple(_message(row, one, f"'{column}' message {number}") for number, one in enumerate(cell, 1))
+
+
+def _kind_of(cell: Any) -> str:
+    return "nothing" if cell is None else f"a {type(cell).__name__}"
+
+
+def _message(row: Row, turn: Any, where: str) -> Message:
+    if not isinstance(turn, dict):
+        raise row.error(f"{where} is {_kind_of(turn)}, expected an object with role and content")
+    name, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    role = _ROLES.get(name) if isinstance(name, str) else None
+    if role is None:
+        near = did_you_mean(name, _ROLES) if isinstance(name, str) else ""
+        raise row.error(f"{where} has the role {name!r}{near} (allowed: system, user, assistant; human, gpt)")
+    if isinstance(content, list):
+        content = _text_parts(row, content, where)
+    if not isinstance(content, str):
+        raise row.error(f"{where} has {_kind_of(content)} as its content, expected a text")
+    return Message(role, content)
+
+
+def _text_parts(row: Row, parts: list[Any], where: str) -> str:
+    texts = [part.get("text", part.get("value")) if isinstance(part, dict) else part for part in parts]
+    kinds = {part.get("type", "text") for part in parts if isinstance(part, dict)}
+    if kinds - {"text"} or not all(isinstance(text, str) for text in texts):
+        raise row.error(f"{where} has a part that is not text ({', '.join(sorted(map(str, kinds))) or 'unknown'})")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def check_messages(row: Row, messages: Sequence[Message]) -> None:
+    """Refuse turns that no engine could be given: empty, with NUL or half a surrogate pair, a late system turn."""
+    for number, message in enumerate(messages, 1):
+        turn = f"the {message.role} turn" if len(messages) == 1 else f"turn {number} ({message.role})"
+        if not message.content.strip():
+            raise row.error(f"{turn} is empty")
+        if "\0" in message.content:
+            raise row.error(f"{turn} contains a NUL character (U+0000)")
+        try:
+            message.content.encode()
+        except UnicodeEncodeError as error:
+            code = ord(message.content[error.start])
+            raise row.error(f"{turn} contains half of a surrogate pair (U+{code:04X})") from None
+        if message.role == "system" and number > 1:
+            raise row.error(f"{turn}: a system turn can only come first")

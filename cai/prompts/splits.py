@@ -1,0 +1,52 @@
+"""Which side a prompt is on: as given, or drawn by its opening user turn, so that no dialogue is on both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from cai.errors import ConfigError, did_you_mean
+from cai.prompts.files import Row
+from cai.prompts.spec import PromptFile
+from cai.records import Message, Split
+
+_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "test": "test", "validation": "test", "valid": "test", "val": "test",
+    "dev": "test", "eval": "test",
+}  # fmt: skip
+
+
+def check_share(test_share: float) -> float:
+    """`test_share` itself, if it is from 0 up to, but not, 1."""
+    if not 0.0 <= test_share < 1.0:
+        raise ConfigError(f"test_share is {test_share}, expected 0 ≤ test_share < 1")
+    return test_share
+
+
+def opening_turn(messages: Sequence[Message]) -> str:
+    """The first user turn, the key by which prompts are split."""
+    return next((message.content for message in messages if message.role == "user"), "").strip()
+
+
+def split_of(messages: Sequence[Message], test_share: float) -> Split:
+    """The side of a dialogue: a hash of its opening user turn, the same in every run and every file."""
+    digest = hashlib.blake2b(opening_turn(messages).encode(), digest_size=8, person=b"cai split").digest()
+    return "test" if int.from_bytes(digest) < test_share * 2**64 else "train"
+
+
+def given_split(row: Row, spec: PromptFile) -> Split | None:
+    """The side that was said: by ``?split=`` for the file, by the row, or by the name of a dataset folder's part."""
+    if spec.split is not None:
+        return spec.split
+    own = row.value.get("split") if isinstance(row.value, dict) else None
+    if own is None:
+        return _NAMES.get(_first_word(row.part or ""))
+    if not isinstance(own, str) or _first_word(own) not in _NAMES:
+        near = did_you_mean(own, _NAMES) if isinstance(own, str) else ""
+        raise row.error(f"split {own!r}{near} (allowed: {', '.join(_NAMES)}; ?split=… on the file's name sets it)")
+    return _NAMES[_first_word(own)]
+
+
+def _first_word(name: str) -> str:
+    """ "test" of "test_sft", as hubs name the splits of a dataset."""
+    return name.lower().partition("_")[0]
