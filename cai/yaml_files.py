@@ -137,6 +137,9 @@ def parse_yaml(data: bytes, path: str | Path, *, limit: Limits | None = None) ->
 
 def _syntax_error(error: Any, path: Path) -> InputError:
     mark = error.problem_mark or error.context_mark
+    if "quoted scalar" in (error.context or "") and "end of stream" in error.problem:
+        line, column = error.context_mark.line + 1, error.context_mark.column + 1
+        return InputError("the quotation mark that opens here is never closed", path, line, column)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = " ".join(part for part in (error.context, error.problem) if part)
     return InputError(f"this is not YAML: {problem}{_hint(problem)}", path, line, column)
@@ -192,7 +195,7 @@ class _Builder:
         first = next(events)
         value = self.node(first, events, (), 1)
         if not isinstance(value, dict):
-            raise self.refuse(first, f"a mapping ('key: value') is expected at the top of the file")
+            raise self.refuse(first, "a mapping ('key: value') is expected at the top of the file")
         next(events)
         if not isinstance(after := next(events), self.yaml.StreamEndEvent):
             raise self.refuse(after, "a second document begins here; one file holds one document")

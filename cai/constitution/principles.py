@@ -113,7 +113,7 @@ class Constitution:
         return tuple(one for one in self.principles if one.form(form) and one.meant_for(form))
 
     def require_forms(self, forms: Iterable[Form]) -> None:
-        """Raises `InputError` for the first principle that lacks one of `forms` (and is not declared to, by `only_for`)."""
+        """Raises `InputError` for the first principle that lacks one of `forms` without saying so by `only_for`."""
         for form in forms:
             meant = [one for one in self.principles if one.meant_for(form)]
             for one in meant:
@@ -125,7 +125,7 @@ class Constitution:
     def draw(
         self, seed: int, record_id: str, purpose: str, round: int = 0, among: Sequence[Principle] | None = None
     ) -> Principle:
-        """One principle by weighted rendezvous hashing, of `among` (default: all). Raises `ParseError` if there is none."""
+        """One of `among` (default: all) by weighted rendezvous hashing. Raises `ParseError` if there is none."""
         pool = self.principles if among is None else among
         if not pool:
             raise ParseError("no principle of the constitution reaches this prompt")

@@ -119,6 +119,8 @@ def _not_listed(error: Any, called: str) -> str:
 
 
 def _pattern(error: Any, called: str) -> str:
+    if not error.instance.strip():
+        return f"{called} is blank"
     meant = error.schema.get("patternMeans", f"it must match {error.validator_value}")
     return f"{called}: '{_short(error.instance)}' cannot be used; {meant}"
 
