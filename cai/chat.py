@@ -1,0 +1,218 @@
+"""Dialogues as token ids: the tokenizer's chat template, or the paper's plain Human/Assistant transcript.
+
+What is written here is used to ask, to train and to score, so that a model always reads a dialogue in one form. Text
+from users and models never becomes a control token (`cai.control_tokens`).
+
+In a transcript nothing but text marks a turn. A content that holds ``\\n\\nHuman:`` (a comparison quotes a dialogue)
+would forge one, so a space is put before the name, ``\\n\\n Human:``: it reads the same and is not the mark of a turn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from cai.control_tokens import GuardedEncoder
+from cai.errors import ConfigError
+from cai.records import Message, assistant, user
+
+Template = Literal["auto", "chat", "transcript"]
+
+_SPEAKER = {"system": "System", "user": "Human", "assistant": "Assistant"}
+_FORGED = re.compile(r"\n\n(?=(?:System|Human|Assistant):)")
+_PROBE = "\U0010fa02text\U0010fa02"
+# Some templates print today's date, or open a thought unless told not to: what a model reads must not change overnight.
+_CLOCK = """
+{%- macro strftime_now(form) -%}
+{{ {"%Y-%m-%d": "2024-07-26"}.get(form, "26 Jul 2024") }}
+{%- endmacro -%}
+"""
+_FIXED: dict[str, Any] = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+class Chat:
+    """How one tokenizer writes a dialogue.
+
+    `template` "auto" takes the tokenizer's chat template and, if it has none, the transcript.
+    `stop_ids` and `stop_strings` end an answer. Raises `ConfigError` for "chat" without a template.
+    """
+
+    def __init__(self, tokenizer: Any, template: Template = "auto") -> None:
+        self.tokenizer = tokenizer
+        self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+        source = getattr(tokenizer, "chat_template", None)
+        if template == "chat" and not source:
+            raise ConfigError(f"the tokenizer {self.name} has no chat template; use engine.template 'transcript'")
+        self.mode: Literal["chat", "transcript"] = "chat" if source and template != "transcript" else "transcript"
+        self._template = self._source() if self.mode == "chat" else ""
+        self._encoder = GuardedEncoder(tokenizer, self._template)
+        self._bos = self._added_bos()
+        self._in_parts = False
+        self._tail = self._answer_tail()
+        self._end = self._answer_end()
+        self.stop_ids, self.stop_strings = self._stops()
+
+    # ------------------------------------------------------------------------------------------- what others call
+
+    def text(self, messages: Sequence[Message], prefix: str = "") -> str:
+        """The rendered text that `encode` encodes, for people to read; control strings of contents look as they are."""
+        return self._encoder.unmask(self._prompt(messages, prefix))
+
+    def encode(self, messages: Sequence[Message], prefix: str = "") -> list[int]:
+        """Token ids of the dialogue, with the assistant's next turn opened and `prefix` written in it."""
+        return self._ids(self._prompt(messages, prefix))
+
+    def encode_dialogue(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a dialogue that ends with the assistant's answer and exactly one EOS."""
+        return self._ids(self._closed(messages))
+
+    def encode_supervised(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        """`encode_dialogue`, and a mask that is True on the tokens of the last answer, its EOS included."""
+        ids = self.encode_dialogue(messages)
+        head = self._ids(self._head(messages))
+        start = next((at for at, (one, other) in enumerate(zip(head, ids, strict=False)) if one != other), len(head))
+        return ids, [at >= start for at in range(len(ids))]
+
+    def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """The text of generated `ids` without control tokens; `after` are the ids before them, for the joining space."""
+        if not after:
+            return self._decoded(ids)
+        tail = list(after[-8:])
+        known, whole = self._decoded(tail), self._decoded([*tail, *ids])
+        return whole[len(known) :] if whole.startswith(known) else self._decoded(ids)
+
+    def check_roles(self, roles: Iterable[str]) -> None:
+        """Raise `ConfigError` for a role that the template refuses, or whose text it leaves out."""
+        for role in sorted(set(roles) - {"user", "assistant"}):
+            marked = Message(role, f"{_PROBE}!")  # type: ignore[arg-type]
+            try:
+                shown = self._prompt([marked, user(_PROBE)], "")
+            except ConfigError as error:
+                raise ConfigError(f"{self._whose()} cannot render the role '{role}': {_cause(error)}") from None
+            if marked.content not in shown:
+                raise ConfigError(f"{self._whose()} leaves out what the role '{role}' says")
+
+    # ------------------------------------------------------------------------------------------- rendering, masked
+
+    def _prompt(self, messages: Sequence[Message], prefix: str) -> str:
+        masked = self._encoder.mask(prefix)
+        if self.mode == "chat":
+            return self._rendered(messages, opened=True) + masked
+        return self._transcript(messages) + "\n\nAssistant:" + (f" {_defused(masked)}" if prefix else "")
+
+    def _closed(self, messages: Sequence[Message]) -> str:
+        self._require_answer(messages)
+        if self.mode == "transcript":
+            return self._transcript(messages) + self._end
+        whole = self._rendered(messages, opened=False)
+        if not whole.endswith(self._tail):
+            raise ConfigError(f"{self._whose()} does not close every answer with {self._tail!r}")
+        return whole[: len(whole) - len(self._tail)] + self._end
+
+    def _head(self, messages: Sequence[Message]) -> str:
+        self._require_answer(messages)
+        if self.mode == "transcript":
+            return self._prompt(messages[:-1], "")
+        return self._rendered([*messages[:-1], assistant(_PROBE)], opened=False).rpartition(_PROBE)[0]
+
+    def _rendered(self, messages: Sequence[Message], opened: bool) -> str:
+        from jinja2 import TemplateError
+
+        contents = [self._encoder.mask(one.content) for one in messages]
+        turns = [
+            {"role": one.role, "content": [{"type": "text", "text": content}] if self._in_parts else content}
+            for one, content in zip(messages, contents, strict=True)
+        ]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns, chat_template=self._template, tokenize=False, add_generation_prompt=opened, **_FIXED
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ConfigError(f"{self._whose()} cannot render this dialogue: {_cause(error)}") from error
+        return str(text)
+
+    def _transcript(self, messages: Sequence[Message]) -> str:
+        mask = self._encoder.mask
+        return self._bos + "".join(
+            f"\n\n{_SPEAKER[message.role]}: {_defused(mask(message.content))}" for message in messages
+        )
+
+    # ------------------------------------------------------------------------------------------- what the template does
+
+    def _ids(self, masked: str) -> list[int]:
+        ids = self._encoder.encode(masked)
+        bos = self.tokenizer.bos_token_id
+        return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids
+
+    def _source(self) -> str:
+        try:
+            source = str(self.tokenizer.get_chat_template())
+        except ValueError as error:
+            raise ConfigError(f"the tokenizer {self.name} names no default chat template: {_cause(error)}") from error
+        return _CLOCK + source if "strftime_now" in source else source
+
+    def _added_bos(self) -> str:
+        if self.mode == "chat" or self.tokenizer.bos_token_id is None:
+            return ""
+        return (
+            str(self.tokenizer.bos_token) if self.tokenizer("a")["input_ids"][0] == self.tokenizer.bos_token_id else ""
+        )
+
+    def _answer_tail(self) -> str:
+        if self.mode == "transcript":
+            return ""
+        problem = f"{self._whose()} does not show every turn once"
+        for self._in_parts in (False, True):  # templates of models that also see images take a list of parts
+            try:
+                whole = self._rendered([user(_PROBE), assistant(_PROBE)], opened=False)
+            except ConfigError as error:
+                problem = str(error)
+                continue
+            if whole.count(_PROBE) == 2:
+                return whole.rpartition(_PROBE)[2]
+        raise ConfigError(problem)
+
+    def _answer_end(self) -> str:
+        """What closes an answer: the template's own marks up to the first EOS, or all of them and an EOS."""
+        eos = str(self.tokenizer.eos_token or "")
+        marks = self._encoder.control(self._tail)
+        if eos in marks:
+            return self._tail[: self._tail.index(eos)] + eos
+        kept = self._tail[: self._tail.rindex(marks[-1])] + marks[-1] if marks else ""
+        return kept + eos
+
+    def _stops(self) -> tuple[frozenset[int], tuple[str, ...]]:
+        eos = {one for one in (self.tokenizer.eos_token_id,) if one is not None}
+        if self.mode == "transcript":
+            return frozenset(eos), ("\n\nHuman:",)
+        marks = self._encoder.control(self._tail)
+        if marks:
+            return frozenset(eos | {self._encoder.strings[marks[0]]}), ()
+        two = self._rendered([user(_PROBE), assistant(_PROBE), user(_PROBE)], opened=False)
+        between = two.split(_PROBE)[2]
+        marks = self._encoder.control(between)
+        if marks:
+            return frozenset(eos | {self._encoder.strings[marks[0]]}), ()
+        return frozenset(eos), (between.rstrip(),) if between.strip() else ()
+
+    def _require_answer(self, messages: Sequence[Message]) -> None:
+        if not messages or messages[-1].role != "assistant":
+            raise ConfigError("this dialogue does not end with the assistant's answer")
+        if self.tokenizer.eos_token_id is None:
+            raise ConfigError(f"the tokenizer {self.name} has no EOS token")
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _whose(self) -> str:
+        return f"the chat template of the tokenizer {self.name}"
+
+
+def _defused(text: str) -> str:
+    return _FORGED.sub("\n\n ", text)
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return " ".join(str(cause).split()) or type(cause).__name__
