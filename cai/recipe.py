@@ -94,9 +94,11 @@ class LoraSettings:
 class SFTSettings:
     """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate).
 
-    `max_rejected` is the share of rows that may be too long or refused by the chat template before training fails.
+    `init` is "model" (the run's own, if its weights are here) or another ``hf/PATH``. `max_rejected` is the share of
+    rows that may be too long or refused by the chat template before training fails.
     """
 
+    init: str = "model"
     rounds: Literal["all", "last"] = "all"
     helpful: bool = True
     lr: float = 1e-5
@@ -105,6 +107,7 @@ class SFTSettings:
     max_length: int = 1024
     too_long: Literal["truncate_left", "reject"] = "truncate_left"
     max_rejected: float = 0.5
+    batch_tokens: int = 32768
     scheduler: Literal["constant", "cosine", "linear"] = "constant"
     warmup_ratio: float = 0.0
     weight_decay: float = 0.0
@@ -157,8 +160,10 @@ class Recipe:
     judge: str | None = None
     seed: int = 0
     limit: int | None = None
+    until: str | None = None
     test_share: float = 0.2
     max_rejected: float = 0.5
+    train: tuple[Literal["sft", "reward"], ...] = ("sft", "reward")
     engine: EngineSettings = field(default_factory=EngineSettings)
     respond: GenerateSettings = field(default_factory=GenerateSettings)
     critique: CritiqueSettings = field(default_factory=CritiqueSettings)

@@ -1,0 +1,122 @@
+"""What a run shows while it works and when it ends: bars on standard error on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+import click
+
+from cai.records import Json
+
+
+class Bars:
+    """A `Reporter` for people. On a terminal one bar a step with rate and time left; else one line a finished step."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.done: list[str] = []
+        self._quiet = quiet
+        self._bars: Any = None
+        self._task: Any = None
+        self._step = ""
+
+    def __enter__(self) -> Bars:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def start(self, step: str, why: str) -> None:
+        self._step = step
+        if self._bars is not None:
+            self._task = self._bars.add_task(step, total=None, rate="", note=why)
+
+    def progress(self, done: int, total: int, note: object = "") -> None:
+        if self._bars is None:
+            return
+        speed = self._bars.tasks[self._bars.task_ids.index(self._task)].speed
+        rate = f"{speed:.1f}/s" if speed else ""
+        text = f"loss {note:.3f}" if isinstance(note, float) else str(note)
+        self._bars.update(self._task, completed=done, total=max(done, total), rate=rate, note=text)
+
+    def finish(self, step: str, entry: Json) -> None:
+        self.done.append(step)
+        if self._bars is not None:
+            self._bars.remove_task(self._task)
+        if not self._quiet:
+            click.echo(_line(step, entry), err=True)
+
+
+def _line(step: str, entry: Json) -> str:
+    parts = [f"{step:<12} {entry['rows']:>8,} rows"]
+    if entry.get("rejected"):
+        parts.append(f"{entry['rejected']:,} rejected")
+    if entry.get("calls_made") or entry.get("calls_saved"):
+        parts.append(f"{entry['calls_made']:,} calls, {entry['calls_saved']:,} saved")
+    return "   ".join([*parts, f"{entry['seconds']:.1f} s"])
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Aligned plain text: the first and last columns to the left, the rest to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(row: tuple[str, ...]) -> str:
+        cells = [
+            cell.ljust(w) if i in (0, len(head) - 1) else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(head), *map(line, rows)])
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands marked, or a dash."""
+    return "-" if value is None else f"{value:,}"
+
+
+def summary_table(summary: Json, done: list[str]) -> str:
+    """The short table at the end of a run: steps, flip rate, accuracy, where everything lies, what to type next."""
+    rows = [
+        (
+            one["step"], count(one["rows"]), count(one.get("rejected")), count(one.get("calls_made")),
+            count(one.get("calls_saved")), f"{one['seconds']:.1f}", "" if one["step"] in done else "up to date",
+        )
+        for one in summary["stages"]
+    ]  # fmt: skip
+    lines = [table(("step", "rows", "rejects", "calls", "saved", "seconds", ""), rows), ""]
+    lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"])
+    lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
+    return "\n".join(lines)
+
+
+def _label_lines(label: Json | None) -> list[str]:
+    if not label:
+        return []
+    flips = "-" if label["flip_rate"] is None else f"{label['flip_rate']:.1%}"
+    abstained = sum(label["abstained"].values())
+    return [f"labels       {label['pairs']:,} pairs, flip rate {flips}, {label['ties']} ties, {abstained} abstained"]
+
+
+def _reward_lines(reward: Json | None) -> list[str]:
+    if not reward:
+        return []
+    accuracy, longer = reward["accuracy"], reward["always_longer"]
+    return [
+        f"reward model agrees with {accuracy['value']:.1%} of {accuracy['n']} held-out labels "
+        f"(95 % interval {accuracy['low']:.1%} to {accuracy['high']:.1%}; always-longer {longer['value']:.1%}, chance 50 %)"
+    ]

@@ -1,0 +1,120 @@
+"""`cai show`: the rows of a stage as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("stage", required=False)
+@click.option("--id", "prefix", default="", metavar="PREFIX", help="Only rows whose prompt id begins so.")
+@click.option("--rejected", is_flag=True, help="The rejected rows, with their reasons.")
+@click.option("--kind", type=click.Choice(["red_team", "helpful", "lookalike"]), help="Only prompts of this kind.")
+@click.option("-n", "number", default=3, show_default=True, help="How many rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as they lie in the file.")
+def show(
+    run: Path, stage: str | None, prefix: str, rejected: bool, kind: str | None, number: int, as_json: bool
+) -> None:
+    """Read rows of STAGE of RUN; "revise" means its last round. Without STAGE, list what there is.
+
+    \b
+    Example:
+      cai show outputs/demo revise --id 3f2a
+      cai show outputs/demo preferences -n 10
+      cai show outputs/demo revise --rejected
+    """
+    from cai.errors import RunError
+
+    files = _stage_files(run)
+    if stage is None:
+        click.echo("\n".join(files))
+        return
+    path = _find(run, stage, files, rejected)
+    rows = (row for row in _rows(path) if _wanted(row, prefix, kind))
+    shown = list(islice(rows, max(1, number)))
+    if not shown:
+        raise RunError(f"{path}: no row {f'with an id that begins with {prefix!r}' if prefix else 'is there'}")
+    for row in shown:
+        click.echo(json.dumps(row, ensure_ascii=False) if as_json else _page(row))
+
+
+def _stage_files(run: Path) -> list[str]:
+    from cai.storage.run import Run
+
+    steps = Run.existing(run).steps
+    return [name for name in steps if (run / f"{name}.jsonl").exists()]
+
+
+def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
+    from cai.errors import RunError, did_you_mean
+
+    suffix = ".rejected.jsonl" if rejected else ".jsonl"
+    candidates = [name for name in files if stage in (name, name.rpartition("-")[0])]
+    if not candidates and not (run / f"{stage}{suffix}").exists():
+        raise RunError(f"{run}: no stage '{stage}'{did_you_mean(stage, files)} (there: {', '.join(files)})")
+    path = run / f"{(candidates or [stage])[-1]}{suffix}"
+    if not path.exists():
+        raise RunError(f"{path.stem.removesuffix('.rejected')}: nothing was rejected")
+    return path
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as handle:
+        for line in handle:
+            yield json.loads(line)
+
+
+def _prompt(row: dict[str, Any]) -> dict[str, Any]:
+    inner = row.get("record", row)
+    prompt: dict[str, Any] = inner.get("prompt", inner)
+    return prompt
+
+
+def _wanted(row: dict[str, Any], prefix: str, kind: str | None) -> bool:
+    prompt = _prompt(row)
+    return prompt["id"].startswith(prefix) and kind in (None, prompt["kind"])
+
+
+def _page(row: dict[str, Any]) -> str:
+    prompt = _prompt(row)
+    lines = [click.style(f"── {prompt['id']}  {prompt['kind']}, {prompt['split']}, {prompt['source']}", bold=True)]
+    if "reason" in row:
+        lines.append(_part("rejected", row["reason"]))
+    lines += [_part(message["role"], message["content"]) for message in prompt["messages"]]
+    lines += _body(row.get("record", row))
+    if "answers" in row:
+        lines += [_part("raw answer", json.dumps(answer, ensure_ascii=False)) for answer in row["answers"]]
+    return "\n".join([*lines, ""])
+
+
+def _body(row: dict[str, Any]) -> Iterator[str]:
+    if "response" in row:
+        yield _part("answer", row["response"])
+    for number, one in enumerate(row.get("rounds", ()), 1):
+        yield _part(f"critique {number}", f"[{one['principle_id']}] {one['critique']}")
+        if one["revision"] is not None:
+            yield _part(f"revision {number}", one["revision"])
+    for number, text in enumerate(row.get("responses", ()), 1):
+        yield _part(f"answer {number}", text)
+    for side in ("response_a", "response_b"):
+        if side in row:
+            yield _part(side.replace("_", " "), row[side])
+    for vote in row.get("votes", ()):
+        lead = vote["logprob_a"] - vote["logprob_b"]
+        yield _part(
+            f"vote {vote['order']}", f"[{vote['principle_id']}] a leads by {lead:+.3f} nats, mass {vote['mass']:.3f}"
+        )
+    if "p_a" in row:
+        yield _part("p(a better)", f"{row['p_a']:.4f}   weight {row['weight']:g}, {row['source']}")
+
+
+def _part(name: str, text: str) -> str:
+    body = text.replace("\n", "\n" + " " * 14)
+    return f"{click.style(f'{name:>12}', dim=True)}  {body}"

@@ -1,0 +1,165 @@
+"""A job: one recipe with all that it names found, read and checked before any model runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from cai.constitution import Constitution, Form, load_constitution
+from cai.errors import ConfigError
+from cai.models import Engine, load_model
+from cai.prompts import PromptSet, read_prompts
+from cai.recipe import EngineSettings, Recipe
+from cai.records import Json
+from cai.storage.run import Run, signature
+
+FORMS_IN_USE: tuple[Form, ...] = ("critique", "revision", "comparison")
+SFT_MODEL = "models/sft"
+REWARD_MODEL = "models/reward"
+
+
+class Reporter(Protocol):
+    """Where progress goes; the command line draws it, everything else may ignore it."""
+
+    def start(self, step: str, why: str) -> None: ...
+
+    def progress(self, done: int, total: int, note: str = "") -> None: ...
+
+    def finish(self, step: str, entry: Json) -> None: ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def start(self, step: str, why: str) -> None: ...
+
+    def progress(self, done: int, total: int, note: str = "") -> None: ...
+
+    def finish(self, step: str, entry: Json) -> None: ...
+
+
+def store_path(run: Run) -> Path:
+    """`CAI_STORE`, else the store that all runs of one outputs folder share."""
+    folder = os.environ.get("CAI_STORE")
+    return (Path(folder) if folder else run.folder.parent / ".store") / "calls.sqlite"
+
+
+@dataclass(slots=True)
+class Job:
+    """What the steps work on. Engines are made once a model and load their weights at the first request."""
+
+    recipe: Recipe
+    run: Run
+    constitution: Constitution
+    prompts: PromptSet
+    reporter: Reporter = field(default_factory=Silent)
+    _engines: dict[str, Engine] = field(default_factory=dict)
+
+    @classmethod
+    def checked(cls, recipe: Recipe, run: Run, forms: Iterable[Form] = FORMS_IN_USE) -> Job:
+        """Read and check all that the recipe names; raises a `CAIError` and writes nothing when something is wrong."""
+        _check_recipe(recipe)
+        constitution = load_constitution(recipe.constitution)
+        constitution.require_forms(forms)
+        if not recipe.prompts:
+            raise ConfigError("no prompts: give --prompts FILE, once for each file, or prompts in the recipe")
+        files = [embedded_prompts() if name == "embedded" else name for name in recipe.prompts]
+        prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
+        job = cls(recipe, run, constitution, prompts)
+        for role in ("model", "critic", "judge"):
+            engine = job.engine(role)
+            if check := getattr(engine, "check_roles", None):
+                check({message.role for prompt in prompts.prompts for message in prompt.messages} | {"assistant"})
+        for init in _inits(recipe):
+            job.weights(init)
+        return job
+
+    def engine(self, role: str) -> Engine:
+        """The engine of "model", "critic", "judge", or "sft" (the policy that this run trained)."""
+        if role == "sft":
+            settings = replace(self.recipe.engine, adapter=None, revision=None)
+            return self._loaded(f"hf/{self.run.path(SFT_MODEL)}", settings)
+        spec = getattr(self.recipe, role) or self.recipe.model
+        return self._loaded(resolved(spec), self.recipe.engine)
+
+    def _loaded(self, spec: str, settings: EngineSettings) -> Engine:
+        if spec not in self._engines:
+            self._engines[spec] = load_model(spec, settings)
+        return self._engines[spec]
+
+    def forget(self, role: str) -> None:
+        """Drop an engine whose weights are about to change or are no longer needed."""
+        spec = f"hf/{self.run.path(SFT_MODEL)}" if role == "sft" else resolved(getattr(self.recipe, role))
+        self._engines.pop(spec, None)
+
+    def weights(self, init: str) -> Path:
+        """The folder that a trainer starts from; raises `ConfigError` when the weights are not on this machine."""
+        spec = resolved(self.recipe.model if init in ("model", "base") else init)
+        name, _, rest = spec.partition("/")
+        if name != "hf":
+            raise ConfigError(
+                f"{spec}: its weights are not here to be trained; set sft.init=hf/PATH and reward.init=hf/PATH, "
+                "or train=[] with sample.policy=base to make data only"
+            )
+        return Path(rest)
+
+    def sources(self) -> Json:
+        """Signatures of every file that the plan was made from; while they hold, the plan holds."""
+        files = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
+        for role in ("model", "critic", "judge"):
+            name, _, rest = resolved(getattr(self.recipe, role) or self.recipe.model).partition("/")
+            if name == "hf" and Path(rest).is_dir():
+                files += sorted(one for one in Path(rest).iterdir() if one.is_file())
+        return {str(file.resolve()): signature(file) for file in files if file is not None and file.is_file()}
+
+
+def resolved(spec: str) -> str:
+    """`embedded` as the ``hf/PATH`` that it stands for; every other name as it is."""
+    if spec != "embedded":
+        return spec
+    from cai.embedded import weights_path
+
+    return f"hf/{weights_path()}"
+
+
+def embedded_prompts() -> str:
+    """The prompt file of the embedded world."""
+    from cai.embedded import prompts_path
+
+    return str(prompts_path())
+
+
+def _inits(recipe: Recipe) -> Iterator[str]:
+    if "sft" in recipe.train:
+        yield recipe.sft.init
+    if "reward" in recipe.train and recipe.reward.init != "sft":
+        yield recipe.reward.init
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    from cai.exports import EXPORTS
+
+    for name in recipe.export.formats:
+        EXPORTS.check(name)
+    if "sft" not in recipe.train and recipe.sample.policy == "sft":
+        raise ConfigError("sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft")
+    if "reward" in recipe.train and recipe.reward.init == "sft" and "sft" not in recipe.train:
+        raise ConfigError("reward.init is sft, but train does not name sft; set reward.init=base, or train sft")
+
+
+def settings_json(settings: Any, *leave: str) -> Json:
+    """A settings dataclass as plain JSON, less the fields named."""
+    return {key: value for key, value in asdict(settings).items() if key not in leave}
+
+
+@contextmanager
+def released(job: Job, role: str) -> Iterator[Engine]:
+    """An engine that is dropped, weights and all, when the step that needs it is over."""
+    try:
+        yield job.engine(role)
+    finally:
+        job.forget(role)

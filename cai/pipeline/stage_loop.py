@@ -1,0 +1,251 @@
+"""`run_stage`: the only loop over records. Two passes over the stage's input, joined by the call store.
+
+*Fill* asks the engine for what the store lacks, and nothing else. *Read* streams the records through the stage's
+`parse` in input order into the output file. So one mechanism gives resume after a kill, incremental reruns,
+de-duplication and replay, and memory stays flat: between the passes there are only the keys, 32 bytes a call, in a
+temporary file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from cai.errors import EngineError, InputError, ParseError, RunError
+from cai.models import Engine
+from cai.records import Answer, ChoiceRequest, Failure, Json, Request
+from cai.stages import Stage
+from cai.storage.calls import CallStore, keys_of
+from cai.storage.run import atomic_write
+
+CHUNK = 256
+KEY_BYTES = 32
+Progress = Callable[[int, int], None]
+"""Called with (calls done, calls expected)."""
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+@dataclass(slots=True)
+class StageResult:
+    """Counts of one stage; `seconds` is wall time; `sha256` is of the output file."""
+
+    rows: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    calls_made: int = 0
+    calls_saved: int = 0
+    seconds: float = 0.0
+    sha256: str = ""
+
+    def to_json(self) -> Json:
+        return {
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "reasons": dict(self.reasons.most_common()),
+            "calls_made": self.calls_made,
+            "calls_saved": self.calls_saved,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def read_rows(path: Path) -> Iterator[Json]:
+    """The rows of a stage file, streamed; raises `InputError` with the line for one that is not a JSON object."""
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"not a JSON object: {error}", path, number) from None
+            yield row
+
+
+def run_stage(
+    stage: Stage,
+    engine: Engine,
+    source: Path,
+    output: Path,
+    store: CallStore,
+    *,
+    rows_expected: int = 0,
+    max_rejected: float = 1.0,
+    progress: Progress | None = None,
+) -> StageResult:
+    """Run one stage from `source` (JSONL) to `output`, rejects beside it, both atomic; equal input gives equal bytes.
+
+    Raises `RunError` when more than the share `max_rejected` of the records is rejected (the rejects are kept to be
+    read, the output is not written), and whatever the engine raises; what was answered until then is kept.
+    """
+    started = time.monotonic()
+    result = StageResult()
+    with tempfile.TemporaryFile() as spool:
+        fill = _Fill(stage, engine, source, store, spool, result, rows_expected, progress)
+        failures = fill.run()
+        spool.seek(0)
+        _read(stage, source, output, store, spool, failures, result, max_rejected)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+@dataclass(slots=True)
+class _Fill:
+    """The first pass: ask for what is missing, keep each answer as it arrives."""
+
+    stage: Stage
+    engine: Engine
+    source: Path
+    store: CallStore
+    spool: IO[bytes]
+    result: StageResult
+    rows_expected: int
+    progress: Progress | None
+    waiting: dict[int, bytes] = field(default_factory=dict)
+    failures: dict[bytes, Failure] = field(default_factory=dict)
+    records: int = 0
+    calls: int = 0
+
+    def run(self) -> dict[bytes, Failure]:
+        wanted = self._missing()
+        first = next(wanted, None)
+        if first is not None:
+            scored = isinstance(first, ChoiceRequest)
+            requests: Any = _chain(first, wanted)
+            answers = self.engine.score(requests) if scored else self.engine.generate(requests)
+            for index, answer in answers:
+                self._keep(index, answer)
+        if self.waiting:
+            raise EngineError(f"{self.engine.spec}: left {len(self.waiting)} requests unanswered")
+        return self.failures
+
+    def _keep(self, index: int, answer: Answer) -> None:
+        key = self.waiting.pop(index)
+        self.result.calls_made += 1
+        if isinstance(answer, Failure):
+            self.failures[key] = answer
+        else:
+            self.store.put(key, answer)
+        if self.progress:
+            per_row = self.calls / max(1, self.records)
+            done = self.result.calls_made + self.result.calls_saved
+            self.progress(done, max(self.calls, round(per_row * self.rows_expected)))
+
+    def _missing(self) -> Generator[Request, None, None]:
+        """The requests without an answer, each once, pulled by the engine as it needs them."""
+        asked = 0
+        in_flight = set[bytes]()
+        with closing(_records(self.stage, self.source)) as records:
+            while chunk := list(islice(records, CHUNK)):
+                requests = [self.stage.requests(record) for record in chunk]
+                flat = [request for some in requests for request in some]
+                keys = keys_of(self.engine.fingerprint, flat)
+                _spool(self.spool, [len(some) for some in requests], keys)
+                self.records += len(chunk)
+                self.calls += len(keys)
+                in_flight.clear()
+                in_flight.update(self.waiting.values())
+                missing = set(self.store.missing(keys)) - in_flight - self.failures.keys()
+                self.result.calls_saved += len(keys) - len(missing)
+                for key, request in zip(keys, flat, strict=True):
+                    if key in missing:
+                        missing.remove(key)
+                        self.waiting[asked] = key
+                        asked += 1
+                        yield request
+
+
+def _chain(first: Request, rest: Iterator[Request]) -> Iterator[Request]:
+    yield first
+    yield from rest
+
+
+def _records(stage: Stage, source: Path) -> Generator[Any, None, None]:
+    for row in read_rows(source):
+        yield from stage.read(row)
+
+
+def _spool(spool: IO[bytes], counts: list[int], keys: list[bytes]) -> None:
+    start = 0
+    for count in counts:
+        spool.write(count.to_bytes(4, "big") + b"".join(keys[start : start + count]))
+        start += count
+
+
+def _next_keys(spool: IO[bytes]) -> list[bytes]:
+    data = spool.read(KEY_BYTES * int.from_bytes(spool.read(4), "big"))
+    return [data[start : start + KEY_BYTES] for start in range(0, len(data), KEY_BYTES)]
+
+
+def _read(
+    stage: Stage,
+    source: Path,
+    output: Path,
+    store: CallStore,
+    spool: IO[bytes],
+    failures: dict[bytes, Failure],
+    result: StageResult,
+    max_rejected: float,
+) -> None:
+    rejected = rejects_path(output)
+    digest = hashlib.sha256()
+    with closing(_records(stage, source)) as records, atomic_write(output, "wb") as good:
+        with atomic_write(rejected, "wb") as bad:
+            while chunk := list(islice(records, CHUNK)):
+                keys = [_next_keys(spool) for _ in chunk]
+                answers: dict[bytes, Answer] = store.get([key for some in keys for key in some])
+                if failures:
+                    answers.update((key, failures[key]) for some in keys for key in some if key in failures)
+                for record, some in zip(chunk, keys, strict=True):
+                    mine = [answers[key] for key in some]
+                    try:
+                        line = row_bytes(stage.parse(record, mine).to_json())
+                    except ParseError as error:
+                        result.rejected += 1
+                        result.reasons[str(error)] += 1
+                        bad.write(row_bytes(reject(record, str(error), mine)))
+                    else:
+                        result.rows += 1
+                        digest.update(line)
+                        good.write(line)
+        check_rejected(result, output, max_rejected)
+    if not result.rejected:
+        rejected.unlink()
+    result.sha256 = digest.hexdigest()
+
+
+def row_bytes(row: Json) -> bytes:
+    """One line of a stage file: compact JSON, readable in any language; unpaired surrogates are escaped."""
+    try:
+        return (_dumps(row) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(row, separators=(",", ":")) + "\n").encode()
+
+
+def rejects_path(output: Path) -> Path:
+    """Where the rejects of a stage file lie: ``respond.rejected.jsonl`` beside ``respond.jsonl``."""
+    return output.with_name(f"{output.stem}.rejected.jsonl")
+
+
+def reject(record: Any, reason: str, answers: Iterable[Answer]) -> Json:
+    """The row that a rejected record becomes: its reason, itself, and the raw answers."""
+    raw = [{"failure": one.reason} if isinstance(one, Failure) else one.to_json() for one in answers]
+    return {"id": record.id, "reason": reason, "record": record.to_json(), "answers": raw}
+
+
+def check_rejected(result: StageResult, output: Path, max_rejected: float) -> None:
+    """Raises `RunError` when the share of rejects is above `max_rejected`, or when nothing is left."""
+    total = result.rows + result.rejected
+    if not result.rejected or (result.rows and result.rejected <= max_rejected * total):
+        return
+    [(reason, count)] = result.reasons.most_common(1)
+    raise RunError(
+        f"{output.stem}: {result.rejected} of {total} records were rejected (max_rejected is {max_rejected:g}); "
+        f"most often ({count}): {reason}; read {rejects_path(output)}"
+    )

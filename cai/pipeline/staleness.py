@@ -1,0 +1,87 @@
+"""Which steps of a run would be done again, and why. Reads the manifest and file times; needs no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cai.errors import RunError
+from cai.storage.run import Run, untouched
+
+Plan = dict[str, dict[str, Any]]
+
+
+def stale_steps(run: Run, plan: Plan) -> dict[str, str]:
+    """Step -> why it must be done again, in the order of the plan; steps that are as planned are left out.
+
+    Raises `RunError` when a finished step's file is not what the manifest says: somebody edited it.
+    """
+    reasons: dict[str, str] = {}
+    for name, planned in plan.items():
+        if why := _why(run, name, planned, reasons):
+            reasons[name] = why
+    return reasons
+
+
+def _why(run: Run, name: str, planned: dict[str, Any], reasons: dict[str, str]) -> str:
+    entry = run.steps.get(name)
+    if entry is None:
+        return "not done yet"
+    for source in planned["reads"]:
+        if source in reasons:
+            return f"{source} is to be done again"
+    for source, digest in entry["inputs"].items():
+        if run.steps.get(source, {}).get("sha256") != digest:
+            return f"{source} has changed"
+    if set(entry["inputs"]) != set(planned["reads"]):
+        return "it reads other steps than before"
+    if difference := first_difference(entry["settings"], planned["settings"]):
+        return difference
+    return _files_problem(run, name, entry)
+
+
+def _files_problem(run: Run, name: str, entry: dict[str, Any]) -> str:
+    for file, known in entry["files"].items():
+        path = run.path(file)
+        if not path.exists():
+            return f"{file} is gone"
+        if not untouched(path, known):
+            raise RunError(
+                f"{path}: not the file that step '{name}' wrote (its sha256 is not the manifest's); "
+                "delete it to have it made again, or use another --out"
+            )
+    return ""
+
+
+def first_difference(old: Any, new: Any, name: str = "") -> str:
+    """``"template: 'paper' -> 'principle_last'"`` for the first difference of two settings; empty if there is none."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(key for key in old if key not in new)]:
+            if difference := _member_difference(old, new, key, f"{name}.{key}" if name else key):
+                return difference
+        return ""
+    if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new)):
+        return ""
+    if _is_digest(old) and _is_digest(new):
+        return f"{name} has changed"
+    return f"{name}: {old!r} -> {new!r}"
+
+
+def _member_difference(old: dict[str, Any], new: dict[str, Any], key: str, name: str) -> str:
+    principle = name.startswith("principles.")
+    if key not in old:
+        return f"principle '{key}' was added" if principle else f"{name} is new"
+    if key not in new:
+        return f"principle '{key}' was removed" if principle else f"{name} is gone"
+    if principle and old[key] != new[key]:
+        return f"principle '{key}' was edited"
+    return first_difference(old[key], new[key], name)
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) >= 16 and not set(value) - set("0123456789abcdef:-")
+
+
+def changed_sources(run: Run) -> list[str]:
+    """Files that the last plan was made from and that are no longer what they were."""
+    return [file for file, known in run.manifest.get("sources", {}).items() if not untouched(Path(file), known)]

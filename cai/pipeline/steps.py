@@ -1,0 +1,178 @@
+"""The steps of a recipe, in the order of the paper, each with all that can change its output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cai.constitution import Form
+from cai.pipeline import work
+from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
+from cai.recipe import Recipe
+from cai.records import Json
+from cai.stages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the plan. `reads` names earlier steps; `settings` is all else that can change `output`."""
+
+    name: str
+    reads: tuple[str, ...]
+    output: str
+    settings: Json
+    work: Callable[[Job], Json]
+
+    def plan(self) -> Json:
+        """What the manifest keeps of it, so that a later look needs no model and no constitution."""
+        return {"reads": list(self.reads), "output": self.output, "settings": self.settings}
+
+
+def step_names(recipe: Recipe) -> list[str]:
+    """The names of the steps of `recipe`, in order."""
+    rounds = [f"{stage}-{n}" for n in range(1, recipe.critique.rounds + 1) for stage in ("critique", "revise")]
+    sft, reward = (["sft"] if "sft" in recipe.train else []), (["reward"] if "reward" in recipe.train else [])
+    return ["prompts", "respond", *rounds, *sft, "sample", "label", "preferences", *reward, "export"]
+
+
+def last_step(recipe: Recipe, until: str) -> str:
+    """The step that ``--until`` means: "revise" is its last round. Raises `ConfigError` naming the nearest."""
+    from cai.errors import ConfigError, did_you_mean
+
+    names = step_names(recipe)
+    for name in reversed(names):
+        if until in (name, name.rpartition("-")[0]):
+            return name
+    raise ConfigError(f"--until {until}: no such stage{did_you_mean(until, names)} (stages: {', '.join(names)})")
+
+
+def forms_until(recipe: Recipe, until: str | None) -> tuple[Form, ...]:
+    """The forms of a principle that the steps up to `until` use."""
+    names = step_names(recipe)
+    used = names[: names.index(last_step(recipe, until)) + 1] if until else names
+    forms: dict[str, Form] = {"critique-1": "critique", "revise-1": "revision", "label": "comparison"}
+    return tuple(form for step, form in forms.items() if step in used)
+
+
+def steps_of(job: Job, until: str | None = None) -> list[Step]:
+    """Every step of the job's recipe, up to `until`."""
+    recipe = job.recipe
+    made = {step.name: step for step in _all_steps(job)}
+    names = step_names(recipe)
+    if until is not None:
+        names = names[: names.index(last_step(recipe, until)) + 1]
+    return [made[name] for name in names]
+
+
+def _all_steps(job: Job) -> list[Step]:
+    recipe = job.recipe
+    steps = [_prompts(job), _model_step(job, "respond", "prompts", "model", settings_json(recipe.respond))]
+    before = "respond"
+    for n in range(1, recipe.critique.rounds + 1):
+        steps += [_critique(job, n, before), _revise(job, n)]
+        before = f"revise-{n}"
+    trained = "sft" in recipe.train
+    if trained:
+        settings = settings_json(recipe.sft, "checkpoint_every")
+        start = {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed}
+        steps.append(Step("sft", (before,), SFT_MODEL, {**settings, **start}, work.train_sft))
+    steps += [_sample(job), _label(job), _preferences(job)]
+    if "reward" in recipe.train:
+        steps.append(_reward(job))
+    exports = settings_json(recipe.export)
+    exports["sft"] = {"rounds": recipe.sft.rounds, "helpful": recipe.sft.helpful}
+    steps.append(Step("export", ("prompts", before, "preferences"), "datasets", exports, work.export))
+    return steps
+
+
+def _model_step(job: Job, name: str, source: str, role: str, settings: Json, reads: tuple[str, ...] = ()) -> Step:
+    model = SFT_MODEL if role == "sft" else job.engine(role).fingerprint
+    settings = {"model": model, "seed": job.recipe.seed, "max_rejected": job.recipe.max_rejected, **settings}
+
+    def run(job: Job) -> Json:
+        return work.run_model_stage(job, name, work.stage_of(job, name), source, role)
+
+    return Step(name, (source, *reads), f"{name}.jsonl", settings, run)
+
+
+def _prompts(job: Job) -> Step:
+    rows = hashlib.sha256()
+    for prompt in job.prompts.prompts:
+        rows.update(json.dumps(prompt.to_json()).encode())
+    settings = {"files": list(job.recipe.prompts), "limit": job.recipe.limit, "rows": rows.hexdigest()}
+    return Step("prompts", (), "prompts.jsonl", settings, work.write_prompts)
+
+
+def _critique(job: Job, n: int, before: str) -> Step:
+    settings = settings_json(job.recipe.critique, "rounds", "examples")
+    settings |= _principles(job, ("critique",), True) | _examples(job, "revision", job.recipe.critique.examples)
+    return _model_step(job, f"critique-{n}", before, "critic", settings)
+
+
+def _revise(job: Job, n: int) -> Step:
+    settings = settings_json(job.recipe.revise) | _principles(job, ("critique", "revision"), False)
+    settings |= _examples(job, "revision", job.recipe.critique.examples)
+    return _model_step(job, f"revise-{n}", f"critique-{n}", "model", settings)
+
+
+def _sample(job: Job) -> Step:
+    sample = job.recipe.sample
+    if sample.policy == "sft":
+        return _model_step(job, "sample", "prompts", "sft", settings_json(sample), ("sft",))
+    return _model_step(job, "sample", "prompts", "model", settings_json(sample))
+
+
+def _label(job: Job) -> Step:
+    label = job.recipe.label
+    settings = settings_json(label, "examples", "fallback_samples")
+    settings["verdicts"] = "log-probabilities"
+    if not job.engine("judge").scores_choices:
+        settings["verdicts"] = f"{label.fallback_samples} samples an order"
+    settings |= _principles(job, ("comparison",), True) | _examples(job, "comparison", label.examples)
+    return _model_step(job, "label", "sample", "judge", settings)
+
+
+def _preferences(job: Job) -> Step:
+    settings = settings_json(job.recipe.preferences)
+    settings["weights"] = {one.id: one.weight for one in job.constitution.with_form("comparison")}
+    return Step("preferences", ("label",), "preferences.jsonl", settings, work.make_preferences)
+
+
+def _reward(job: Job) -> Step:
+    reward = job.recipe.reward
+    settings = settings_json(reward, "checkpoint_every", "batch_tokens") | {"seed": job.recipe.seed}
+    if reward.init == "sft":
+        return Step("reward", ("preferences", "sft"), REWARD_MODEL, settings, work.train_reward)
+    settings["init"] = _fingerprint(job, reward.init)
+    return Step("reward", ("preferences",), REWARD_MODEL, settings, work.train_reward)
+
+
+def _fingerprint(job: Job, init: str) -> str:
+    from cai.storage.run import file_sha256
+
+    return job.engine("model").fingerprint if init in ("model", "base") else file_sha256(job.weights(init))
+
+
+def _principles(job: Job, forms: tuple[Form, ...], drawn: bool) -> Json:
+    """A digest of each principle's text in `forms`, so that a plan can say which principle was edited."""
+    digests: dict[str, str] = {}
+    for one in job.constitution.principles:
+        if all(one.form(form) and one.meant_for(form) for form in forms):
+            texts = [one.form(form) for form in forms]
+            whole = [*texts, one.weight, repr(one.applies_to)] if drawn else texts
+            digests[one.id] = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+    return {"principles": digests}
+
+
+def _examples(job: Job, kind: str, wanted: bool) -> Json:
+    if not wanted:
+        return {"examples": None}
+    examples = job.constitution.revision_examples if kind == "revision" else job.constitution.comparison_examples
+    return {"examples": hashlib.sha256(repr(examples).encode()).hexdigest()[:16]}
+
+
+def stage_for(job: Job, name: str) -> Stage:
+    """The stage that the step `name` runs."""
+    return work.stage_of(job, name)

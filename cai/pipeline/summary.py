@@ -1,0 +1,46 @@
+"""The figures that `cai run` ends with, as one JSON document: `metrics/summary.json`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from cai.pipeline.job import Job
+from cai.pipeline.steps import step_names
+from cai.records import Json
+from cai.storage.run import Run, write_json
+
+
+def write_summary(job: Job, until: str | None) -> Json:
+    """Gather, write and return the summary of a run that is up to date."""
+    run, names = job.run, step_names(job.recipe)
+    summary: Json = {
+        "run": str(run.folder),
+        "constitution": {"name": job.constitution.name, "sha256": job.constitution.sha256},
+        "stages": [_stage(name, run.steps[name]) for name in names if name in run.steps],
+        "label": _metrics(run, "label") if "preferences" in run.steps else None,
+        "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in run.steps else None,
+        "files": {name: str(run.path(run.manifest["plan"][name]["output"])) for name in run.manifest["plan"]},
+        "next": _next_command(job, until),
+    }
+    write_json(run.path("metrics/summary.json"), summary)
+    return summary
+
+
+def _stage(name: str, entry: Mapping[str, Any]) -> Json:
+    keys = ("rows", "rejected", "reasons", "calls_made", "calls_saved", "seconds")
+    return {"step": name, **{key: entry[key] for key in keys if key in entry}}
+
+
+def _metrics(run: Run, name: str) -> Json | None:
+    path = run.path(f"metrics/{name}.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _next_command(job: Job, until: str | None) -> str:
+    folder = shlex.quote(str(job.run.folder))
+    if until is not None:
+        return f"cai show {folder} {until.partition('-')[0]}"
+    return f"cai show {folder} revise"

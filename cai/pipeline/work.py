@@ -1,0 +1,179 @@
+"""What each step does: joins stages, engines, trainers and exports, which know nothing of each other."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cai.errors import ParseError
+from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, store_path
+from cai.pipeline.stage_loop import (
+    StageResult,
+    check_rejected,
+    read_rows,
+    reject,
+    rejects_path,
+    row_bytes,
+    run_stage,
+)  # fmt: skip
+from cai.preferences import LabelFigures, soft_label
+from cai.records import Draft, Json, Judgement, Messages, Preference, assistant
+from cai.stages import STAGES, Stage
+from cai.storage.calls import CallStore
+from cai.storage.run import atomic_write, write_json
+
+
+def write_prompts(job: Job) -> Json:
+    """`prompts.jsonl`, and how each file was read as `metrics/prompts.json`."""
+    with atomic_write(job.run.path("prompts.jsonl"), "wb") as handle:
+        for prompt in job.prompts.prompts:
+            handle.write(row_bytes(prompt.to_json()))
+    write_json(job.run.path("metrics/prompts.json"), job.prompts.summary())
+    rejected = sum(job.prompts.skipped.values())
+    return {"rows": len(job.prompts.prompts), "rejected": rejected, "reasons": dict(job.prompts.skipped)}
+
+
+def stage_of(job: Job, step: str) -> Stage:
+    """The stage of a step: ``critique-2`` is the critique stage of round 2."""
+    recipe, seed = job.recipe, job.recipe.seed
+    name, _, number = step.partition("-")
+    make: Any = STAGES.load(name)
+    revising = job.constitution.revision_examples if recipe.critique.examples else ()
+    match name:
+        case "respond":
+            return make(recipe.respond.sampling, seed)  # type: ignore[no-any-return]
+        case "critique":
+            kinds = recipe.critique.kinds
+            return make(  # type: ignore[no-any-return]
+                job.constitution, recipe.critique.sampling, int(number), kinds, revising, seed
+            )
+        case "revise":
+            return make(job.constitution, recipe.revise.sampling, int(number), revising, seed)  # type: ignore[no-any-return]
+        case "sample":
+            one = recipe.sample
+            return make(one.sampling, one.num_samples, one.kinds, seed)  # type: ignore[no-any-return]
+    label = recipe.label
+    fallback = 0 if job.engine("judge").scores_choices else label.fallback_samples
+    examples = job.constitution.comparison_examples if label.examples else ()
+    return make(  # type: ignore[no-any-return]
+        job.constitution, label.principles_per_pair, label.pairs, label.template, examples, fallback, seed
+    )
+
+
+def run_model_stage(job: Job, step: str, stage: Stage, source: str, role: str) -> Json:
+    """Drive one stage with the engine of `role`; what any run has been answered before is not asked again."""
+    rows = int(job.run.steps[source]["rows"])
+    with CallStore(store_path(job.run)) as store:
+        result = run_stage(
+            stage, job.engine(role), job.run.path(f"{source}.jsonl"), job.run.path(f"{step}.jsonl"), store,
+            rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=job.reporter.progress,
+        )  # fmt: skip
+    return result.to_json()
+
+
+def make_preferences(job: Job) -> Json:
+    """Votes to soft labels; ties and abstentions are counted, abstentions go to the rejects."""
+    weights = {one.id: one.weight for one in job.constitution.principles}
+    output = job.run.path("preferences.jsonl")
+    rejected = rejects_path(output)
+    result, figures = StageResult(), LabelFigures()
+    with atomic_write(output, "wb") as good:
+        with atomic_write(rejected, "wb") as bad:
+            for row in read_rows(job.run.path("label.jsonl")):
+                judgement = Judgement.from_json(row)
+                try:
+                    preference = soft_label(judgement, job.recipe.preferences, weights)
+                except ParseError as error:
+                    figures.add(judgement, None)
+                    result.rejected += 1
+                    result.reasons[str(error)] += 1
+                    bad.write(row_bytes(reject(judgement, str(error), ())))
+                else:
+                    figures.add(judgement, preference)
+                    result.rows += 1
+                    good.write(row_bytes(preference.to_json()))
+        check_rejected(result, output, job.recipe.max_rejected)
+    if not result.rejected:
+        rejected.unlink()
+    write_json(job.run.path("metrics/label.json"), figures.to_json())
+    return result.to_json()
+
+
+def _drafts(job: Job) -> Iterator[Draft]:
+    rounds = job.recipe.critique.rounds
+    return (Draft.from_json(row) for row in read_rows(job.run.path(f"revise-{rounds}.jsonl")))
+
+
+def sft_dialogues(draft: Draft, rounds: str, helpful: bool) -> list[Messages]:
+    """What is learned from one draft: its revisions (paper §3.1: of all steps), or a helpful prompt's own answer."""
+    if draft.rounds:
+        texts = [one.revision for one in draft.rounds if one.revision is not None]
+        texts = texts[-1:] if rounds == "last" else texts
+    else:
+        texts = [draft.response] if helpful and draft.prompt.kind != "red_team" else []
+    return [(*draft.prompt.messages, assistant(text)) for text in texts]
+
+
+def train_sft(job: Job) -> Json:
+    """SL-CAI: fine-tune on the revisions of the train split."""
+    from cai.training import TRAINERS
+
+    settings = job.recipe.sft
+    dialogues = [
+        dialogue
+        for draft in _drafts(job)
+        if draft.prompt.split == "train"
+        for dialogue in sft_dialogues(draft, settings.rounds, settings.helpful)
+    ]
+    job.forget("sft")
+    metrics: Json = TRAINERS.load("sft")(
+        job.weights(settings.init), dialogues, job.run.path(SFT_MODEL), settings, job.recipe.seed,
+        checkpoints=job.run.path("checkpoints/sft"), progress=job.reporter.progress,
+    )  # fmt: skip
+    write_json(job.run.path("metrics/sft.json"), metrics)
+    return {"rows": len(dialogues), **metrics}
+
+
+def _preferences(job: Job, split: str) -> list[Preference]:
+    rows = (Preference.from_json(row) for row in read_rows(job.run.path("preferences.jsonl")))
+    return [one for one in rows if one.prompt.split == split]
+
+
+def train_reward(job: Job) -> Json:
+    """The reward model on the train split's soft labels, measured on the prompts of the test split."""
+    from cai.evaluation.reward import evaluate_reward
+    from cai.models.reward import score_responses
+    from cai.training import TRAINERS
+
+    settings, out = job.recipe.reward, job.run.path(REWARD_MODEL)
+    backbone = job.run.path(SFT_MODEL) if settings.init == "sft" else job.weights(settings.init)
+    preferences = _preferences(job, "train")
+    metrics: Json = TRAINERS.load("reward")(
+        backbone, preferences, out, settings, job.recipe.seed,
+        checkpoints=job.run.path("checkpoints/reward"), progress=job.reporter.progress,
+    )  # fmt: skip
+    held_out = _preferences(job, "test")
+    figures = None
+    if held_out:
+        scores_a = score_responses(out, [(one.prompt.messages, one.response_a) for one in held_out])
+        scores_b = score_responses(out, [(one.prompt.messages, one.response_b) for one in held_out])
+        figures = evaluate_reward(held_out, scores_a, scores_b).to_json()
+    write_json(job.run.path("metrics/reward.json"), {"training": metrics, "held_out": figures})
+    return {"rows": len(preferences), **metrics}
+
+
+def export(job: Job) -> Json:
+    """Every dataset of the recipe under `datasets/`, replaced as a whole."""
+    folder = job.run.path("datasets")
+    staged = folder.with_name("datasets.tmp")
+    shutil.rmtree(staged, ignore_errors=True)
+    counts = {name: _export_one(job, name, staged / name) for name in job.recipe.export.formats}
+    shutil.rmtree(folder, ignore_errors=True)
+    staged.rename(folder)
+    return {"rows": sum(one["rows"] for one in counts.values()), "datasets": counts}
+
+
+def _export_one(job: Job, name: str, folder: Path) -> Json:
+    raise NotImplementedError

@@ -1,0 +1,222 @@
+"""Recipe files and overrides, loaded strictly: every key and value is checked against the dataclasses of `recipe`.
+
+A recipe starts from the shipped one it names with `extends` (or from the defaults), then its own keys apply, then
+``--set`` and the options of the command line.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cai.errors import CAIError, ConfigError, InputError, did_you_mean
+from cai.recipe import Recipe
+
+SHIPPED = Path(__file__).parent / "recipes"
+Where = tuple[str, ...]
+Complain = Callable[[Where, str, bool], CAIError]
+"""Makes the error for a part of the document: (where, message, whether the key is to blame)."""
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
+    "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
+    "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
+    "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
+    "num_samples": (2, 1e4), "rounds": (1, 100),
+}  # fmt: skip
+
+
+def load_recipe(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A shipped recipe ("demo", "sl-cai", "rl-cai"), or a file, with dotted `overrides` on top.
+
+    Raises `InputError` with line and column for the file, `ConfigError` for an override.
+    """
+    values = _file_values(_recipe_path(name_or_path)) if name_or_path else {}
+    for key, value in (overrides or {}).items():
+        values = _merged(values, _nested(key, value))
+    recipe: Recipe = _built(Recipe, values, (), _override_error)
+    return recipe
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """``stage.key=value`` of ``--set``; the value is read as YAML reads a plain scalar or a JSON list."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
+    return key.strip(), _scalar(value.strip())
+
+
+def _scalar(text: str) -> Any:
+    import json
+
+    from cai.yaml_files import resolve
+
+    if text.startswith(("[", '"')):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"--set: {text!r} is not a JSON list or text: {error}") from None
+    return resolve(text)
+
+
+def _recipe_path(name_or_path: str) -> Path:
+    shipped = SHIPPED / f"{name_or_path}.yaml"
+    if shipped.is_file():
+        return shipped
+    path = Path(name_or_path)
+    if not path.is_file():
+        names = sorted(one.stem for one in SHIPPED.glob("*.yaml"))
+        near = did_you_mean(name_or_path, names)
+        raise ConfigError(f"no recipe file {name_or_path!r}{near} (shipped recipes: {', '.join(names)})")
+    return path
+
+
+def _file_values(path: Path, depth: int = 0) -> dict[str, Any]:
+    from cai.yaml_files import read_yaml
+
+    document = read_yaml(path)
+    values = dict(document.value)
+
+    def complain(where: Where, message: str, key: bool) -> CAIError:
+        line, column = document.where_key(where) if key else document.where(where)
+        return InputError(message, path, line, column)
+
+    base: dict[str, Any] = {}
+    if (parent := values.pop("extends", None)) is not None:
+        if not isinstance(parent, str) or depth > 5:
+            raise complain(("extends",), "extends: expected the name of one other recipe", False)
+        base = _file_values(_recipe_path(parent), depth + 1)
+    _built(Recipe, values, (), complain)
+    return _merged(base, _anchored(values, path.parent))
+
+
+def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """File names in a recipe are relative to the recipe, unless they are there from where the command runs."""
+
+    def anchor(name: str) -> str:
+        file, mark, options = name.partition("?")
+        beside = folder / file
+        return str(beside) + mark + options if not Path(file).exists() and beside.exists() else name
+
+    anchored = dict(values)
+    if isinstance(values.get("constitution"), str):
+        anchored["constitution"] = anchor(values["constitution"])
+    if isinstance(values.get("prompts"), list):
+        anchored["prompts"] = [anchor(name) for name in values["prompts"]]
+    return anchored
+
+
+def _override_error(where: Where, message: str, _key: bool) -> CAIError:
+    return ConfigError(f"--set {message}" if where else message)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    *parents, last = key.split(".")
+    nested: dict[str, Any] = {last: value}
+    for parent in reversed(parents):
+        nested = {parent: nested}
+    return nested
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _built(cls: Any, values: Mapping[str, Any], where: Where, complain: Complain) -> Any:
+    hints = typing.get_type_hints(cls)
+    allowed = [field.name for field in fields(cls)]
+    for key in values:
+        if key not in allowed:
+            block = f" in '{'.'.join(where)}'" if where else ""
+            near = did_you_mean(key, allowed)
+            raise complain((*where, key), f"unknown key '{key}'{block}{near} (keys: {', '.join(allowed)})", True)
+    return cls(**{key: _value(hints[key], value, (*where, key), complain) for key, value in values.items()})
+
+
+def _value(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
+    made = _matched(hint, value, where, complain)
+    if made is _NO:
+        raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}", False)
+    _check_range(made, where, complain)
+    return made
+
+
+_NO = object()
+
+
+def _matched(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
+    """`value` as `hint` wants it, or `_NO`."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return next((made for one in options if (made := _matched(one, value, where, complain)) is not _NO), _NO)
+    if origin is Literal:
+        return value if value in options and not isinstance(value, bool) else _NO
+    if origin is tuple:
+        return _tuple(options, value, where, complain)
+    if is_dataclass(hint):
+        return _built(hint, value, where, complain) if isinstance(value, Mapping) else _NO
+    if hint is type(None):
+        return None if value is None else _NO
+    if hint is float and type(value) is int:
+        return float(value)
+    return value if type(value) is hint else _NO
+
+
+def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complain) -> Any:
+    if not isinstance(value, list | tuple):
+        return _NO
+    hints = [options[0]] * len(value) if options[-1] is Ellipsis else list(options)
+    if len(hints) != len(value):
+        return _NO
+    made = [_matched(hint, one, where, complain) for hint, one in zip(hints, value, strict=True)]
+    return _NO if _NO in made else tuple(made)
+
+
+def _check_range(value: Any, where: Where, complain: Complain) -> None:
+    least, most = _RANGES.get(where[-1], (1, float("inf")))
+    numbers = value if isinstance(value, tuple) else (value,)
+    for number in numbers:
+        if isinstance(number, int | float) and not isinstance(number, bool) and not least <= number <= most:
+            bound = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
+            raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+
+
+def _described(hint: Any) -> str:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_described(one) for one in options)
+    if origin is Literal:
+        return " | ".join(repr(one) for one in options)
+    if origin is tuple:
+        inner = "each " + _described(options[0]) if options[-1] is Ellipsis else ", ".join(map(_described, options))
+        return f"a list ({inner})"
+    if is_dataclass(hint):
+        return "a block of keys"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, "nothing (null)")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, Mapping) else "a block of keys"
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """A recipe in full, every key, as YAML that `load_recipe` reads back to an equal recipe; atomically."""
+    import json
+    from dataclasses import asdict
+
+    import yaml
+
+    from cai.storage.run import atomic_write
+
+    plain = json.loads(json.dumps(asdict(recipe)))
+    with atomic_write(path) as handle:
+        handle.write("# The recipe of this run, every setting. To run it again: cai run --recipe recipe.yaml\n")
+        handle.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))

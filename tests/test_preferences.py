@@ -1,0 +1,89 @@
+"""Soft labels from votes: exact arithmetic, planted biases, properties."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cai.errors import ParseError
+from cai.preferences import LabelFigures, sigmoid, soft_label
+from cai.recipe import PreferenceSettings
+from cai.records import Judgement, Prompt, Vote, user
+
+PROMPT = Prompt.make((user("hello"),))
+LOGIT = st.floats(-30, 30)
+
+
+def vote(order: str, logit_first: float, principle: str = "p", mass: float = 1.0) -> Vote:
+    """A vote whose first-shown answer leads by `logit_first` nats."""
+    first = math.log(mass) + math.log(max(sigmoid(logit_first), 1e-300))
+    second = math.log(mass) + math.log(max(sigmoid(-logit_first), 1e-300))
+    a, b = (first, second) if order == "ab" else (second, first)
+    return Vote(principle, order, 0, a, b, mass)
+
+
+def judged(*votes: Vote) -> Judgement:
+    return Judgement(PROMPT, "one", "two", votes)
+
+
+def test_a_known_pair_of_votes_gives_the_known_label() -> None:
+    label = soft_label(judged(vote("ab", 2.0), vote("ba", -1.0)), PreferenceSettings())
+    assert label.p_a == pytest.approx(sigmoid(1.5), abs=1e-12)
+    assert label.chosen == "one"
+
+
+@given(LOGIT)
+def test_a_judge_that_only_knows_places_gives_exactly_one_half(bias: float) -> None:
+    label = soft_label(judged(vote("ab", bias), vote("ba", bias)), PreferenceSettings())
+    assert label.p_a == pytest.approx(0.5, abs=1e-9)
+
+
+@given(LOGIT, LOGIT)
+def test_exchanging_the_answers_exchanges_the_label(ab: float, ba: float) -> None:
+    one = soft_label(judged(vote("ab", ab), vote("ba", ba)), PreferenceSettings())
+    other = soft_label(judged(vote("ab", ba), vote("ba", ab)), PreferenceSettings())
+    assert one.p_a + other.p_a == pytest.approx(1.0, abs=1e-9)
+    assert one.swap().swap() == one or one.swap().swap().p_a == pytest.approx(one.p_a)
+
+
+def test_principles_are_averaged_as_probabilities_by_their_weights() -> None:
+    votes = judged(vote("ab", 3.0, "x"), vote("ba", -3.0, "x"), vote("ab", -1.0, "y"), vote("ba", 1.0, "y"))
+    label = soft_label(votes, PreferenceSettings(), {"x": 3.0, "y": 1.0})
+    assert label.p_a == pytest.approx((3 * sigmoid(3) + sigmoid(-1)) / 4, abs=1e-9)
+
+
+def test_a_vote_without_mass_abstains_and_the_rest_decide() -> None:
+    votes = judged(
+        vote("ab", 3.0, "x", 0.1), vote("ba", -3.0, "x", 0.9), vote("ab", -1.0, "y"), vote("ba", 1.0, "y")
+    )
+    assert soft_label(votes, PreferenceSettings()).p_a == pytest.approx(sigmoid(-1), abs=1e-9)
+    with pytest.raises(ParseError, match="abstained"):
+        soft_label(judged(vote("ab", 3.0, mass=0.1), vote("ba", -3.0, mass=0.1)), PreferenceSettings())
+
+
+def test_a_missing_order_is_never_guessed() -> None:
+    with pytest.raises(ParseError, match="'ba' is missing"):
+        soft_label(judged(vote("ab", 3.0)), PreferenceSettings())
+
+
+def test_clamp_temperature_and_tie_band() -> None:
+    strong = judged(vote("ab", 4.0), vote("ba", -4.0))
+    assert soft_label(strong, PreferenceSettings(clamp=(0.4, 0.6))).p_a == 0.6
+    assert soft_label(strong, PreferenceSettings(temperature=4.0)).p_a == pytest.approx(sigmoid(1.0), abs=1e-9)
+    weak = judged(vote("ab", 0.1), vote("ba", -0.1))
+    assert soft_label(weak, PreferenceSettings(tie_band=0.05, clamp=(0.6, 0.9))).p_a == 0.5
+
+
+def test_figures_count_what_was_planted() -> None:
+    figures = LabelFigures()
+    for logits in ((2.0, -2.0), (1.0, 1.0), (-3.0, 3.0), (0.5, 0.5)):
+        judgement = judged(vote("ab", logits[0]), vote("ba", logits[1]))
+        figures.add(judgement, soft_label(judgement, PreferenceSettings()))
+    figures.add(judged(vote("ab", 0.0, mass=0.1), vote("ba", 0.0, mass=0.1)), None)
+    found = figures.to_json()
+    assert (found["pairs"], found["ties"], found["abstained"]) == (5, 2, {"red_team": 1})
+    assert found["flip_rate"] == pytest.approx(2 / 5)
+    assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 5)
