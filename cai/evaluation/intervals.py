@@ -1,0 +1,66 @@
+"""Intervals on shares and on paired differences; standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+
+from cai.records import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with the ends of its interval, and the number of observations behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_json(self) -> Json:
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def normal_quantile(confidence: float) -> float:
+    """z such that a standard normal lies within ±z with probability `confidence`; 0 < confidence < 1."""
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def wilson(successes: float, trials: int, confidence: float = 0.95) -> Estimate:
+    """A share with its Wilson score interval (Wilson 1927); a tie may count as half a success.
+
+    With no trials nothing is known: the value is NaN and the interval is all of [0, 1].
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes in {trials} trials")
+    if trials == 0:
+        return Estimate(math.nan, 0.0, 1.0, 0)
+    z2 = normal_quantile(confidence) ** 2
+    share = successes / trials
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = math.sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials * trials))) / (1 + z2 / trials)
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == trials else centre + half
+    return Estimate(share, low, high, trials)
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Mean of first − second over the same rows, with a normal interval on the row differences.
+
+    With fewer than two rows the spread is unknown, and the ends are −∞ and ∞.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    n = len(differences)
+    if n < 2:
+        return Estimate(differences[0] if differences else math.nan, -math.inf, math.inf, n)
+    mean = fmean(differences)
+    variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
+    half = normal_quantile(confidence) * math.sqrt(variance / n)
+    return Estimate(mean, mean - half, mean + half, n)

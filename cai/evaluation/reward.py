@@ -1,0 +1,97 @@
+"""How well a reward model orders answers that it has not been trained on, beside two judges that read nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from cai.evaluation.intervals import Estimate, paired_difference, wilson
+from cai.records import Json, Preference
+
+CHANCE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RewardMetrics:
+    """Accuracy over the pairs with a preferred side, soft cross-entropy over all of them, in nats.
+
+    `cross_entropy_floor` is the entropy of the labels: no model can do better. `cross_entropy_coin` is ln 2, the value
+    of a model that scores everything alike. A pair scored alike counts half. `prefers_longer` is the share of pairs of
+    unequal length where the longer answer scored higher; `lift_over_longer` is accuracy − always_longer, paired by row.
+    """
+
+    pairs: int
+    ties: int
+    accuracy: Estimate
+    always_longer: Estimate
+    lift_over_longer: Estimate
+    prefers_longer: Estimate
+    cross_entropy: float
+    cross_entropy_floor: float
+    mean_margin: float
+
+    def to_json(self) -> Json:
+        return {
+            "pairs": self.pairs,
+            "ties": self.ties,
+            "accuracy": self.accuracy.to_json(),
+            "always_longer": self.always_longer.to_json(),
+            "chance": CHANCE,
+            "lift_over_longer": self.lift_over_longer.to_json(),
+            "prefers_longer": self.prefers_longer.to_json(),
+            "cross_entropy": self.cross_entropy,
+            "cross_entropy_floor": self.cross_entropy_floor,
+            "cross_entropy_coin": math.log(2),
+            "mean_margin": self.mean_margin,
+        }
+
+
+def evaluate_reward(
+    preferences: Sequence[Preference], scores_a: Sequence[float], scores_b: Sequence[float], confidence: float = 0.95
+) -> RewardMetrics:
+    """Compare the scores of both answers of every preference with its label; raises `ValueError` on unequal lengths.
+
+    A label of exactly one half prefers neither side: it counts in the cross-entropy, not in the accuracy.
+    """
+    margins = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    rows = list(zip(preferences, margins, strict=True))
+    decided = [(one, margin) for one, margin in rows if one.p_a != 0.5]
+    right = [_agreement(margin, one.p_a - 0.5) for one, margin in decided]
+    longer = [_agreement(_length_margin(one), one.p_a - 0.5) for one, _ in decided]
+    unequal = [_agreement(margin, _length_margin(one)) for one, margin in rows if _length_margin(one)]
+    return RewardMetrics(
+        pairs=len(rows),
+        ties=len(rows) - len(decided),
+        accuracy=wilson(sum(right), len(right), confidence),
+        always_longer=wilson(sum(longer), len(longer), confidence),
+        lift_over_longer=paired_difference(right, longer, confidence),
+        prefers_longer=wilson(sum(unequal), len(unequal), confidence),
+        cross_entropy=_mean([soft_cross_entropy(one.p_a, margin) for one, margin in rows]),
+        cross_entropy_floor=_mean([_entropy(one.p_a) for one, _ in rows]),
+        mean_margin=_mean([margin if one.p_a > 0.5 else -margin for one, margin in decided]),
+    )
+
+
+def soft_cross_entropy(p: float, margin: float) -> float:
+    """−p·logσ(margin) − (1−p)·logσ(−margin) in nats, without overflow."""
+    return max(margin, 0.0) - p * margin + math.log1p(math.exp(-abs(margin)))
+
+
+def _agreement(margin: float, wanted: float) -> float:
+    if margin == 0:
+        return 0.5
+    return float((margin > 0) == (wanted > 0))
+
+
+def _length_margin(one: Preference) -> int:
+    return len(one.response_a) - len(one.response_b)
+
+
+def _entropy(p: float) -> float:
+    return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fmean(values) if values else math.nan

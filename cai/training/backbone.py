@@ -1,0 +1,117 @@
+"""From the folder of a causal language model to a reward model and its tokenizer, ready to train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cai.chat import Chat
+from cai.errors import TrainingError
+from cai.training.adapters import disable_dropout
+from cai.training.templates import closed_template
+
+PAD = "<|pad|>"
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A float32 sequence classifier with one label, its tokenizer, how dialogues are written, and what was changed."""
+
+    model: Any
+    tokenizer: Any
+    chat: Chat
+    notes: tuple[str, ...]
+
+    @property
+    def context(self) -> int | None:
+        """The most positions that the model has, or None if it does not say."""
+        return context_length(self.model.config)
+
+
+def context_length(config: Any) -> int | None:
+    """`max_position_embeddings` of a model's text configuration."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if isinstance(length, int) and length > 0 else None
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder; raises `TrainingError` if there is none, or it has no EOS."""
+    from transformers import AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise TrainingError(f"{folder} is not a model folder: it has no config.json")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"no tokenizer can be loaded from {folder}: {_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise TrainingError(f"the tokenizer of {folder} has no EOS token, which every answer must end with")
+    return tokenizer
+
+
+def load_backbone(folder: Path, seed: int) -> Backbone:
+    """A reward model that starts from the causal language model in `folder`; only its head is drawn, from `seed`.
+
+    Pad is made a token of its own where it is missing or equal to EOS. Raises `TrainingError`.
+    """
+    tokenizer = load_tokenizer(folder)
+    notes = [note for note in (_own_pad(tokenizer), _own_template(tokenizer)) if note]
+    model = _classifier(folder, seed)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        _grow(model, len(tokenizer))
+    for config in (model.config, model.config.get_text_config()):
+        config.pad_token_id = tokenizer.pad_token_id
+    disable_dropout(model)
+    return Backbone(model, tokenizer, Chat(tokenizer), tuple(notes))
+
+
+def _classifier(folder: Path, seed: int) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    # "regression" is the one problem type for which pipelines and servers return the score as it is.
+    kind = {"num_labels": 1, "id2label": {0: "reward"}, "label2id": {"reward": 0}, "problem_type": "regression"}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            return AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, **kind
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise TrainingError(f"no reward model can be built from {folder}: {_line(error)}") from error
+
+
+def _own_pad(tokenizer: Any) -> str:
+    """Give the tokenizer a pad token of its own if it needs one; says what was done, or nothing."""
+    before = tokenizer.pad_token
+    if before is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        return ""
+    tokenizer.add_special_tokens({"pad_token": PAD})
+    was = "no pad token" if before is None else f"pad = EOS ({before})"
+    return f"the tokenizer had {was}; {PAD} (id {tokenizer.pad_token_id}) was added as pad"
+
+
+def _own_template(tokenizer: Any) -> str:
+    """Make the tokenizer's own template write what `Chat` writes; says what was done, or nothing."""
+    chat = Chat(tokenizer)
+    template = closed_template(chat)
+    if template is None:
+        return ""
+    tokenizer.chat_template = template
+    if chat.mode == "transcript":
+        return "the tokenizer had no chat template; the Human/Assistant transcript was stored as one"
+    return "the chat template did not end an answer with one EOS; it was wrapped so that it does"
+
+
+def _grow(model: Any, rows: int) -> None:
+    """Make room for new tokens; their rows are zero, for they are only ever masked."""
+    old = model.get_input_embeddings().num_embeddings
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[old:] = 0.0
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
