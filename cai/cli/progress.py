@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cai.cli.tables import count, table
 from cai.records import Json
 
 
@@ -68,25 +69,6 @@ def _line(step: str, entry: Json) -> str:
     if entry.get("calls_made") or entry.get("calls_saved"):
         parts.append(f"{entry['calls_made']:,} calls, {entry['calls_saved']:,} saved")
     return "   ".join([*parts, f"{entry['seconds']:.1f} s"])
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Aligned plain text: the first and last columns to the left, the rest to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-
-    def line(row: tuple[str, ...]) -> str:
-        cells = [
-            cell.ljust(w) if i in (0, len(head) - 1) else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([line(head), *map(line, rows)])
-
-
-def count(value: int | None) -> str:
-    """A whole number with thousands marked, or a dash."""
-    return "-" if value is None else f"{value:,}"
 
 
 def summary_table(summary: Json, done: list[str]) -> str:

@@ -1,0 +1,41 @@
+# `make demo` and `make test` each set up what they need, in .venv of this checkout.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ONLY ?=
+
+.PHONY: demo test test-all check bench clean help
+
+help:
+	@echo "make demo      set up, then run the whole pipeline on the embedded model (about 5 minutes on two cores)"
+	@echo "make test      set up, then the quick tests"
+	@echo "make test-all  the slow tests too (kills, long runs)"
+	@echo "make check     ruff and mypy"
+	@echo "make bench     the benchmarks, ONLY=name for one"
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or newer, or set PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/cai run
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks $(ONLY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

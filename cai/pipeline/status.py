@@ -1,0 +1,43 @@
+"""What `cai status` tells of a run. Imports only the manifest's reader while nothing has been edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cai.pipeline.staleness import Plan, changed_sources, stale_steps
+from cai.storage.run import Run
+
+Json = dict[str, Any]
+
+
+def run_status(folder: Path) -> list[Json]:
+    """One row a step: its counts, and why it is stale if it is.
+
+    While nothing that the plan was made from has been touched, the plan in the manifest is used as it stands; else the
+    constitution, the prompts and the recipe are read again and a new plan is made.
+    """
+    run = Run.existing(folder)
+    plan: Plan = run.manifest.get("plan", {})
+    if changed_sources(run):
+        plan = _new_plan(run)
+    stale = stale_steps(run, plan)
+    return [_status_row(name, run.steps.get(name, {}), stale.get(name, "")) for name in plan]
+
+
+def _new_plan(run: Run) -> Plan:
+    from cai.pipeline.job import Job
+    from cai.pipeline.steps import forms_until, steps_of
+    from cai.recipe_files import load_recipe
+
+    command = run.manifest.get("command", {})
+    until = run.manifest.get("until")
+    recipe = load_recipe(command.get("recipe"), command.get("overrides", {}))
+    job = Job.checked(recipe, run, forms_until(recipe, until))
+    return {step.name: step.plan() for step in steps_of(job, until)}
+
+
+def _status_row(name: str, entry: Mapping[str, Any], why: str) -> Json:
+    counts = {key: entry.get(key) for key in ("rows", "rejected", "calls_made", "calls_saved", "seconds")}
+    return {"step": name, **counts, "stale": bool(why), "why": why}
