@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from cai.dialogues import ComparisonExample, RevisionExample
 from cai.draws import draw_items
 from cai.errors import InputError, ParseError, did_you_mean
-from cai.records import Kind, Messages, Prompt
+from cai.records import Json, Kind, Messages, Prompt
 
 Form = Literal["critique", "revision", "comparison", "rubric"]
 Use = Literal["revision", "comparison"]
@@ -34,6 +34,16 @@ class Scope:
         if self.tags is not None and not set(self.tags) & set(prompt.tags):
             return False
         return not set(self.except_tags) & set(prompt.tags)
+
+    def to_json(self) -> Json:
+        kinds, tags = (None if part is None else list(part) for part in (self.kinds, self.tags))
+        return {"kinds": kinds, "tags": tags, "except_tags": list(self.except_tags)}
+
+    def __str__(self) -> str:
+        parts = [",".join(self.kinds)] if self.kinds is not None else []
+        parts += [f"tags {','.join(self.tags)}"] if self.tags is not None else []
+        parts += [f"not {','.join(self.except_tags)}"] if self.except_tags else []
+        return "; ".join(parts) or "all"
 
 
 @dataclass(frozen=True, slots=True)
