@@ -40,12 +40,15 @@ def read_dialogue(row: Row, spec: PromptFile) -> Dialogue:
     """The prompt in a row: ends with a user turn. Raises `InputError` at the row's place, or `UnusableRow`."""
     if isinstance(row.value, dict):
         dialogue = _from_columns(row, row.value, spec)
-    else:
+    elif isinstance(row.value, list | str):
         dialogue = read_cell(row, row.value, "messages" if isinstance(row.value, list) else "text", spec.first_turn)
+    else:
+        raise row.error(f"the row is {_kind_of(row.value)}, expected an object, a text or a list of messages")
     check_messages(row, dialogue.messages)
-    if dialogue.messages[-1].role == "assistant" and (spec.drop_answer or dialogue.column in WHOLE_DIALOGUES):
-        dialogue = Dialogue(dialogue.messages[:-1], dialogue.column, (*dialogue.notes, "last answer left off"))
     last = dialogue.messages[-1].role if dialogue.messages else None
+    if last == "assistant" and (spec.drop_answer or dialogue.column in WHOLE_DIALOGUES):
+        dialogue = Dialogue(dialogue.messages[:-1], dialogue.column, (*dialogue.notes, "last answer left off"))
+        last = dialogue.messages[-1].role if dialogue.messages else None
     if last != "user":
         hint = "; add ?answers=drop to the file's name to leave that answer off" if last == "assistant" else ""
         raise row.error(f"a prompt must end with a user turn, this one ends with {_an(last)}{hint}")
@@ -151,7 +154,8 @@ def read_messages(row: Row, cell: Any, column: str) -> tuple[Message, ...]:
 
 
 def _kind_of(cell: Any) -> str:
-    return "nothing" if cell is None else f"a {type(cell).__name__}"
+    names = {str: "a text", list: "a list", dict: "an object", bool: "a boolean", int: "a number", float: "a number"}
+    return "nothing" if cell is None else names.get(type(cell), f"a {type(cell).__name__}")
 
 
 def _message(row: Row, turn: Any, where: str) -> Message:
