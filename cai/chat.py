@@ -21,6 +21,7 @@ Template = Literal["auto", "chat", "transcript"]
 
 _SPEAKER = {"system": "System", "user": "Human", "assistant": "Assistant"}
 _FORGED = re.compile(r"\n\n(?=(?:System|Human|Assistant):)")
+_TAILS = 1024
 _PROBE = "\U0010fa02text\U0010fa02"
 # Some templates print today's date, or open a thought unless told not to: what a model reads must not change overnight.
 _CLOCK = """
@@ -47,6 +48,7 @@ class Chat:
         self.mode: Literal["chat", "transcript"] = "chat" if source and template != "transcript" else "transcript"
         self._template = self._source() if self.mode == "chat" else ""
         self._encoder = GuardedEncoder(tokenizer, self._template)
+        self._tails: dict[tuple[str, str], list[int]] = {}
         self._bos = self._added_bos()
         self._in_parts = False
         self._tail = self._answer_tail()
@@ -63,6 +65,22 @@ class Chat:
         """Token ids of the dialogue, with the assistant's next turn opened and `prefix` written in it."""
         return self._ids(self._prompt(messages, prefix))
 
+    def encode_choices(
+        self, messages: Sequence[Message], prefix: str, choices: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """`encode(messages, prefix)`, and `encode(messages, prefix + choice)` for each choice."""
+        opened = self._prompt(messages, "")
+        start = self._encoder.last_control(opened)
+        ids = self.encode(messages, prefix)
+        if start is None:
+            return ids, [self.encode(messages, prefix + choice) for choice in choices]
+        # What follows the last control token is encoded by itself, and is the same for every dialogue.
+        tail = self._tail_ids(opened[start:], prefix)
+        body = ids[: len(ids) - len(tail)]
+        if body + tail != ids:
+            return ids, [self.encode(messages, prefix + choice) for choice in choices]
+        return ids, [body + self._tail_ids(opened[start:], prefix + choice) for choice in choices]
+
     def encode_dialogue(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a dialogue that ends with the assistant's answer and exactly one EOS."""
         return self._ids(self._closed(messages))
@@ -75,7 +93,7 @@ class Chat:
         return ids, [at >= start for at in range(len(ids))]
 
     def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
-        """The text of generated `ids` without control tokens; `after` are the ids before them, for the joining space."""
+        """The text of generated `ids` without control tokens; `after` are the ids before, to keep a joining space."""
         if not after:
             return self._decoded(ids)
         tail = list(after[-8:])
@@ -94,6 +112,14 @@ class Chat:
                 raise ConfigError(f"{self._whose()} leaves out what the role '{role}' says")
 
     # ------------------------------------------------------------------------------------------- rendering, masked
+
+    def _tail_ids(self, opening: str, prefix: str) -> list[int]:
+        known = self._tails.get((opening, prefix))
+        if known is None:
+            if len(self._tails) >= _TAILS:
+                self._tails.clear()
+            known = self._tails[opening, prefix] = self._encoder.encode(opening + self._encoder.mask(prefix))
+        return known
 
     def _prompt(self, messages: Sequence[Message], prefix: str) -> str:
         masked = self._encoder.mask(prefix)

@@ -65,6 +65,11 @@ class GuardedEncoder:
         """The control strings in masked `text`, in order."""
         return [match.group() for match in self._pattern.finditer(text)]
 
+    def last_control(self, text: str) -> int | None:
+        """Where the last control string of masked `text` begins."""
+        starts = [match.start() for match in self._pattern.finditer(text)]
+        return starts[-1] if starts else None
+
     def encode(self, text: str) -> list[int]:
         """Token ids of masked `text`."""
         if _OPEN not in text:

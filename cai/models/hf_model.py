@@ -1,0 +1,131 @@
+"""A causal language model in memory: the two forward passes that scoring and generating are made of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+MIN_SHARED = 16
+"""A shared beginning shorter than this many tokens is not worth a forward pass of its own."""
+
+
+@dataclass(slots=True)
+class Filled:
+    """Keys and values of some rows, padded on the left, and which of the columns are tokens.
+
+    `mask` is [rows, columns], 1 where a token stands; `lengths` [rows] counts them; `logits` are of the last `keep`
+    positions, [rows, keep, vocabulary], float32.
+    """
+
+    cache: Any
+    mask: torch.Tensor
+    lengths: torch.Tensor
+    logits: torch.Tensor
+
+    def rows(self, index: torch.Tensor) -> None:
+        """Keep, repeat or reorder rows in place."""
+        if self.cache is not None:
+            self.cache.reorder_cache(index)
+        self.mask, self.lengths, self.logits = self.mask[index], self.lengths[index], self.logits[index]
+
+
+class LoadedModel:
+    """The weights on their device. `shares` says whether a beginning can be computed once for many rows."""
+
+    def __init__(self, model: Any, pad_id: int) -> None:
+        self.model = model
+        self.device = model.device
+        self.pad_id = pad_id
+        self.shares = _plain_attention(model.config)
+        accepted = inspect.signature(model.forward).parameters
+        self._positions = "position_ids" in accepted
+        self._keeps = "logits_to_keep" in accepted
+
+    def fill(self, rows: Sequence[Sequence[int]], before: Filled | None = None, keep: int = 1) -> Filled:
+        """Read `rows` (each of at least one token), after what `before` holds: one row for all of them, or one each."""
+        width = max(len(row) for row in rows)
+        ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for at, row in enumerate(rows):
+            ids[at, width - len(row) :] = torch.tensor(row, dtype=torch.long)
+            mask[at, width - len(row) :] = 1
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        if before is None:
+            cache = DynamicCache(config=self.model.config) if not self.shares else DynamicCache()
+            known = torch.zeros(len(rows), dtype=torch.long, device=self.device)
+            return self._forward(ids, mask, mask, known, cache, keep)
+        if len(rows) > 1 and len(before.lengths) == 1:
+            before.rows(torch.zeros(len(rows), dtype=torch.long, device=self.device))
+        return self._forward(ids, mask, torch.cat([before.mask, mask], dim=1), before.lengths, before.cache, keep)
+
+    def step(self, filled: Filled, tokens: torch.Tensor) -> None:
+        """Append one token to every row, in place; `tokens` is [rows]."""
+        new = torch.ones_like(tokens)[:, None]
+        mask = torch.cat([filled.mask, new], dim=1)
+        after = self._forward(tokens[:, None], new, mask, filled.lengths, filled.cache, 1)
+        filled.cache, filled.mask, filled.lengths, filled.logits = after.cache, after.mask, after.lengths, after.logits
+
+    def _forward(
+        self, ids: torch.Tensor, new: torch.Tensor, mask: torch.Tensor, known: torch.Tensor, cache: Any, keep: int
+    ) -> Filled:
+        extra: dict[str, Any] = {}
+        if self._positions:
+            extra["position_ids"] = (known[:, None] + new.cumsum(dim=1) - 1).clamp(min=0)
+        if self._keeps:
+            extra["logits_to_keep"] = keep
+        out = self.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
+        return Filled(out.past_key_values, mask, known + new.sum(dim=1), out.logits[:, -keep:].float())
+
+
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two rows have in common at their beginning."""
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:
+        return shorter
+    return next(at for at in range(shorter) if one[at] != other[at])
+
+
+def _plain_attention(config: Any) -> bool:
+    """Whether every layer attends to everything before it, so that a cache may be padded, repeated and continued."""
+    text = config.get_text_config(decoder=True)
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
+    recurrent = any(hasattr(text, name) for name in ("state_size", "ssm_cfg", "mamba_d_state", "attn_layer_indices"))
+    return kinds == {"full_attention"} and window is None and not recurrent
+
+
+def load(
+    folder: str,
+    dtype: str,
+    device: str,
+    adapter: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    pad_id: int,
+) -> LoadedModel:
+    """Read the weights (safetensors only) and put them on `device` ("auto" takes CUDA, then MPS, then the CPU)."""
+    from transformers import AutoModelForCausalLM
+
+    remote = {"trust_remote_code": True, "code_revision": revision} if trust_remote_code else {}
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=getattr(torch, dtype), use_safetensors=True, **remote
+    )
+    if adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    model = model.to(_device(device)).eval()
+    return LoadedModel(model, pad_id)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
