@@ -43,7 +43,7 @@ class Imported:
 
 
 def usable(text: Any) -> str:
-    """The text without white space around it and at the ends of lines. Raises `ValueError` if our files cannot hold it."""
+    """The text without white space at its ends and its lines' ends. Raises `ValueError` if our files cannot hold it."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"a text is expected, not {json.dumps(text)[:40]}")
     if bad := _UNUSABLE.search(text):
