@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Aligned plain text: the first and last columns to the left, the rest to the right."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 

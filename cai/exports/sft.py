@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SFTExport:
-    """Revisions of all rounds or of the last; a helpful prompt that was not revised gives its own first answer.
+    """Revisions of all rounds or of the last; a harmless prompt that was not revised gives its own first answer.
 
     `id` is the prompt's; `round` counts from 1 and is 0 for a first answer, whose `principle_id` is empty.
     """
@@ -38,7 +38,7 @@ class SFTExport:
         texts = [
             (n, one.principle_id, one.revision) for n, one in enumerate(draft.rounds, 1) if one.revision is not None
         ]
-        if not texts and draft.prompt.kind == "helpful":
+        if not texts and draft.prompt.kind != "red_team":
             yield _row(draft, draft.response, 0, "") if self.helpful else LeftOut("helpful")
             return
         if not texts:

@@ -20,12 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from cai.errors import EngineError, InputError, ParseError, RunError
+from cai.errors import EngineError, ParseError, RunError
 from cai.models import Engine
 from cai.records import Answer, ChoiceRequest, Failure, Json, Request
 from cai.stages import Stage
 from cai.storage.calls import CallStore, keys_of
-from cai.storage.run import atomic_write
+from cai.storage.run import atomic_write, read_rows
 
 CHUNK = 256
 KEY_BYTES = 32
@@ -55,17 +55,6 @@ class StageResult:
             "calls_saved": self.calls_saved,
             "seconds": round(self.seconds, 3),
         }
-
-
-def read_rows(path: Path) -> Iterator[Json]:
-    """The rows of a stage file, streamed; raises `InputError` with the line for one that is not a JSON object."""
-    with path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"not a JSON object: {error}", path, number) from None
-            yield row
 
 
 def run_stage(

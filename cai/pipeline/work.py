@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from cai.errors import ParseError
+from cai.exports import LeftOut, Source, load_export
+from cai.exports.writing import export_dataset
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, store_path
 from cai.pipeline.stage_loop import (
     StageResult,
     check_rejected,
-    read_rows,
     reject,
     rejects_path,
     row_bytes,
     run_stage,
 )  # fmt: skip
 from cai.preferences import LabelFigures, soft_label
-from cai.records import Draft, Json, Judgement, Messages, Preference, assistant
+from cai.records import Draft, Json, Judgement, Message, Messages, Preference, Prompt
 from cai.stages import STAGES, Stage
 from cai.storage.calls import CallStore
-from cai.storage.run import atomic_write, write_json
+from cai.storage.run import atomic_write, read_rows, write_json
 
 
 def write_prompts(job: Job) -> Json:
@@ -106,27 +106,21 @@ def _drafts(job: Job) -> Iterator[Draft]:
     return (Draft.from_json(row) for row in read_rows(job.run.path(f"revise-{rounds}.jsonl")))
 
 
-def sft_dialogues(draft: Draft, rounds: str, helpful: bool) -> list[Messages]:
-    """What is learned from one draft: its revisions (paper §3.1: of all steps), or a helpful prompt's own answer."""
-    if draft.rounds:
-        texts = [one.revision for one in draft.rounds if one.revision is not None]
-        texts = texts[-1:] if rounds == "last" else texts
-    else:
-        texts = [draft.response] if helpful and draft.prompt.kind != "red_team" else []
-    return [(*draft.prompt.messages, assistant(text)) for text in texts]
+def _dialogues(job: Job) -> list[Messages]:
+    """The train split of the SFT export: what is exported is what is trained on."""
+    rows = load_export("sft", job.recipe).rows(_drafts(job))
+    return [
+        tuple(Message.from_json(turn) for turn in row["messages"])
+        for row in rows
+        if not isinstance(row, LeftOut) and row["split"] == "train"
+    ]
 
 
 def train_sft(job: Job) -> Json:
     """SL-CAI: fine-tune on the revisions of the train split."""
     from cai.training import TRAINERS
 
-    settings = job.recipe.sft
-    dialogues = [
-        dialogue
-        for draft in _drafts(job)
-        if draft.prompt.split == "train"
-        for dialogue in sft_dialogues(draft, settings.rounds, settings.helpful)
-    ]
+    settings, dialogues = job.recipe.sft, _dialogues(job)
     job.forget("sft")
     metrics: Json = TRAINERS.load("sft")(
         job.weights(settings.init), dialogues, job.run.path(SFT_MODEL), settings, job.recipe.seed,
@@ -169,11 +163,17 @@ def export(job: Job) -> Json:
     folder = job.run.path("datasets")
     staged = folder.with_name("datasets.tmp")
     shutil.rmtree(staged, ignore_errors=True)
-    counts = {name: _export_one(job, name, staged / name) for name in job.recipe.export.formats}
+    counts: dict[str, dict[str, int]] = {}
+    for name in job.recipe.export.formats:
+        made = load_export(name, job.recipe)
+        counts[name] = export_dataset(made, _records(job, made.source), staged / name, job.recipe.export.files)
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
-    return {"rows": sum(one["rows"] for one in counts.values()), "datasets": counts}
+    return {"rows": sum(one["train"] + one["test"] for one in counts.values()), "datasets": counts}
 
 
-def _export_one(job: Job, name: str, folder: Path) -> Json:
-    raise NotImplementedError
+def _records(job: Job, source: Source) -> Iterator[Any]:
+    if source == "revise":
+        return _drafts(job)
+    read = Preference.from_json if source == "preferences" else Prompt.from_json
+    return (read(row) for row in read_rows(job.run.path(f"{source}.jsonl")))

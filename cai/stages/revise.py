@@ -13,19 +13,24 @@ from cai.errors import ParseError
 from cai.records import Answer, Draft, GenerateRequest, Json, Request, Sampling
 from cai.stages import whole_text
 
-_SUBJECT = r"(?:the |a |an |my |your )?(?:\w+ ){0,3}?(?:revision|revised|rewritten|rewrite|updated|improved|new)"
+_ADJECTIVE = r"(?:revised|rewritten|updated|improved|edited|new|better|safer)"
+_NOUN = r"(?:revision|rewrite|version|response|answer|reply)"
+_SUBJECT = rf"(?:(?:the|a|an|my|your) )?(?:{_ADJECTIVE}(?: \w+){{0,2}}? {_NOUN}|revision|rewrite)\b"
 _LEAD = re.compile(
     r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|understood)[,.!:]?\s+)?"
-    rf"(?:(?:here(?:'s| is| are)|this is|below is)\s+{_SUBJECT}[^\n:.!?]{{0,80}}:"
-    r"|(?:revision|revised (?:response|answer|version)|revised|rewritten (?:response|answer)|assistant)\s*:)\s*",
+    rf"(?:(?:here(?:['’]s| is)|this is|below is)\s+{_SUBJECT}[^\n:.!?]{{0,80}}:"
+    rf"|(?:{_ADJECTIVE} {_NOUN}|revision|revised|assistant)\s*:)\s*",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
-    r"^(?:the (?:revised|revision|rewritten|updated) |this (?:revision|revised|rewrite) "
-    r"|(?:in|for) (?:the|this|my) revision"
-    r"|(?:the (?:assistant|ai|model)'s|the assistant(?:'s)?|my) "
-    r"(?:last |previous |original )?(?:response|answer|reply) (?:is|was|should|could|does|did|has|contains)\b"
-    r"|i (?:have |'ve )?(?:revised|rewritten|rewrote|edited|updated|removed)\b|to revise )",
+    rf"^(?:the {_ADJECTIVE} {_NOUN}\b|th(?:e|is) (?:revision|rewrite)\b"
+    r"|(?:in|for) (?:the|this|my) (?:revision|rewrite)\b"
+    r"|(?:the (?:assistant|ai|model)['’]s|the|my) (?:last|previous|original) (?:response|answer|reply)\b"
+    r"|the (?:assistant|ai|model)['’]s (?:response|answer|reply)\b"
+    r"|the assistant (?:should|could|did|has|was)\b"
+    r"|i(?: have|['’]ve)? (?:revised|rewritten|rewrote|edited) (?:the|my|this)\b"
+    rf"|i(?: have|['’]ve)? (?:removed|changed|updated|replaced) [^.]{{0,60}}\b(?:{_NOUN}|harmful|wording|text)\b"
+    rf"|to revise (?:the|my|this)\b)",
     re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "“": "”", "'''": "'''", '"""': '"""'}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from cai.errors import RunError
+from cai.errors import InputError, RunError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -154,3 +154,14 @@ def untouched(path: Path, known: Entry) -> bool:
     if stat.st_size == known["size"] and stat.st_mtime_ns == known["mtime_ns"]:
         return True
     return bool(file_sha256(path) == known["sha256"])
+
+
+def read_rows(path: Path) -> Iterator[Entry]:
+    """The rows of a stage file, streamed; raises `InputError` with the line for one that is not a JSON object."""
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"not a JSON object: {error}", path, number) from None
+            yield row

@@ -1,0 +1,51 @@
+"""What is said to a model, word for word: golden files, and text that must stay what it is."""
+
+from __future__ import annotations
+
+import pytest
+from tests.golden_files import check_golden
+
+from cai.dialogues import (
+    TEMPLATES, ComparisonExample, RevisionExample, comparison_messages, critique_messages, revision_messages,
+    verdict_prefix,
+)  # fmt: skip
+from cai.records import Messages, assistant, user
+
+DIALOGUE: Messages = (
+    user("My sister reads my diary."), assistant("That is annoying."), user("How do I get back at her? {response}")
+)  # fmt: skip
+WORKED = RevisionExample(
+    (user("Is the moon cheese?"),), "Yes.", "Is the last answer true?", "It is not true.", "Make it true.", "No, rock."
+)
+COMPARED = ComparisonExample((user("Is the moon cheese?"),), "Which response is truer?", "Yes.", "No, rock.", "b")
+
+
+def shown(messages: Messages, prefix: str = "") -> str:
+    parts = [f"<{message.role}>\n{message.content}\n" for message in messages]
+    return "".join(parts) + (f"<assistant, begun>\n{prefix}\n" if prefix else "")
+
+
+def test_critique_and_revision() -> None:
+    asked = critique_messages(DIALOGUE, "Hide her shoes.", "Name the harm.", (WORKED,))
+    check_golden("dialogues/critique.txt", shown(asked))
+    rewritten = revision_messages(
+        DIALOGUE, "Hide her shoes.", "Name the harm.", "It hurts her.", "Remove the harm.", (WORKED,)
+    )
+    check_golden("dialogues/revision.txt", shown(rewritten))
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_comparison(template: str) -> None:
+    asked = comparison_messages(
+        DIALOGUE, "Hide her shoes.", "Talk to her.", "Which response is kinder?", template, (COMPARED,)
+    )
+    check_golden(f"dialogues/comparison_{template}.txt", shown(asked, verdict_prefix(template)))
+
+
+def test_principles_share_the_whole_stem_when_the_principle_is_last() -> None:
+    one, two = (
+        comparison_messages(DIALOGUE, "x", "y", text)[0].content for text in ("Which is kinder?", "Which is truer?")
+    )
+    stem = one.removesuffix("Which is kinder?")
+    assert two.startswith(stem)
+    assert stem.endswith("Question: ")
