@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -62,16 +63,14 @@ def _with_kind(name: str, kind: str | None) -> str:
 
 
 def _show_counts(read: PromptSet) -> None:
-    from collections import Counter
-
-    click.echo(f"{len(read.prompts):,} prompts")
+    click.echo(_count(len(read.prompts), "prompt"))
     table = Counter((prompt.kind, prompt.split) for prompt in read.prompts)
     for kind in dict.fromkeys(kind for kind, _ in table):
         click.echo(f"  {kind:<10} {table[kind, 'train']:>8,} train {table[kind, 'test']:>8,} test")
     turns = Counter(len(prompt.messages) for prompt in read.prompts)
     click.echo("  turns      " + ", ".join(f"{count:,} with {n}" for n, count in sorted(turns.items())))
     if read.duplicates:
-        click.echo(f"  {read.duplicates:,} duplicates merged")
+        click.echo(f"  {_count(read.duplicates, 'duplicate')} merged")
     if read.over_limit:
         click.echo(f"  {read.over_limit:,} more left out by --limit")
     if read.moved:
@@ -88,22 +87,31 @@ _GROUNDS = {
 
 
 def _show_file(report: FileReport) -> None:
-    click.echo(f"\n{report.path}: {report.rows:,} rows, {report.prompts:,} new prompts")
+    click.echo(f"\n{report.path}: {_count(report.rows, 'row')}, {_count(report.prompts, 'new prompt')}")
     for (kind, ground), rows in report.kinds.items():
-        click.echo(f"  kind {kind} {_GROUNDS[ground]} ({rows:,} rows)")
+        click.echo(f"  kind {kind} {_GROUNDS[ground]} ({_count(rows, 'row')})")
     click.echo("  read from " + ", ".join(f"{name} ({rows:,})" for name, rows in report.columns.items()))
     if report.unread:
         click.echo(f"  columns not read: {', '.join(report.unread)}")
     for note, rows in report.notes.items():
         click.echo(f"  {rows:,} × {note} (first: {report.first[note]})")
     for reason, rows in report.skipped.items():
-        click.echo(f"  {rows:,} rows left out: {reason} (first: {report.first[reason]})")
+        click.echo(f"  {_count(rows, 'row')} left out: {reason} (first: {report.first[reason]})")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks or anything that a terminal would obey."""
+    return " ".join("".join(one if one.isprintable() or one.isspace() else "" for one in text).split())
 
 
 def _show_sample(read: PromptSet, count: int) -> None:
     for kind in dict.fromkeys(prompt.kind for prompt in read.prompts):
         for prompt in [prompt for prompt in read.prompts if prompt.kind == kind][:count]:
-            text = " ".join(prompt.messages[-1].content.split())
+            text = _one_line(prompt.messages[-1].content)
             turns = f"turn {len(prompt.messages)}, " if len(prompt.messages) > 1 else ""
             click.echo(
                 f"\n[{kind}, {turns}{prompt.split}, {prompt.source}] {text[:200]}{'…' if len(text) > 200 else ''}"

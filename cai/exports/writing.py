@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -77,8 +77,8 @@ def _open(kind: FileType, path: Path, schema: pa.Schema, stack: ExitStack) -> _L
         return _Lines(handle)
     import pyarrow.parquet as pq
 
-    table = _Table(stack.enter_context(pq.ParquetWriter(handle, schema, compression="zstd")), schema)
-    stack.callback(table.flush)
+    table = _Table(pq.ParquetWriter(handle, schema, compression="zstd"), schema)
+    stack.push(table.leave)
     return table
 
 
@@ -102,6 +102,16 @@ class _Table:
         self._rows.append(row)
         if len(self._rows) == ROW_GROUP:
             self.flush()
+
+    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish the file; after an error, let go of it while it can still be written to."""
+        try:
+            if kind is None:
+                self.flush()
+                self._writer.close()
+        finally:
+            with suppress(OSError):
+                self._writer.close()
 
     def flush(self) -> None:
         import pyarrow as pa
