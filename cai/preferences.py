@@ -55,8 +55,7 @@ def soft_label(
         mean += weight * sigmoid(debiased_logit(ab, ba) / settings.temperature)
         total += weight
     if not total:
-        most = max((vote.mass for vote in judgement.votes), default=0.0)
-        raise ParseError(f"abstained: no vote in both orders has mass {settings.mass_floor:g} (most: {most:.2g})")
+        raise ParseError(f"abstained: no principle has mass {settings.mass_floor:g} in both orders")
     p_a = mean / total
     if abs(p_a - 0.5) <= settings.tie_band:
         p_a = 0.5

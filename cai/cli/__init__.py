@@ -76,9 +76,13 @@ def _told(error: Exception) -> Exception:
     message = str(error)
     if isinstance(error, OSError):
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
-    told = click.ClickException(" ".join(message.split()))
-    told.exit_code = 2
-    return told
+    return _Told(" ".join(message.split()))
+
+
+class _Told(click.ClickException):
+    """Printed as one line; exit status 2."""
+
+    exit_code = 2
 
 
 @click.group(

@@ -100,5 +100,6 @@ def _reward_lines(reward: Json | None) -> list[str]:
     accuracy, longer = reward["accuracy"], reward["always_longer"]
     return [
         f"reward model agrees with {accuracy['value']:.1%} of {accuracy['n']} held-out labels "
-        f"(95 % interval {accuracy['low']:.1%} to {accuracy['high']:.1%}; always-longer {longer['value']:.1%}, chance 50 %)"
+        f"(95 % interval {accuracy['low']:.1%} to {accuracy['high']:.1%}; "
+        f"always-longer {longer['value']:.1%}, chance 50 %)"
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,8 +30,14 @@ def status(run: Path, as_json: bool) -> None:
     lines = [
         (
             row["step"], count(row["rows"]), count(row["rejected"]), count(row["calls_made"]),
-            count(row["calls_saved"]), f"stale: {row['why']}" if row["stale"] else "up to date",
+            count(row["calls_saved"]), _state(row),
         )
         for row in rows
     ]  # fmt: skip
     click.echo(table(("step", "rows", "rejects", "calls", "saved", ""), lines))
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not row["stale"]:
+        return "up to date"
+    return row["why"] if row["rows"] is None else f"stale: {row['why']}"
