@@ -125,7 +125,7 @@ class Chat:
         masked = self._encoder.mask(prefix)
         if self.mode == "chat":
             return self._rendered(messages, opened=True) + masked
-        return self._transcript(messages) + "\n\nAssistant:" + (f" {_defused(masked)}" if prefix else "")
+        return self._transcript(messages) + _opened(masked)
 
     def _closed(self, messages: Sequence[Message]) -> str:
         self._require_answer(messages)
@@ -159,10 +159,7 @@ class Chat:
         return str(text)
 
     def _transcript(self, messages: Sequence[Message]) -> str:
-        mask = self._encoder.mask
-        return self._bos + "".join(
-            f"\n\n{_SPEAKER[message.role]}: {_defused(mask(message.content))}" for message in messages
-        )
+        return self._bos + _turns([Message(one.role, self._encoder.mask(one.content)) for one in messages])
 
     # ------------------------------------------------------------------------------------------- what the template does
 
@@ -233,6 +230,19 @@ class Chat:
 
     def _whose(self) -> str:
         return f"the chat template of the tokenizer {self.name}"
+
+
+def transcript_prompt(messages: Sequence[Message], prefix: str = "") -> str:
+    """The transcript with the assistant's turn opened, as text, for a server that has the tokenizer."""
+    return _turns(messages) + _opened(prefix)
+
+
+def _turns(messages: Sequence[Message]) -> str:
+    return "".join(f"\n\n{_SPEAKER[message.role]}: {_defused(message.content)}" for message in messages)
+
+
+def _opened(prefix: str) -> str:
+    return "\n\nAssistant:" + (f" {_defused(prefix)}" if prefix else "")
 
 
 def _defused(text: str) -> str:

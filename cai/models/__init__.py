@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -44,6 +45,7 @@ def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:
 
     Raises `ConfigError` for an unknown engine and `EngineError` for a model that is not there.
     """
-    name, _, rest = spec.partition("/")
+    name = re.split("[/?]", spec, maxsplit=1)[0]
+    rest = spec[len(name) :].removeprefix("/")
     engine: Engine = ENGINES.load(name)(rest, settings or EngineSettings())
     return engine
