@@ -1,4 +1,5 @@
 """Schema violations in plain words, at the line and column of the node that is wrong."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Literal
 from cai.constitution.principles import FORMS, Constitution, Form, Principle
 from cai.records import Json
 
-SAMPLES = 4000
 Step = Literal["same", "gone", "new"]
 
 
@@ -35,8 +34,8 @@ class Rewording:
 class Change:
     """The way from one constitution to another.
 
-    `moved`: share of draws that land on another principle; `asked_anew`: share whose question changes, rewordings
-    included. Both per form, over draws on prompts that every principle reaches, measured on `SAMPLES` records.
+    `moved`: share of draws that land on another principle; `asked_anew`: that share and the draws whose principle was
+    reworded. Both are exact expectations, per form, for prompts that every principle reaches.
     """
 
     added: tuple[str, ...]
@@ -114,16 +113,27 @@ def _draws(before: Constitution, after: Constitution) -> tuple[dict[Form, float]
     moved: dict[Form, float] = {}
     asked: dict[Form, float] = {}
     for form in ("critique", "comparison"):
-        old, new = before.with_form(form), after.with_form(form)
-        if not old or not new:
-            continue
-        pairs = [
-            tuple(side.draw(0, f"record {n}", form, among=pool) for side, pool in ((before, old), (after, new)))
-            for n in range(SAMPLES)
-        ]
-        moved[form] = sum(one.id != other.id for one, other in pairs) / SAMPLES
-        asked[form] = sum(_question(one, form) != _question(other, form) for one, other in pairs) / SAMPLES
+        old, new = ({one.id: one for one in side.with_form(form)} for side in (before, after))
+        if old and new:
+            stays = _stays(old, new)
+            moved[form] = max(0.0, 1 - sum(stays.values()))
+            same = [id for id in stays if _question(old[id], form) == _question(new[id], form)]
+            asked[form] = max(0.0, 1 - sum(stays[id] for id in same))
     return moved, asked
+
+
+def _stays(old: dict[str, Principle], new: dict[str, Principle]) -> dict[str, float]:
+    """The chance of each principle in both to win a draw on both sides.
+
+    Scores are exponentials at rate `weight` (rendezvous hashing). One wins on both sides if each rival's exponential
+    exceeds its own times the larger of the two ratios of their weights.
+    """
+    rivals = old.keys() | new.keys()
+    return {
+        id: 1
+        / sum(max(side[rival].weight / side[id].weight for side in (old, new) if rival in side) for rival in rivals)
+        for id in old.keys() & new.keys()
+    }
 
 
 def _question(one: Principle, form: Form) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cai.constitution.principles import FORMS
 from cai.records import Json
 
 LONGEST = 10000
@@ -30,8 +31,8 @@ class Imported:
     def add(self, name: str, source: str, **texts: Any) -> None:
         """One principle, unless a text of it cannot be used; empty values are left out."""
         try:
-            row = {key: usable(value) if isinstance(value, str) else value for key, value in texts.items() if value}
-            self.principles.append({"id": self._free_id(name), **row, "source": source[:200]})
+            row = {key: usable(text) if key in FORMS else text for key, text in texts.items() if key in FORMS or text}
+            self.principles.append({"id": self._free_id(name), **row, "source": usable(source)[:200]})
         except ValueError as error:
             self.lost.append(f"{source}: {error}")
 
@@ -59,9 +60,8 @@ def paper_pairs(value: Any, file: str, into: Imported) -> None:
         critique = _between(str(requests[0]), "CritiqueRequest:", "Critique:")
         revision = _between(str(row["edit_request"]), "RevisionRequest:", "Revision:")
         into.add(name, f"{file}: {name}", critique=critique, revision=revision, only_for="revision")
-        into.lost += [
-            f"{file}: {name}: the alternative wording {n} of its critique" for n in range(2, len(requests) + 1)
-        ]
+        if len(requests) > 1:
+            into.lost.append(f"{file}: {name}: {len(requests) - 1} more wordings of its critique")
 
 
 def _between(text: str, lead: str, end: str) -> str:

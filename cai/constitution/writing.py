@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cai.yaml_files import decode, read_limited, resolve
 SCHEMA_COPY = Path(".cai") / "constitution.schema.json"
 SCHEMA_COMMENT = "# yaml-language-server: $schema="
 WIDTH = 110
+_RARE_BREAK = re.compile("[\r\x85\u2028\u2029]")
 
 
 def constitution_yaml(value: Json, header: Sequence[str] = ()) -> str:
@@ -50,6 +52,8 @@ def _text_node(dumper: Any, text: str) -> Any:
 
 def _style(text: str) -> str | None:
     """Literal blocks for several lines, folded ones for long lines, quotes where the text would read as a number."""
+    if _RARE_BREAK.search(text):
+        return '"'
     if "\n" in text.strip("\n"):
         return "|"
     if len(text) > WIDTH - 30:
