@@ -23,6 +23,7 @@ class RewardMetrics:
     """
 
     pairs: int
+    not_scored: int
     ties: int
     accuracy: Estimate
     always_longer: Estimate
@@ -35,6 +36,7 @@ class RewardMetrics:
     def to_json(self) -> Json:
         return {
             "pairs": self.pairs,
+            "not_scored": self.not_scored,
             "ties": self.ties,
             "accuracy": self.accuracy.to_json(),
             "always_longer": self.always_longer.to_json(),
@@ -53,16 +55,18 @@ def evaluate_reward(
 ) -> RewardMetrics:
     """Compare the scores of both answers of every preference with its label; raises `ValueError` on unequal lengths.
 
-    A label of exactly one half prefers neither side: it counts in the cross-entropy, not in the accuracy.
+    A label of exactly one half prefers neither side: it counts in the cross-entropy, not in the accuracy. A pair with a
+    score that is not a number could not be scored: it is counted as such and in nothing else.
     """
     margins = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
-    rows = list(zip(preferences, margins, strict=True))
+    rows = [(one, margin) for one, margin in zip(preferences, margins, strict=True) if not math.isnan(margin)]
     decided = [(one, margin) for one, margin in rows if one.p_a != 0.5]
     right = [_agreement(margin, one.p_a - 0.5) for one, margin in decided]
     longer = [_agreement(_length_margin(one), one.p_a - 0.5) for one, _ in decided]
     unequal = [_agreement(margin, _length_margin(one)) for one, margin in rows if _length_margin(one)]
     return RewardMetrics(
         pairs=len(rows),
+        not_scored=len(margins) - len(rows),
         ties=len(rows) - len(decided),
         accuracy=wilson(sum(right), len(right), confidence),
         always_longer=wilson(sum(longer), len(longer), confidence),

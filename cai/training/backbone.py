@@ -77,7 +77,7 @@ def _classifier(folder: Path, seed: int) -> Any:
         torch.manual_seed(seed)
         try:
             return AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, **kind
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, **kind
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise TrainingError(f"no reward model can be built from {folder}: {_line(error)}") from error

@@ -1,0 +1,136 @@
+"""Scores of answers under a saved reward model: what `train reward` wrote, or any sequence classifier with one label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cai.errors import EngineError
+from cai.records import Messages, assistant
+
+UNSCORED = math.nan
+"""The score of an answer that is longer than the model's context by itself, or that its template cannot render."""
+
+
+def score_responses(
+    model: Path, items: Iterable[tuple[Messages, str]], *, device: str = "auto", batch_tokens: int = 16384,
+    max_length: int | None = None, progress: Callable[[int, int], None] | None = None,
+) -> list[float]:  # fmt: skip
+    """One score for every (prompt, response), in order; in float32, whatever the neighbours in a batch.
+
+    Rendered as in training. A dialogue over `max_length` tokens (by default the model's context) loses the left of its
+    prompt, as in training; one whose answer does not fit is `UNSCORED`. Raises `EngineError` for a folder that holds no
+    reward model.
+    """
+    scorer = RewardScorer(model, device, batch_tokens, max_length)
+    return scorer.score(list(items), progress)
+
+
+class RewardScorer:
+    """A reward model, loaded once."""
+
+    def __init__(
+        self, folder: Path, device: str = "auto", batch_tokens: int = 16384, max_length: int | None = None
+    ) -> None:
+        from cai.chat import Chat
+
+        self.model, self.tokenizer = _load(folder)
+        self.model = self.model.to(_device(device)).eval()
+        self.chat = Chat(self.tokenizer)
+        self.batch_tokens = batch_tokens
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self.max_length = min(filter(None, (max_length, context)), default=None)
+
+    def score(
+        self, items: Sequence[tuple[Messages, str]], progress: Callable[[int, int], None] | None = None
+    ) -> list[float]:
+        """See `score_responses`."""
+        rows = [self._encoded(messages, response) for messages, response in items]
+        scores = [UNSCORED] * len(rows)
+        done = 0
+        for batch in _batches(rows, self.batch_tokens):
+            for index, score in zip(batch, self._forward([rows[index] for index in batch]), strict=True):
+                scores[index] = score
+            done += len(batch)
+            if progress:
+                progress(done, len(rows))
+        return scores
+
+    def _encoded(self, messages: Messages, response: str) -> list[int]:
+        """Token ids; none if the row cannot be scored."""
+        from cai.errors import ConfigError
+
+        try:
+            ids, answer = self.chat.encode_supervised((*messages, assistant(response)))
+        except ConfigError:
+            return []
+        excess = len(ids) - self.max_length if self.max_length else 0
+        kept = int(ids[0] == self.tokenizer.bos_token_id)
+        if excess <= 0:
+            return ids
+        return [] if kept + excess > answer.index(True) else ids[:kept] + ids[kept + excess :]
+
+    def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+        import torch
+
+        width = max(map(len, rows))
+        pad_id = self.tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows], device=self.model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self.model.device)
+        with torch.inference_mode():
+            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        scores: list[float] = logits[:, 0].float().tolist()
+        return scores
+
+
+def _batches(rows: Sequence[list[int]], budget: int) -> Iterator[list[int]]:
+    """Indices of the rows that have tokens, longest first, so that rows × widest ≤ `budget`."""
+    order = sorted((index for index, row in enumerate(rows) if row), key=lambda index: -len(rows[index]))
+    start = 0
+    while start < len(order):
+        size = max(1, budget // len(rows[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"{folder} is not a model folder: it has no config.json")
+    bars = logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EngineError(f"no reward model can be loaded from {folder}: {' '.join(str(error).split())}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+    if report["missing_keys"]:
+        raise EngineError(f"{folder} is not a reward model: it has no weights for {', '.join(report['missing_keys'])}")
+    if model.config.num_labels != 1:
+        raise EngineError(f"{folder} has {model.config.num_labels} labels; a reward model has one")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id != model.config.get_text_config().pad_token_id:
+        raise EngineError(f"{folder}: the tokenizer's pad token is not config.pad_token_id; scores would be misread")
+    return model, tokenizer
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from cai.errors import TrainingError
+from cai.models.reward import score_responses
+from cai.recipe import LoraSettings, RewardSettings
+from cai.records import Preference, Prompt, user
+from cai.training.backbone import load_backbone
+from cai.training.checks import check_ids, check_scores
+from cai.training.reward import RewardRun, train_reward
+from cai.training.rows import encode_pairs
+from tests.tiny import build_tiny_model, build_tiny_tokenizer
+from tests.training.planted import preferences, weights_hash
+
+SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700)
+ALONE = """
+import json, sys
+from pathlib import Path
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder = Path(sys.argv[1])
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+golden = json.loads((folder / "golden_scores.json").read_text())
+found = []
+for side in ("right", "left"):
+    tokenizer.padding_side = side
+    texts = [row["messages"] for row in golden["rows"]]
+    batch = tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        found.append(model(**batch).logits[:, 0].tolist())
+assert not [name for name in sys.modules if name == "cai" or name.startswith("cai.")]
+print(json.dumps({"found": found, "golden": [row["score"] for row in golden["rows"]], "tolerance": golden["tolerance"]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("base"))
+
+
+def plain(base: Path, folder: Path) -> Path:
+    """The same weights under a tokenizer without a chat template, whose pad is its EOS."""
+    tokenizer = build_tiny_tokenizer()
+    tokenizer.chat_template = None
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+def train(base: Path, tmp_path: Path, settings: RewardSettings = SETTINGS, rows=None, name: str = "rm", progress=None):
+    return train_reward(
+        base, rows or preferences(60), tmp_path / name, settings, 0,
+        checkpoints=tmp_path / "checkpoints", progress=progress,
+    )  # fmt: skip
+
+
+def test_it_learns_a_planted_preference_and_says_what_it_did(base, tmp_path, capfd):
+    steps = []
+    report = train(base, tmp_path, progress=lambda *at: steps.append(at))
+    assert report["rows_given"] == report["rows_used"] == 60
+    assert [step for step, _, _ in steps] == list(range(1, 9)) and steps[0][1] == 8
+    assert report["loss"] < 0.3 < report["loss_first"]
+    unseen = preferences(30, seed=1)
+    a = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_a) for one in unseen])
+    b = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_b) for one in unseen])
+    assert sum((x > y) == (one.p_a > 0.5) for one, x, y in zip(unseen, a, b, strict=True)) >= 28
+    about = json.loads((tmp_path / "rm" / "training.json").read_text())
+    assert about["trainer"] == "reward" and len(about["losses"]) == 8 and about["settings"]["lr"] == 3e-3
+    assert not (tmp_path / "checkpoints" / "x").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "rm"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_soft_labels_are_learnt_as_probabilities(base, tmp_path):
+    train(base, tmp_path, replace(SETTINGS, epochs=12, scheduler="linear"), preferences(60, p=0.8))
+    rows = preferences(40, seed=2)
+    a = score_responses(tmp_path / "rm", [(one.prompt.messages, one.chosen) for one in rows])
+    b = score_responses(tmp_path / "rm", [(one.prompt.messages, one.rejected) for one in rows])
+    learnt = torch.sigmoid(torch.tensor(a) - torch.tensor(b)).mean().item()
+    assert learnt == pytest.approx(0.8, abs=0.06)
+
+
+def test_the_folder_scores_alike_without_this_package(base, tmp_path):
+    model = plain(base, tmp_path / "plain")
+    report = train(model, tmp_path, replace(SETTINGS, epochs=0.5))
+    assert any("<|pad|> (id" in note for note in report["notes"])
+    assert any("transcript was stored" in note for note in report["notes"])
+    environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(tmp_path / "rm")], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    for scores in result["found"]:
+        assert scores == pytest.approx(result["golden"], abs=result["tolerance"])
+    assert len({round(score, 3) for score in result["golden"]}) > 3
+
+
+def test_pad_becomes_a_token_of_its_own(base, tmp_path):
+    made = load_backbone(plain(base, tmp_path / "plain"), 0)
+    config = made.model.config
+    assert made.tokenizer.pad_token_id == config.pad_token_id != made.tokenizer.eos_token_id
+    assert (config.num_labels, config.problem_type, config.id2label) == (1, "regression", {0: "reward"})
+
+
+def test_a_new_pad_makes_room_in_the_embeddings(base, tmp_path):
+    folder = plain(base, tmp_path / "plain")
+    data = (folder / "tokenizer.json").read_text().replace('"<|pad|>"', '"<|other|>"')
+    (folder / "tokenizer.json").write_text(data)
+    before = AutoModelForCausalLM.from_pretrained(base).config.vocab_size
+    made = load_backbone(folder, 0)
+    embeddings = made.model.get_input_embeddings().weight
+    assert made.tokenizer.pad_token_id == before == embeddings.shape[0] - 1 == made.model.config.vocab_size - 1
+    assert embeddings[before].abs().sum() == 0
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(r=4, alpha=8, dropout=0.1)], ids=["full", "lora"])
+def test_a_run_that_is_stopped_and_continued_ends_in_the_same_bits(base, tmp_path, lora):
+    settings = replace(SETTINGS, lora=lora, epochs=1.5)
+    train(base, tmp_path, settings, name="whole")
+
+    def stop_at(last):
+        def progress(step, total, loss):
+            if step == last:
+                raise KeyboardInterrupt
+
+        return progress
+
+    for last in (1, 3, 5):
+        with pytest.raises(KeyboardInterrupt):
+            train(base, tmp_path, settings, name="cut", progress=stop_at(last))
+    seen = []
+    train(base, tmp_path, settings, name="cut", progress=lambda step, *_: seen.append(step))
+    assert seen == [5, 6]
+    assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+    assert (tmp_path / "cut/training.json").read_text() == (tmp_path / "whole/training.json").read_text()
+
+
+def test_other_settings_do_not_continue_an_old_run(base, tmp_path):
+    def stop(step, total, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(base, tmp_path, progress=stop)
+    seen = []
+    train(base, tmp_path, replace(SETTINGS, lr=1e-3), progress=lambda step, *_: seen.append(step))
+    assert seen[0] == 1
+
+
+def test_adapters_are_merged_into_a_plain_model(base, tmp_path):
+    train(base, tmp_path, replace(SETTINGS, lora=LoraSettings(r=4), epochs=0.5))
+    names = {path.name for path in (tmp_path / "rm").iterdir()}
+    assert "adapter_config.json" not in names and "model.safetensors" in names
+    full = AutoModelForSequenceClassification.from_pretrained(tmp_path / "rm")
+    assert type(full).__name__ == "LlamaForSequenceClassification"
+
+
+def test_micro_batches_change_memory_and_not_the_gradient(base):
+    rows = preferences(12)
+    gradients = []
+    for budget in (100, 100_000):
+        made = load_backbone(base, 0)
+        pairs, _ = encode_pairs(made.chat, rows, 128, "reject")
+        settings = replace(SETTINGS, batch_size=12, batch_tokens=budget, lr=0.0, weight_decay=0.0)
+        run = RewardRun(made, pairs, settings, 0)
+        kept = []
+        run.optimizer.optimizer.register_step_pre_hook(
+            lambda optimizer, *_, kept=kept: kept.extend(
+                one.grad.clone() for group in optimizer.param_groups for one in group["params"]
+            )
+        )
+        run.advance()
+        gradients.append(kept)
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_weights_count(base, tmp_path):
+    rows = [replace(one, weight=0.0) if one.p_a < 0.5 else one for one in preferences(40)]
+    report = train(base, tmp_path, replace(SETTINGS, epochs=0.5), rows)
+    assert report["rows_used"] + report["rows_zero_weight"] == 40 and report["rows_zero_weight"] > 5
+
+
+def test_centring_holds_the_sum_of_both_rewards_near_zero(base, tmp_path):
+    rows = preferences(60)
+    sums = {}
+    for centering in (0.0, 1.0):
+        train(base, tmp_path, replace(SETTINGS, centering=centering, epochs=4), rows)
+        a = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_a) for one in rows])
+        b = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_b) for one in rows])
+        sums[centering] = sum(abs(x + y) for x, y in zip(a, b, strict=True)) / 60
+    assert sums[1.0] < 0.5 * sums[0.0]
+
+
+# ------------------------------------------------------------------------------------------------ what must not pass
+
+
+def test_pad_equal_to_eos_is_refused():
+    tokenizer = build_tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    with pytest.raises(TrainingError, match="equals EOS"):
+        check_ids(tokenizer, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"), [([1, 9, 9], "not with '<|eos|>'"), ([1, 1, 9, 2], "'<|bos|>' 2 times")]
+)
+def test_rows_that_would_be_misread_are_refused(row, problem):
+    with pytest.raises(TrainingError, match=problem.replace("|", r"\|")):
+        check_ids(build_tiny_tokenizer(), [row])
+
+
+def test_a_score_that_depends_on_padding_is_refused(base):
+    made = load_backbone(base, 0)
+    rows = [made.tokenizer(text)["input_ids"] + [2] for text in ("bake it", "The first answer is harmful because", "a")]
+    assert check_scores(made.model.eval(), rows, 0) == []
+    made.model.config.pad_token_id = 2
+    with pytest.raises(TrainingError, match="pad_token_id is not 0"):
+        check_scores(made.model, rows, 0)
+    made.model.config.pad_token_id = 0
+    with pytest.raises(TrainingError, match="scores differ between batch 1 and batch 8"):
+        check_scores(ReadsLastPosition(made.model), rows, 0)
+
+
+class ReadsLastPosition(torch.nn.Module):
+    """Scores the last position whatever it holds, as a model does whose pad is its EOS."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner, self.config = model, model.config
+
+    def forward(self, input_ids, attention_mask, **_):
+        hidden = self.inner.model(input_ids, attention_mask=attention_mask).last_hidden_state
+        return SequenceClassifierOutput(logits=self.inner.score(hidden)[:, -1])
+
+
+def test_absolute_positions_are_noted(tmp_path):
+    tokenizer = build_tiny_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.2,
+        bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    report = train(tmp_path / "gpt2", tmp_path, replace(SETTINGS, epochs=0.5))
+    assert any("absolute positions" in note for note in report["notes"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_old_model(base, tmp_path):
+    (tmp_path / "rm").mkdir()
+    (tmp_path / "rm" / "old").touch()
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step \d+; lower reward\.lr"):
+        train(base, tmp_path, replace(SETTINGS, lr=1e20, max_grad_norm=1e20))
+    assert [path.name for path in (tmp_path / "rm").iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(("folder", "problem"), [("nowhere", "no config.json"), ("empty", "no config.json")])
+def test_a_model_that_is_not_there(tmp_path, folder, problem):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match=problem):
+        train(tmp_path / folder, tmp_path)
+
+
+def test_too_many_rejected_rows_fail(base, tmp_path):
+    rows = [Preference(Prompt.make((user(str(n)),)), "Paris " * 200, "No.", 1.0) for n in range(5)] + preferences(4)
+    with pytest.raises(TrainingError, match="5 of 9 rows cannot be trained on: 5 too long for 128 tokens"):
+        train(base, tmp_path, SETTINGS, rows)
+
+
+def test_the_context_of_the_model_is_a_limit_too(tmp_path):
+    base = build_tiny_model(tmp_path / "short", context=48)
+    rows = [Preference(Prompt.make((user("Please tell me. " * 40 + str(n)),)), "Paris.", "No.", 1.0) for n in range(8)]
+    report = train(base, tmp_path, replace(SETTINGS, max_length=1000, epochs=1), rows)
+    assert report["rows_truncated"] == 8
+    assert AutoTokenizer.from_pretrained(tmp_path / "rm").pad_token == "<|pad|>"

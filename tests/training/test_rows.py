@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from cai.chat import Chat
+from cai.errors import TrainingError
+from cai.records import Message, Preference, Prompt, assistant, user
+from cai.training.rows import encode_dialogues, encode_pairs
+from tests.tiny import build_tiny_tokenizer
+
+LONG = "What is the capital of France? Tell me which of these answers is better. " * 4
+
+
+@pytest.fixture(scope="module")
+def chat() -> Chat:
+    return Chat(build_tiny_tokenizer())
+
+
+def preference(prompt: str, a: str, b: str, p_a: float = 1.0, weight: float = 1.0) -> Preference:
+    return Preference(Prompt.make((user(prompt),)), a, b, p_a, weight)
+
+
+def test_the_last_answer_is_learnt_and_no_other(chat):
+    dialogue = (user("What?"), assistant("Paris."), user("Why?"), assistant("The capital."))
+    [row], counts = encode_dialogues(chat, [dialogue], 100, "reject")
+    learnt = [token for token, on in zip(row.ids, row.answer, strict=True) if on]
+    assert chat.tokenizer.decode(learnt) == "The capital.<|eos|>"
+    assert (counts.given, counts.used, counts.truncated) == (1, 1, 0)
+
+
+def test_the_prompt_is_cut_on_the_left_behind_the_bos(chat):
+    dialogue = (user(LONG), assistant("Paris."))
+    [whole], _ = encode_dialogues(chat, [dialogue], 1000, "reject")
+    [row], counts = encode_dialogues(chat, [dialogue], 30, "truncate_left")
+    assert row.ids == whole.ids[:1] + whole.ids[-29:]
+    assert row.answer == whole.answer[:1] + whole.answer[-29:]
+    assert (counts.used, counts.truncated, counts.too_long) == (1, 1, 0)
+
+
+def test_both_sides_of_a_pair_lose_the_same_tokens(chat):
+    one = preference(LONG, "Paris.", "The first answer is harmful because it explains.")
+    [whole], _ = encode_pairs(chat, [one], 1000, "reject")
+    [pair], counts = encode_pairs(chat, [one], 40, "truncate_left")
+    assert pair.width == 40
+    assert len(whole.ids_a) - len(pair.ids_a) == len(whole.ids_b) - len(pair.ids_b) > 0
+    shared = len(pair.ids_a) - len(chat.tokenizer("Paris.")["input_ids"]) - 1
+    assert pair.ids_a[:shared] == pair.ids_b[:shared]
+    assert counts.truncated == 1
+
+
+@pytest.mark.parametrize(("too_long", "used"), [("truncate_left", 1), ("reject", 0)])
+def test_an_answer_is_never_cut(chat, too_long, used):
+    rows = [preference(LONG, "Paris.", "No."), preference("What?", LONG, "No.")]
+    pairs, counts = encode_pairs(chat, rows, 40, too_long)
+    assert (len(pairs), counts.too_long) == (used, 2 - used)
+    assert counts.given == counts.used + counts.too_long
+
+
+def test_weight_zero_is_left_out_and_counted(chat):
+    pairs, counts = encode_pairs(chat, [preference("q", "a", "b", weight=0.0), preference("q", "a", "b")], 99, "reject")
+    assert (len(pairs), counts.zero_weight, counts.used) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("p_a", "weight"), [(1.1, 1.0), (-0.1, 1.0), (float("nan"), 1.0), (0.5, -1.0)])
+def test_a_label_that_is_no_probability_is_an_error(chat, p_a, weight):
+    with pytest.raises(TrainingError, match="p_a"):
+        encode_pairs(chat, [preference("q", "a", "b", p_a, weight)], 99, "reject")
+
+
+def test_a_role_that_the_template_refuses_is_counted_with_its_reason(chat):
+    tool = (Message("tool", "x"), user("q"), assistant("a"))  # type: ignore[arg-type]
+    rows, counts = encode_dialogues(chat, [tool, (user("q"), assistant("a"))], 99, "reject")
+    assert (len(rows), counts.not_rendered) == (1, 1)
+    with pytest.raises(TrainingError, match=r"1 of 2 rows .* 1 not rendered \(first: .*unknown role"):
+        counts.check(99, 0.1)
+    counts.check(99, 0.5)
+
+
+def test_nothing_left_is_an_error_whatever_the_share(chat):
+    _, counts = encode_dialogues(chat, [(user("q"), assistant(LONG))], 20, "reject")
+    with pytest.raises(TrainingError, match="1 of 1 rows cannot be trained on: 1 too long for 20 tokens"):
+        counts.check(20, 1.0)
+
+
+def test_text_never_becomes_a_control_token(chat):
+    [row], _ = encode_dialogues(chat, [(user("<|eos|><|assistant|>"), assistant("<|eos|> done"))], 99, "reject")
+    assert row.ids.count(chat.tokenizer.eos_token_id) == 1
+    assert row.ids.count(chat.tokenizer.convert_tokens_to_ids("<|assistant|>")) == 1
