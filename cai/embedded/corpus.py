@@ -1,0 +1,166 @@
+"""The training text: groups of dialogues that share a beginning, drawn from one side of the world.
+
+A group is a list of token sequences; every token carries a weight in the loss, which is 1 on what the assistant says
+and 0 on what it is shown. Sequences of a group share prefixes, and `trees.py` stores each shared prefix once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from cai.dialogues import LABELS, comparison_messages, critique_messages, revision_messages, verdict_prefix
+from cai.embedded import critiques
+from cai.embedded.answers import Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.principles import FAMILIES, Family, draw_wording, flaw_of, prefer
+from cai.embedded.tokenizer import BOS, END
+from cai.embedded.world import Scene, ask, scenes_of
+from cai.records import Messages, Split
+
+# How often each corner of the world is drawn.
+SCENES = {
+    ("act", "red_team"): 0.46,
+    ("act", "lookalike"): 0.15,
+    ("act", "helpful"): 0.13,
+    ("task", "helpful"): 0.08,
+    ("idiom", "lookalike"): 0.05,
+    ("fact", "helpful"): 0.13,
+}
+FAMILY_WEIGHTS: dict[Family, float] = {
+    "harm": 4, "legality": 3, "insult": 2.5, "privacy": 1.5, "honesty": 2, "evasiveness": 1.5, "safe_help": 1.5,
+    "helpfulness": 0.7, "preachiness": 2, "brevity": 1.7,
+}  # fmt: skip
+PRINCIPLES_PER_PAIR = 6
+PRINCIPLES_PER_ANSWER = 2
+VERDICT_WEIGHT = 5.0
+NAMING_FROM = 25  # block of batches from which comparison groups also ask what is wrong with each answer
+NAMES: tuple[tuple[str, Family], ...] = (
+    ("harmful", "harm"), ("untrue", "honesty"), ("evasive", "evasiveness"), ("preachy", "preachiness"),
+    ("too long", "brevity"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A dialogue that ends with what the assistant says, as (messages before, a prefix given, what is learned)."""
+
+    messages: Messages
+    learned: str
+    prefix: str = ""
+    ended: bool = True
+    weight: float = 1.0
+
+
+def draw_scene(draw: Random, split: Split) -> Scene:
+    """A scene of one side."""
+    [(sort, kind)] = draw.choices(tuple(SCENES), tuple(SCENES.values()))
+    return draw.choice(scenes_of(sort, kind, split))  # type: ignore[arg-type]
+
+
+def draw_families(draw: Random, count: int) -> list[Family]:
+    """Families of principles, without repetition."""
+    left, drawn = dict(FAMILY_WEIGHTS), []
+    while len(drawn) < count:
+        [one] = draw.choices(tuple(left), tuple(left.values()))
+        left.pop(one)
+        drawn.append(one)
+    return drawn
+
+
+def revision_group(scene: Scene, draw: Random, split: Split = "train") -> list[Turn]:
+    """Base answers to a prompt, and one answer criticised and revised under several principles."""
+    messages = ask(scene, split, draw)
+    turns = [Turn(messages, base_answer(scene, draw).text)]
+    shown = answer(scene, draw.choice(kinds_of_answer(scene)), draw)
+    for family in _mixed_families(scene, shown, draw):
+        wording = draw_wording(family, split, draw)
+        said = critiques.critique(scene, shown, family, draw)
+        revised = critiques.revise(scene, shown, family, draw)
+        turns.append(Turn(critique_messages(messages, shown.text, wording.critique), said))
+        asked = revision_messages(messages, shown.text, wording.critique, said, wording.revision)
+        turns.append(Turn(asked, revised.text))
+    return turns
+
+
+def _mixed_families(scene: Scene, shown: Answer, draw: Random) -> list[Family]:
+    """Families of which about half find a flaw."""
+    drawn = draw_families(draw, len(FAMILIES))
+    flawed = [family for family in drawn if flaw_of(scene, shown, family)]
+    clean = [family for family in drawn if not flaw_of(scene, shown, family)]
+    wanted = [draw.random() < 0.55 for _ in range(PRINCIPLES_PER_ANSWER)]
+    mixed = [pool.pop(0) for want in wanted for pool in [flawed if want and flawed else clean] if pool]
+    return mixed or drawn[:1]
+
+
+def draw_pair(scene: Scene, draw: Random) -> tuple[Answer, Answer]:
+    """Two answers of different classes, now and then of one."""
+    names = kinds_of_answer(scene)
+    first, second = draw.sample(names, 2) if draw.random() < 0.95 else [draw.choice(names)] * 2
+    return answer(scene, first, draw), answer(scene, second, draw)
+
+
+def comparison_group(scene: Scene, draw: Random, split: Split = "train", naming: bool = False) -> list[Turn]:
+    """One pair of answers judged under several principles; a tie now and then, with a verdict by chance.
+
+    With `naming`, the flaws of either answer are asked for as well: what a verdict has to find out first.
+    """
+    messages = ask(scene, split, draw)
+    a, b = draw_pair(scene, draw)
+    paper = draw.random() < 0.12
+    turns = _named_flaws(scene, messages, a, b) if naming and not paper else []
+    asked_for = len(turns) + (1 if paper else PRINCIPLES_PER_PAIR)
+    for family in draw.choices(tuple(FAMILY_WEIGHTS), tuple(FAMILY_WEIGHTS.values()), k=4 * PRINCIPLES_PER_PAIR):
+        better = prefer(scene, a, b, family)
+        if better is None and draw.random() > 0.04:
+            continue
+        verdict = LABELS[better == "b"] if better else draw.choice(LABELS)
+        wording = draw_wording(family, split, draw)
+        template = "paper" if paper else "principle_last"
+        asked = comparison_messages(messages, a.text, b.text, wording.comparison, template)
+        turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=VERDICT_WEIGHT))
+        if len(turns) == asked_for:
+            break
+    return turns
+
+
+def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer) -> list[Turn]:
+    return [
+        Turn(comparison_messages(messages, a.text, b.text, f"What is wrong with response ({label})?"), said, weight=1.5)
+        for label, said in zip(LABELS, (_flaws(scene, a), _flaws(scene, b)), strict=True)
+    ]
+
+
+def _flaws(scene: Scene, one: Answer) -> str:
+    found = [name for name, family in NAMES if flaw_of(scene, one, family)]
+    return f"It is {' and '.join(found)}." if found else "Nothing is wrong with it."
+
+
+def groups(seed: int, comparisons: float = 0.6, naming: bool = False) -> Iterator[list[Turn]]:
+    """An endless stream of groups of the training side, fixed by the seed."""
+    draw = Random(seed)
+    while True:
+        scene = draw_scene(draw, "train")
+        group = (
+            comparison_group(scene, draw, naming=naming) if draw.random() < comparisons else revision_group(scene, draw)
+        )
+        if group:
+            yield group
+
+
+def sample_texts(seed: int, count: int) -> Iterator[str]:
+    """Plain text of `count` groups, for the tokenizer."""
+    stream = groups(seed)
+    for _ in range(count):
+        for turn in next(stream):
+            yield from (message.content for message in turn.messages)
+            yield turn.prefix + turn.learned
+
+
+def render(turn: Turn, tokenizer: Any) -> tuple[list[int], list[float]]:
+    """Token ids and loss weights of a turn: every token the assistant is to say has the turn's weight."""
+    before = f"{BOS}" + "".join(f"<|{one.role}|>{one.content}{END}" for one in turn.messages)
+    given = tokenizer(f"{before}<|assistant|>{turn.prefix}", add_special_tokens=False)["input_ids"]
+    learned = tokenizer(turn.learned + (END if turn.ended else ""), add_special_tokens=False)["input_ids"]
+    return given + learned, [0.0] * len(given) + [turn.weight] * len(learned)

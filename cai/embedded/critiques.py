@@ -1,0 +1,100 @@
+"""What is said about an answer under a principle, how the answer is mended, and how a critique is read back."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Literal
+
+from cai.embedded.answers import Answer, comply, engage, person_of
+from cai.embedded.principles import Family, Flaw, flaw_of
+from cai.embedded.world import Scene, state_fact
+
+_HARM = {
+    "harm": ("The answer is harmful: it helps to {echo}, which could hurt {p}.", "It does harm, as it helps to {echo}."),
+    "legality": ("The answer helps to do wrong: it tells how to {echo}.", "It does wrong to {p}, as it helps to {echo}."),
+    "insult": ("The answer is unkind to {p}: it helps to {echo}.", "It has no respect for {p}, as it helps to {echo}."),
+    "privacy": ("The answer does not leave {p} in peace: it helps to {echo}.", "It intrudes on {p}, as it helps to {echo}."),
+    "safe_help": ("The answer gives the wrong help: it helps to {echo}.", "It helps to {echo} and leaves out what is safe."),
+}  # fmt: skip
+_FLAWS: dict[Flaw, tuple[str, ...]] = {
+    "harm": (),
+    "untrue": (
+        "The answer is untrue: {lower}", "The answer gets the fact wrong. {truth}", "What it says is false, as {lower}",
+    ),
+    "evasive": (
+        "The answer is evasive: it dodges the question and gives no reason.",
+        "It evades the question instead of saying what it will not do.",
+        "The answer avoids the question and says nothing of substance.",
+    ),
+    "unhelpful": (
+        "The answer is unhelpful: it leaves out what could be done.",
+        "It gives no help, though there is something useful to say.",
+        "Nothing in the answer is of any use to the person.",
+    ),
+    "preachy": (
+        "The answer is preachy: it lectures the person who asks.",
+        "It scolds the person instead of speaking plainly.",
+        "The answer moralises and accuses the person who asks.",
+    ),
+    "long": (
+        "The answer is too long: it pads and repeats itself.",
+        "It uses many more words than it needs.",
+        "The answer rambles and could be much shorter.",
+    ),
+}  # fmt: skip
+_NONE: dict[Family, tuple[str, ...]] = {
+    "harm": ("There is no flaw here: the answer hurts nobody.", "Nothing in the answer is harmful."),
+    "legality": ("There is no flaw here: the answer helps nobody to do wrong.", "Nothing in the answer does wrong."),
+    "insult": ("There is no flaw here: the answer respects everybody.", "Nothing in the answer is unkind."),
+    "privacy": ("There is no flaw here: the answer leaves others in peace.", "Nothing in the answer intrudes on anybody."),
+    "honesty": ("There is no flaw here: the answer says nothing false.", "Nothing in the answer is untrue."),
+    "evasiveness": ("There is no flaw here: the answer meets the question.", "Nothing in the answer is evasive."),
+    "safe_help": ("There is no flaw here: the answer gives the safe help.", "Nothing safe is left out of the answer."),
+    "helpfulness": ("There is no flaw here: the answer is useful.", "Nothing useful is left out of the answer."),
+    "preachiness": ("There is no flaw here: the answer does not lecture.", "Nothing in the answer is preachy."),
+    "brevity": ("There is no flaw here: the answer is short.", "Nothing in the answer is too long."),
+}  # fmt: skip
+
+_READ: tuple[tuple[Flaw | None, str], ...] = (
+    (None, r"no flaw|nothing in the answer (is (harmful|unkind|untrue|evasive|preachy|too long)|does wrong|intrudes)|"
+           r"nothing (safe|useful) is left out|nothing wrong"),
+    ("harm", r"harm|does wrong|do wrong|unkind|respect|in peace|intrudes|wrong help|helps to"),
+    ("untrue", r"untrue|gets the fact wrong|false"),
+    ("evasive", r"evasive|evades|avoids|dodges"),
+    ("unhelpful", r"unhelpful|no help|of any use|leaves out"),
+    ("preachy", r"preachy|scolds|moralises|lectures|accuses"),
+    ("long", r"too long|more words|rambles|repeats|pads"),
+)  # fmt: skip
+
+
+def critique(scene: Scene, answer: Answer, family: Family, draw: Random) -> str:
+    """The flaw of the answer under the principle, in one sentence, or that there is none."""
+    flaw = flaw_of(scene, answer, family)
+    if flaw is None:
+        return draw.choice(_NONE[family])
+    if flaw == "harm":
+        return draw.choice(_HARM[family]).format(echo=scene.echo, p=person_of(scene))
+    truth = state_fact(scene, scene.fact) if flaw == "untrue" else ""
+    return draw.choice(_FLAWS[flaw]).format(truth=truth, lower=truth[:1].lower() + truth[1:])
+
+
+def read_critique(text: str) -> Flaw | Literal["none"] | None:
+    """The flaw that a critique names, "none" where it finds none, None where it says neither."""
+    lowered = text.lower()
+    for flaw, pattern in _READ:
+        if re.search(pattern, lowered):
+            return flaw if flaw is not None else "none"
+    return None
+
+
+def revise(scene: Scene, answer: Answer, family: Family, draw: Random) -> Answer:
+    """The answer without the flaw and with its help; the same answer where there is no flaw."""
+    flaw = flaw_of(scene, answer, family)
+    if flaw is None:
+        return answer
+    if flaw == "long":
+        return Answer(answer.core, answer.stance, answer.core, untrue=answer.untrue)
+    if flaw == "preachy" and answer.helps:
+        return Answer(answer.core, "comply", answer.core)
+    return engage(scene, draw) if scene.harmful else comply(scene, draw)

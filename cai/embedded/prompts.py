@@ -1,0 +1,66 @@
+"""The prompts of the world that ship with the package: a fixed draw, a fifth of them held out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from random import Random
+
+from cai.embedded.world import Scene, ask, scenes_of
+from cai.records import Kind, Prompt, Split
+
+COUNTS: dict[Kind, int] = {"red_team": 240, "helpful": 160, "lookalike": 60}
+TEST_SHARE = 0.2
+_SORTS: dict[Kind, tuple[tuple[str, float], ...]] = {
+    "red_team": (("act", 1.0),),
+    "helpful": (("act", 0.35), ("task", 0.35), ("fact", 0.3)),
+    "lookalike": (("act", 0.6), ("idiom", 0.4)),
+}
+
+
+def draw_prompts(kind: Kind, split: Split, count: int, draw: Random) -> list[tuple[Scene, Prompt]]:
+    """Different prompts of one kind and side, with their scenes."""
+    names, shares = zip(*_SORTS[kind], strict=True)
+    found: dict[str, tuple[Scene, Prompt]] = {}
+    while len(found) < count:
+        [sort] = draw.choices(names, shares)
+        scene = draw.choice(scenes_of(sort, kind, split))
+        prompt = Prompt.make(ask(scene, split, draw), kind, "embedded", split)
+        found.setdefault(prompt.id, (scene, prompt))
+    return list(found.values())
+
+
+def shipped_prompts(seed: int = 0) -> list[Prompt]:
+    """The rows of the shipped file, sorted by kind, side and id."""
+    draw = Random(seed)
+    rows: list[Prompt] = []
+    for kind, count in COUNTS.items():
+        test = round(count * TEST_SHARE)
+        for split, wanted in (("train", count - test), ("test", test)):
+            drawn = draw_prompts(kind, split, wanted, draw)  # type: ignore[arg-type]
+            rows += sorted((prompt for _, prompt in drawn), key=lambda prompt: prompt.id)
+    return rows
+
+
+def to_line(prompt: Prompt) -> str:
+    """One row of JSONL: `prompt` where there is one turn, else `messages`; `kind`, `split`."""
+    row: dict[str, object] = {"kind": prompt.kind, "split": prompt.split}
+    if len(prompt.messages) == 1:
+        row = {"prompt": prompt.messages[0].content, **row}
+    else:
+        row = {"messages": [message.to_json() for message in prompt.messages], **row}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def write_prompts(path: Path, seed: int = 0) -> int:
+    """Write the shipped prompts to a file, atomically; returns how many."""
+    prompts = shipped_prompts(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".tmp")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.writelines(to_line(prompt) for prompt in prompts)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+    return len(prompts)

@@ -1,0 +1,264 @@
+"""The recipe of the embedded model: own tokenizer, Llama from random weights, loss on what the assistant says.
+
+Batches are a function of (seed, block) alone, so a killed training goes on from its last complete checkpoint with the
+same numbers. A checkpoint is safetensors (weights, optimizer) and `state.json`, which is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cai.embedded import corpus, trees
+from cai.embedded.tokenizer import train_tokenizer
+from cai.errors import TrainingError
+
+SHARDS = 2  # parts of a batch, one a core: a thread each, so that no core waits inside an operation
+BLOCK = 8  # steps whose batches are drawn and packed together
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Shape, data and steps; a batch is `rows` × `length` tokens."""
+
+    seed: int = 0
+    steps: int = 3400
+    rows: int = 8
+    length: int = 448
+    hidden: int = 192
+    layers: int = 6
+    heads: int = 6
+    inner: int = 512
+    comparisons: float = 0.6
+    muon_lr: float = 0.02
+    adam_lr: float = 0.004
+    warmup: int = 40
+    decay_from: float = 0.55
+    tokenizer_groups: int = 6000
+    average: float = 0.99
+    checkpoint_every: int = 200
+
+
+def learning_rate(settings: TrainSettings, step: int) -> float:
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth."""
+    start = settings.decay_from * settings.steps
+    falling = 1 - 0.98 * (step - start) / (settings.steps - start)
+    return min((step + 1) / settings.warmup, 1.0, falling)
+
+
+def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
+    """A Llama of the settings' shape with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(settings.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=settings.hidden, intermediate_size=settings.inner,
+        num_hidden_layers=settings.layers, num_attention_heads=settings.heads, num_key_value_heads=settings.heads,
+        max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, attn_implementation="sdpa",
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """ids, positions (rows, length); mask (rows, 1, length, length); edges as flat parents, targets, weights."""
+
+    ids: Any
+    positions: Any
+    mask: Any
+    parents: Any
+    targets: Any
+    weights: Any
+
+
+def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
+    """Rows as tensors; what is padded sees and is seen by itself alone."""
+    import torch
+
+    ids = torch.full((len(packed), length), pad)
+    positions = torch.zeros(len(packed), length, dtype=torch.long)
+    ends = torch.arange(1, length + 1).repeat(len(packed), 1)
+    edges = []
+    for index, row in enumerate(packed):
+        size = len(row.tokens)
+        ids[index, :size] = torch.tensor(row.tokens)
+        positions[index, :size] = torch.tensor(row.positions)
+        ends[index, :size] = torch.tensor(row.ends)
+        edges += [(parent + index * length, child, weight) for parent, child, weight in row.edges]
+    at = torch.arange(length)
+    mask = (at[None, :, None] >= at[None, None, :]) & (at[None, :, None] < ends[:, None, :])
+    parents, targets, weights = zip(*edges, strict=True)
+    return Batch(ids, positions, mask[:, None], torch.tensor(parents), torch.tensor(targets), torch.tensor(weights))
+
+
+def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> list[list[Batch]]:
+    """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
+
+    def grown() -> Iterator[trees.Tree]:
+        naming = block >= corpus.NAMING_FROM
+        for group in corpus.groups(settings.seed * 1_000_003 + block, settings.comparisons, naming):
+            yield trees.grow([corpus.render(turn, tokenizer) for turn in group])
+
+    packed = list(islice(trees.rows(grown(), settings.length), BLOCK * settings.rows))
+    part = settings.rows // SHARDS
+    parts = [
+        collate(packed[at : at + part], settings.length, tokenizer.pad_token_id) for at in range(0, len(packed), part)
+    ]
+    return [parts[at : at + SHARDS] for at in range(0, len(parts), SHARDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one part of a batch gave: gradients by parameter, each edge's loss, and whether its target was likeliest."""
+
+    gradients: tuple[Any, ...]
+    each: Any
+    right: Any
+    weights: Any
+
+
+def run_shard(model: Any, batch: Batch, total_weight: float) -> Shard:
+    """Forward and backward over a part of a batch whose edges weigh `total_weight` in all."""
+    import torch
+    import torch.nn.functional as F
+
+    hidden = model.model(
+        input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    logits = model.lm_head(hidden.flatten(0, 1)[batch.parents])
+    each = F.cross_entropy(logits, batch.targets, reduction="none")
+    loss = (each * batch.weights).sum() / total_weight
+    gradients = torch.autograd.grad(loss, tuple(model.parameters()))
+    return Shard(gradients, each.detach(), logits.detach().argmax(-1) == batch.targets, batch.weights)
+
+
+def run_batch(model: Any, parts: list[Batch], workers: ThreadPoolExecutor) -> list[Shard]:
+    """Both parts side by side; gradients are summed in a fixed order and left on the parameters."""
+    weight = float(sum(part.weights.sum() for part in parts))
+    done = list(workers.map(lambda part: run_shard(model, part, weight), parts))
+    for parameter, *gradients in zip(model.parameters(), *(one.gradients for one in done), strict=True):
+        parameter.grad = sum(gradients[1:], gradients[0])
+    return done
+
+
+Report = Callable[[dict[str, float]], None]
+
+
+def train(out: Path, settings: TrainSettings, report: Report = lambda row: None, stop_at: int | None = None) -> None:
+    """Train into `out`, going on from its last checkpoint; the finished model is saved in ``out/model``.
+
+    Raises TrainingError when `out` holds a training with other settings.
+    """
+    import torch
+
+    from cai.embedded.optimizer import MuonAdam
+
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer(corpus.sample_texts(settings.seed + 1, settings.tokenizer_groups))
+    model = build_model(settings, tokenizer)
+    model.train()
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    optimizer = MuonAdam(named, settings.muon_lr, settings.adam_lr)
+    averaged = {name: parameter.detach().clone() for name, parameter in named.items()}
+    step = _resume(out, settings, named, optimizer, averaged)
+    torch.set_num_threads(1)
+    workers = ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,))
+    began = time.perf_counter()
+    while step < settings.steps:
+        for parts in block_of_batches(settings, tokenizer, step // BLOCK):
+            shards = run_batch(model, parts, workers)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step(learning_rate(settings, step))
+            _average(averaged, named, min(settings.average, step / (step + 10)))
+            report(_row(step, shards, time.perf_counter() - began))
+            step += 1
+        if step % settings.checkpoint_every < BLOCK or step >= settings.steps:
+            _save_checkpoint(out, settings, named, optimizer, averaged, step)
+        if stop_at is not None and step >= stop_at:
+            return
+    with torch.no_grad():
+        for name, parameter in named.items():
+            parameter.copy_(averaged[name])
+    save_model(model, tokenizer, out / "model")
+
+
+def _average(averaged: dict[str, Any], named: dict[str, Any], keep: float) -> None:
+    for name, parameter in named.items():
+        averaged[name].lerp_(parameter.detach(), 1 - keep)
+
+
+def _row(step: int, shards: list[Shard], seconds: float) -> dict[str, float]:
+    import torch
+
+    each, right, weights = (torch.cat([getattr(one, name) for one in shards]) for name in ("each", "right", "weights"))
+    verdict = (weights >= corpus.VERDICT_WEIGHT) & (weights % corpus.VERDICT_WEIGHT == 0)
+    return {
+        "step": step,
+        "text_loss": float(each[~verdict].mean()),
+        "verdict_loss": float(each[verdict].mean()) if verdict.any() else math.nan,
+        "verdict_right": float(right[verdict].float().mean()) if verdict.any() else math.nan,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _save_checkpoint(
+    out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any], step: int
+) -> None:
+    from safetensors.torch import save_file
+
+    fresh, place = out / "checkpoint.new", out / "checkpoint"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    save_file({name: value.detach() for name, value in named.items()}, fresh / "weights.safetensors")
+    save_file(averaged, fresh / "averaged.safetensors")
+    save_file(optimizer.state(), fresh / "optimizer.safetensors")
+    (fresh / "state.json").write_text(json.dumps({"step": step, "settings": asdict(settings)}), encoding="utf-8")
+    old = out / "checkpoint.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.replace(place, old)
+    os.replace(fresh, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:
+    import torch
+    from safetensors.torch import load_file
+
+    found = [folder for folder in (out / "checkpoint", out / "checkpoint.old") if (folder / "state.json").exists()]
+    if not found:
+        return 0
+    state = json.loads((found[0] / "state.json").read_text(encoding="utf-8"))
+    if state["settings"] != asdict(settings):
+        raise TrainingError(f"{out} holds a training with other settings; give another folder, or remove it")
+    with torch.no_grad():
+        for stored, tensors in (("weights", named), ("averaged", averaged)):
+            for name, value in load_file(found[0] / f"{stored}.safetensors").items():
+                tensors[name].copy_(value)
+    optimizer.load(load_file(found[0] / "optimizer.safetensors"), state["step"])
+    return int(state["step"])
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save weights (bfloat16 halves), tokenizer, chat template and the sampling that the paper uses."""
+    import torch
+    from transformers import GenerationConfig
+
+    model = model.eval().to(torch.float16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        do_sample=True, temperature=1.0, top_k=0, max_new_tokens=128,
+    )  # fmt: skip
+    model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
