@@ -1,0 +1,66 @@
+"""How things are timed: alternating rounds, medians, an interval of the ratio by the bootstrap."""
+
+from __future__ import annotations
+
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of the table. `ratio` is ours to theirs as `unit` says; `bar` is what it is held against."""
+
+    name: str
+    ratio: float
+    low: float
+    high: float
+    bar: str
+    ours: float
+    theirs: float
+    unit: str
+    machine: str
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def machine() -> str:
+    """Processor, cores, Python."""
+    import os
+
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def alternate(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
+    """`rounds` measurements of each side, turn about; the first pair only warms up."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+def compare(name: str, ours: list[float], theirs: list[float], bar: str, unit: str) -> Result:
+    """Ratio of medians, ours to theirs, with a 95 % bootstrap interval over the rounds."""
+    draw = random.Random(0)
+    ratios = sorted(
+        statistics.median(draw.choices(ours, k=len(ours))) / statistics.median(draw.choices(theirs, k=len(theirs)))
+        for _ in range(2000)
+    )
+    middle, other = statistics.median(ours), statistics.median(theirs)
+    return Result(name, middle / other, ratios[50], ratios[1949], bar, middle, other, unit, machine())
