@@ -21,6 +21,7 @@ Where = tuple[str | int, ...]
 Position = tuple[int, int]
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -129,18 +130,20 @@ def parse_yaml(data: bytes, path: str | Path, *, limit: Limits | None = None) ->
     try:
         value = builder.document(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error, path) from None
+        raise _syntax_error(error, path, text) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"this is not YAML: {' '.join(str(error).split())}", path, 1, 1) from None
     return Document(path, value, hashlib.sha256(data).hexdigest(), builder.positions, builder.key_positions)
 
 
-def _syntax_error(error: Any, path: Path) -> InputError:
+def _syntax_error(error: Any, path: Path, text: str) -> InputError:
     mark = error.problem_mark or error.context_mark
     if "quoted scalar" in (error.context or "") and "end of stream" in error.problem:
         line, column = error.context_mark.line + 1, error.context_mark.column + 1
         return InputError("the quotation mark that opens here is never closed", path, line, column)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if line > (last := len(_BREAK.findall(text)) + 1):
+        line, column = last, len(_BREAK.split(text)[-1]) + 1
     problem = " ".join(part for part in (error.context, error.problem) if part)
     return InputError(f"this is not YAML: {problem}{_hint(problem)}", path, line, column)
 
