@@ -1,4 +1,4 @@
-"""Scores of answers under a saved reward model: what `train reward` wrote, or any sequence classifier with one label."""
+"""Scores of answers under a saved reward model: ours, or any sequence classifier with one label."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
     if not (folder / "config.json").is_file():
         raise EngineError(f"{folder} is not a model folder: it has no config.json")
-    bars = logging.is_progress_bar_enabled()
-    verbosity = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    library: Any = logging
+    bars, verbosity = library.is_progress_bar_enabled(), library.get_verbosity()
+    library.disable_progress_bar()
+    library.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -114,9 +114,9 @@ def _load(folder: Path) -> tuple[Any, Any]:
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"no reward model can be loaded from {folder}: {' '.join(str(error).split())}") from error
     finally:
-        logging.set_verbosity(verbosity)
+        library.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            library.enable_progress_bar()
     if report["missing_keys"]:
         raise EngineError(f"{folder} is not a reward model: it has no weights for {', '.join(report['missing_keys'])}")
     if model.config.num_labels != 1:

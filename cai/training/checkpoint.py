@@ -8,6 +8,7 @@ import os
 import shutil
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def claim(folder: Path, key: str) -> Path:
     return own
 
 
+def release(own: Path) -> None:
+    """Remove a run's folder, and the one around it if nothing else is in it."""
+    shutil.rmtree(own, ignore_errors=True)
+    with suppress(OSError):
+        own.parent.rmdir()
+
+
 class Checkpoints:
     """The checkpoints of the training run that `key` names, under `folder`; see `claim`."""
 
@@ -98,7 +106,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all of them: the model they led to has been saved."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        release(self.folder)
 
     def _complete(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step-*") if is_complete(path))

@@ -20,7 +20,12 @@ GOLDEN: tuple[Messages, ...] = (
     (user("What is the capital of France?"), assistant("Paris.")),
     (user("What is the capital of France?"), assistant("I would rather not say; ask somebody else.")),
     (user("How do I boil an egg?"), assistant("Put it in boiling water.\n\nWait eight minutes, then cool it.")),
-    (user("Tell me a joke."), assistant("Why?"), user("Because."), assistant("Then here is one about {braces} & <tags>.")),
+    (
+        user("Tell me a joke."),
+        assistant("Why?"),
+        user("Because."),
+        assistant("Then here is one about {braces} & <tags>."),
+    ),
     (user("Wie geht es dir?"), assistant("Gut, danke – und dir? 🙂")),
 )
 
@@ -28,7 +33,7 @@ GOLDEN: tuple[Messages, ...] = (
 def score_ids(
     model: Any, rows: Sequence[Sequence[int]], batch_size: int, pad_id: int, left: bool = False, positions: bool = False
 ) -> list[float]:
-    """One score for every row of token ids, in order; `left` pads before a row, `positions` counts from its first token."""
+    """One score for every row of token ids; `left` pads before a row, `positions` counts from its first token."""
     scores: list[float] = []
     device = next(model.parameters()).device
     for start in range(0, len(rows), batch_size):
@@ -126,4 +131,6 @@ def _differences(one: Sequence[float], other: Sequence[float]) -> list[float]:
 def _require_equal(one: Sequence[float], other: Sequence[float], what: str) -> None:
     wrong = _differences(one, other)
     if wrong:
-        raise TrainingError(f"scores differ between {what}: by up to {max(wrong):.2g} in {len(wrong)} of {len(one)} rows")
+        raise TrainingError(
+            f"scores differ between {what}: by up to {max(wrong):.2g} in {len(wrong)} of {len(one)} rows"
+        )

@@ -18,7 +18,7 @@ LIBRARIES = ("cai", "torch", "transformers", "trl", "peft", "accelerate")
 
 @contextmanager
 def staged_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` to write in; it takes the place of `out` if the block ends well, else it is removed."""
+    """An empty folder beside `out` to write in, which takes the place of `out` if the block ends well."""
     staged = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _LOGGERS = ("transformers", "trl", "peft", "datasets", "accelerate")
 
@@ -17,8 +18,9 @@ def quiet_libraries() -> Iterator[None]:
     Every setting is put back on leaving, so that a caller's own choice of verbosity survives.
     """
     import datasets
-    from transformers.utils import logging as transformers_logging
+    from transformers.utils import logging as module
 
+    transformers_logging: Any = module
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     bars = transformers_logging.is_progress_bar_enabled()
     maps = datasets.are_progress_bars_disabled()

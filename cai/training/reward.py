@@ -91,7 +91,9 @@ class RewardRun:
             self.accelerator.backward(objective / total_weight)
             loss += fit.item() / total_weight
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {self.step + 1}; lower reward.lr (now {self.settings.lr:g})")
+            raise TrainingError(
+                f"the loss is {loss} at step {self.step + 1}; lower reward.lr (now {self.settings.lr:g})"
+            )
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         factor = lr_factor(self.step, self.total, self.settings.warmup_ratio, self.settings.scheduler)
         for group in self.optimizer.param_groups:

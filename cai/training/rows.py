@@ -85,7 +85,9 @@ def encode_pairs(
     pairs, counts = [], Counts(given=len(preferences))
     for one in preferences:
         if not (0.0 <= one.p_a <= 1.0 and 0.0 <= one.weight < float("inf")):
-            raise TrainingError(f"preference {one.id}: p_a {one.p_a} must lie in 0 … 1 and weight {one.weight} in 0 … ∞")
+            raise TrainingError(
+                f"preference {one.id}: p_a {one.p_a} must lie in 0 … 1 and weight {one.weight} in 0 … ∞"
+            )
         if one.weight == 0.0:
             counts.zero_weight += 1
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +59,7 @@ def lr_factor(step: int, total: int, warmup_ratio: float, scheduler: Scheduler) 
     return 1.0 - progress if scheduler == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def micro_batches(rows: Sequence[int], widths: Sequence[int], budget: int) -> list[list[int]]:
+def micro_batches(rows: Sequence[int], widths: Mapping[int, int], budget: int) -> list[list[int]]:
     """`rows` sorted by width and cut so that count × widest ≤ `budget` tokens; a row wider than that stands alone.
 
     `widths[row]` is what a row costs when it sets the width of its batch. Ties keep the order of `rows`.

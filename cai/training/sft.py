@@ -1,8 +1,9 @@
 """Supervised fine-tuning with trl, on rows that are already token ids: loss on the last answer, EOS included.
 
-trl has the loop, the schedule and the optimizer. Ours are the rendering (text never becomes a control token), the marker
-without which a checkpoint is not continued, and the folder that is written at the end. The trainer's checkpoints hold
-`optimizer.pt`, `scheduler.pt` and `rng_state.pth`, which torch reads back with `weights_only=True`: nothing in them runs.
+trl has the loop, the schedule and the optimizer. Ours are the rendering (text never becomes a control token), the
+marker without which a checkpoint is not continued, and the folder that is written at the end. The trainer's checkpoints
+hold `optimizer.pt`, `scheduler.pt` and `rng_state.pth`, which are read back with `weights_only=True`: nothing in them
+runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from cai.chat import Chat
 from cai.errors import TrainingError
@@ -24,7 +26,15 @@ from cai.recipe import SFTSettings
 from cai.records import Json, Messages
 from cai.training.adapters import lora_config, merged
 from cai.training.backbone import context_length, load_tokenizer
-from cai.training.checkpoint import claim, fingerprint, folder_fingerprint, is_complete, mark_complete, rows_fingerprint
+from cai.training.checkpoint import (
+    claim,
+    fingerprint,
+    folder_fingerprint,
+    is_complete,
+    mark_complete,
+    release,
+    rows_fingerprint,
+)
 from cai.training.checks import padded
 from cai.training.folder import mean_loss_at_ends, staged_folder, versions, write_json
 from cai.training.quiet import quiet_libraries
@@ -59,11 +69,11 @@ def train_sft(
         trainer.add_callback(Watch(progress))
         trainer.train(resume_from_checkpoint=_newest(folder))
         report = _finish(trainer, chat, dtype, rows, counts, out, {"model": model.name, "settings": asdict(settings)})
-        shutil.rmtree(folder)
+        release(folder)
     return report
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Tells how far training is, and marks a checkpoint once all of it is on disk."""
 
     def __init__(self, progress: Progress | None) -> None:
@@ -77,7 +87,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
-class PlainSFTTrainer(SFTTrainer):  # type: ignore[misc]
+class PlainSFTTrainer(SFTTrainer):
     """trl's trainer, without a model card in every checkpoint."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
@@ -93,12 +103,13 @@ def collate(examples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, torch.
 
 def _network(folder: Path) -> tuple[Any, torch.dtype]:
     """The model in float32 for training, and the type that its weights are stored in."""
+    stored: Any
     try:
         stored = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainingError(f"no model can be loaded from {folder}: {' '.join(str(error).split())[:300]}") from error
     dtype = stored.dtype
-    return stored.float(), dtype
+    return stored.to(torch.float32), dtype
 
 
 def _trainer(
@@ -107,15 +118,16 @@ def _trainer(
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     size = micro_batch_size(settings.batch_size, max(len(row.ids) for row in rows), settings.batch_tokens)
     constant = "constant_with_warmup" if settings.warmup_ratio else "constant"
+    options: Json = {"gradient_checkpointing": None}  # off; transformers 5.23 warns of the name unless it is None
     config = SFTConfig(
         output_dir=str(folder), seed=seed, learning_rate=settings.lr, num_train_epochs=settings.epochs,
         per_device_train_batch_size=size, gradient_accumulation_steps=settings.batch_size // size,
         lr_scheduler_type=constant if settings.scheduler == "constant" else settings.scheduler,
         warmup_steps=settings.warmup_ratio, weight_decay=settings.weight_decay, max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch", bf16=False, fp16=False, gradient_checkpointing=None,
+        optim="adamw_torch", bf16=False, fp16=False,
         save_steps=settings.checkpoint_every, save_total_limit=2,
         logging_steps=1, disable_tqdm=True, report_to="none",
-        max_length=None, dataset_kwargs={"skip_prepare_dataset": True}, dataloader_pin_memory=False,
+        max_length=None, dataset_kwargs={"skip_prepare_dataset": True}, dataloader_pin_memory=False, **options,
     )  # fmt: skip
     trainer = PlainSFTTrainer(
         model=network, args=config, processing_class=tokenizer, train_dataset=_dataset(rows),
@@ -153,7 +165,13 @@ def _stops(known: int | Sequence[int] | None, chat: Chat) -> int | list[int]:
 
 
 def _finish(
-    trainer: PlainSFTTrainer, chat: Chat, dtype: torch.dtype, rows: Sequence[Row], counts: Counts, out: Path, about: Json
+    trainer: PlainSFTTrainer,
+    chat: Chat,
+    dtype: torch.dtype,
+    rows: Sequence[Row],
+    counts: Counts,
+    out: Path,
+    about: Json,
 ) -> Json:
     """Save the model with its tokenizer, generation settings and a record of the run."""
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]

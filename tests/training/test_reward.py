@@ -47,7 +47,7 @@ for side in ("right", "left"):
     with torch.inference_mode():
         found.append(model(**batch).logits[:, 0].tolist())
 assert not [name for name in sys.modules if name == "cai" or name.startswith("cai.")]
-print(json.dumps({"found": found, "golden": [row["score"] for row in golden["rows"]], "tolerance": golden["tolerance"]}))
+print(json.dumps({"found": found, "golden": golden}))
 """
 
 
@@ -85,8 +85,7 @@ def test_it_learns_a_planted_preference_and_says_what_it_did(base, tmp_path, cap
     assert sum((x > y) == (one.p_a > 0.5) for one, x, y in zip(unseen, a, b, strict=True)) >= 28
     about = json.loads((tmp_path / "rm" / "training.json").read_text())
     assert about["trainer"] == "reward" and len(about["losses"]) == 8 and about["settings"]["lr"] == 3e-3
-    assert not (tmp_path / "checkpoints" / "x").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "rm"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rm"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -110,9 +109,10 @@ def test_the_folder_scores_alike_without_this_package(base, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
+    golden = [row["score"] for row in result["golden"]["rows"]]
     for scores in result["found"]:
-        assert scores == pytest.approx(result["golden"], abs=result["tolerance"])
-    assert len({round(score, 3) for score in result["golden"]}) > 3
+        assert scores == pytest.approx(golden, abs=result["golden"]["tolerance"])
+    assert len({round(score, 3) for score in golden}) > 3
 
 
 def test_pad_becomes_a_token_of_its_own(base, tmp_path):
@@ -222,9 +222,7 @@ def test_pad_equal_to_eos_is_refused():
         check_ids(tokenizer, [])
 
 
-@pytest.mark.parametrize(
-    ("row", "problem"), [([1, 9, 9], "not with '<|eos|>'"), ([1, 1, 9, 2], "'<|bos|>' 2 times")]
-)
+@pytest.mark.parametrize(("row", "problem"), [([1, 9, 9], "not with '<|eos|>'"), ([1, 1, 9, 2], "'<|bos|>' 2 times")])
 def test_rows_that_would_be_misread_are_refused(row, problem):
     with pytest.raises(TrainingError, match=problem.replace("|", r"\|")):
         check_ids(build_tiny_tokenizer(), [row])

@@ -43,7 +43,7 @@ def test_shapes_of_the_schedules():
 
 @given(st.lists(st.integers(1, 50), min_size=1), st.integers(1, 200))
 def test_micro_batches_keep_every_row_and_the_budget(widths, budget):
-    batches = micro_batches(range(len(widths)), widths, budget)
+    batches = micro_batches(range(len(widths)), dict(enumerate(widths)), budget)
     assert sorted(row for batch in batches for row in batch) == list(range(len(widths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(widths[row] for row in batch) <= budget
