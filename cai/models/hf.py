@@ -83,6 +83,8 @@ class HFEngine:
 
     @cached_property
     def _loaded(self) -> LoadedModel:
+        from safetensors import SafetensorError
+
         from cai.models.hf_model import load
 
         settings, tokenizer = self._settings, self.chat.tokenizer
@@ -93,7 +95,7 @@ class HFEngine:
                 str(self._folder), self._dtype, settings.device, adapter, settings.revision,
                 settings.trust_remote_code, pad,
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError) as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
             raise EngineError(f"{self.spec}: cannot load the model: {_line(error)}") from error
 
     def _fingerprint(self) -> str:
@@ -139,8 +141,7 @@ class HFEngine:
 
 
 def _folder(rest: str, revision: str | None) -> Path:
-    path = Path(rest).expanduser()
-    if rest.startswith(("/", ".", "~")) or path.is_dir() or rest.count("/") > 1 or not rest:
+    if not rest or rest.startswith(("/", ".", "~")) or rest.count("/") > 1 or Path(rest).is_dir():
         return _existing(rest, "model")
     from huggingface_hub import snapshot_download
 
@@ -158,7 +159,7 @@ def _folder(rest: str, revision: str | None) -> Path:
 
 def _existing(name: str, noun: str) -> Path:
     path = Path(name).expanduser()
-    if not path.is_dir():
+    if not name or not path.is_dir():
         raise EngineError(f"no {noun} folder at {name or 'the empty path'}")
     return path
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,15 +114,39 @@ def load(
     from transformers import AutoModelForCausalLM
 
     remote = {"trust_remote_code": True, "code_revision": revision} if trust_remote_code else {}
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), use_safetensors=True, **remote
-    )
-    if adapter:
-        from peft import PeftModel
+    with _silent():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True, **remote
+        )
+        model, report = loaded
+        if missing := sorted(report["missing_keys"]):
+            # transformers fills them with random numbers and goes on.
+            raise ValueError(f"the files lack {len(missing)} weights of a language model, such as {missing[0]}")
+        if adapter:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     model = model.to(_device(device)).eval()
     return LoadedModel(model, pad_id)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """No bars and no tables from transformers, nor warnings about names that it has renamed."""
+    from transformers.utils import logging as module
+
+    logging: Any = module
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _device(name: str) -> str:

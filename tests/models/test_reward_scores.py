@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from cai.chat import Chat
+from cai.errors import EngineError
+from cai.models.reward import RewardScorer, score_responses
+from cai.records import Message, Messages, assistant, user
+from tests.tiny import build_tiny_model
+
+WORDS = [
+    "bread",
+    "flour",
+    "water",
+    "harmful",
+    "kind",
+    "honest",
+    "Paris",
+    "capital",
+    "<|eos|>",
+    "<|pad|>",
+    "<|user|>",
+    "{x}",
+    "你好",
+]
+
+
+def items(n: int) -> list[tuple[Messages, str]]:
+    draws = random.Random(0)
+    return [
+        ((user(" ".join(draws.choices(WORDS, k=draws.randint(1, 20)))),), " ".join(draws.choices(WORDS, k=5)))
+        for _ in range(n)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A reward model with a random head."""
+    folder = build_tiny_model(tmp_path_factory.mktemp("base"))
+    torch.manual_seed(0)
+    network = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+    network.save_pretrained(folder)
+    return folder
+
+
+def test_a_score_does_not_depend_on_the_others_or_on_the_batch(model):
+    rows = items(40)
+    scorer = RewardScorer(model, "cpu", batch_tokens=1)
+    alone = scorer.score(rows)
+    together = score_responses(model, rows, device="cpu", batch_tokens=100_000)
+    backwards = score_responses(model, rows[::-1], device="cpu", batch_tokens=300)[::-1]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert backwards == pytest.approx(alone, abs=1e-5)
+    assert len({round(score, 4) for score in alone}) == 40
+
+
+def test_a_score_is_read_at_the_final_eos_even_if_the_text_names_pads_and_ends(model):
+    messages, response = (user("a <|pad|> b"),), "c <|pad|><|pad|>"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    ids = Chat(tokenizer).encode_dialogue((*messages, assistant(response)))
+    assert ids.count(tokenizer.pad_token_id) == 0 and ids[-1] == tokenizer.eos_token_id
+    network = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        hidden = network.model(torch.tensor([ids])).last_hidden_state[0, -1]
+        expected = network.score(hidden).item()
+    assert score_responses(model, [(messages, response)], device="cpu") == pytest.approx([expected], abs=1e-5)
+
+
+def test_a_long_prompt_loses_its_left_and_a_long_answer_has_no_score(model):
+    long = (user("flour water " * 400),)
+    cut, never = score_responses(model, [(long, "Paris"), ((user("q"),), "flour water " * 400)], device="cpu")
+    assert math.isfinite(cut) and math.isnan(never)
+    assert score_responses(model, [(long, "Paris")], device="cpu", max_length=64) != [cut]
+
+
+def test_a_row_that_cannot_be_rendered_has_no_score(model):
+    tool = (Message("tool", "x"), user("q"))  # type: ignore[arg-type]
+    scores = score_responses(model, [(tool, "a"), ((user("q"),), "a")], device="cpu")
+    assert math.isnan(scores[0]) and math.isfinite(scores[1])
+
+
+def test_nothing_to_score(model):
+    assert score_responses(model, [], device="cpu") == []
+
+
+def test_progress_counts_rows(model):
+    seen = []
+    score_responses(model, items(9), device="cpu", batch_tokens=60, progress=lambda *at: seen.append(at))
+    assert seen[-1] == (9, 9) and len(seen) > 1
+
+
+def test_what_is_not_a_reward_model_is_refused(model, tmp_path):
+    with pytest.raises(EngineError, match="no config.json"):
+        score_responses(tmp_path, [])
+    with pytest.raises(EngineError, match=r"no weights for score\.weight"):
+        score_responses(build_tiny_model(tmp_path / "causal"), [])
+    folder = tmp_path / "nopad"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": 2}))
+    with pytest.raises(EngineError, match="pad token"):
+        score_responses(folder, [])
