@@ -7,6 +7,7 @@ The fingerprint holds the model's name and what the server says it is (`root` in
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
@@ -57,6 +58,7 @@ class OpenAIEngine:
             raise ConfigError(f"'{self.spec}' is not openai/NAME@URL, such as openai/my-model@http://localhost:8000/v1")
         self._name = match["name"]
         self._settings = settings
+        self._probing = threading.Lock()
         url = _base_url(match["url"])
         self._hosted = url is None
         self.client = Client(self.spec, url, settings.timeout, settings.retries)
@@ -85,11 +87,10 @@ class OpenAIEngine:
         """Up to `concurrency` requests are under way at once; answers come as they arrive."""
 
         def ask(request: GenerateRequest) -> Completion | Failure:
+            dialect = self._dialect if request.prefix or self._transcript else Dialect()
             path, body = generate_call(self._name, request, dialect, self._hosted)
             return self._asked(path, body, lambda answer: completion(answer, request, dialect))
 
-        first, requests = _peeked(requests)
-        dialect = self._dialect if first and (first.prefix or self._transcript) else Dialect()
         yield from self._spread(requests, ask)
 
     def score(self, requests: Iterable[ChoiceRequest]) -> Iterator[tuple[int, ChoiceScores | Failure]]:
@@ -139,6 +140,7 @@ class OpenAIEngine:
                         failed = failed or error
         except BaseException:
             self.client.close()
+            self.client = self.client.renewed()
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -151,8 +153,13 @@ class OpenAIEngine:
     def _transcript(self) -> bool:
         return self._settings.template == "transcript"
 
-    @cached_property
+    @property
     def _dialect(self) -> Dialect:
+        with self._probing:
+            return self._found
+
+    @cached_property
+    def _found(self) -> Dialect:
         """What the server can do, found out with a handful of one-token requests."""
         if self._transcript:
             dialect = Dialect(transcript=True)
@@ -238,11 +245,3 @@ def _models(answer: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(found, list):
         raise BrokenBodyError("no list of models in it")
     return [one for one in found if isinstance(one, dict)]
-
-
-def _peeked(requests: Iterable[GenerateRequest]) -> tuple[GenerateRequest | None, Iterator[GenerateRequest]]:
-    from itertools import chain
-
-    rest = iter(requests)
-    first = next(rest, None)
-    return first, rest if first is None else chain([first], rest)

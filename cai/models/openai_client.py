@@ -44,6 +44,7 @@ class Client:
             import openai
         except ImportError:
             raise EngineError(f'{spec} needs the openai package: pip install "cai[openai]"') from None
+        self._settings = (spec, url, timeout, retries)
         self._spec = spec
         self._key = api_key(url)
         if not self._key:
@@ -70,6 +71,10 @@ class Client:
         """End pauses and open connections, so that a run that is interrupted ends at once."""
         self._stopped.set()
         self._client.close()
+
+    def renewed(self) -> Client:
+        """A client that is open, with the same settings."""
+        return Client(*self._settings)
 
     def _tried(self, send: Callable[[], Any], read: Callable[[Json], Any]) -> Any:
         attempt = 0

@@ -228,6 +228,14 @@ def test_a_prefix_that_cannot_be_continued_is_asked_for(loopback):
     assert loopback.bodies()[-1]["messages"][-1]["content"].endswith("exactly this text: Answer: (")
 
 
+def test_prefixes_are_continued_wherever_they_come(loopback, hf):
+    loopback.answer = TinyServer(hf)
+    mixed = [replace(asks(1)[0], prefix=prefix) for prefix in ("", "Well", "", "So it is")]
+    there, here = dict(connect(loopback).generate(iter(mixed))), dict(hf.generate(iter(mixed)))
+    assert [there[at].prompt_tokens for at in range(4)] == [here[at].prompt_tokens for at in range(4)]
+    assert len(loopback.bodies()) < 4 + 10
+
+
 def test_a_base_model_gets_a_transcript(loopback, hf):
     loopback.answer = TinyServer(hf)
     engine = connect(loopback, replace(SETTINGS, template="transcript"))
@@ -264,6 +272,7 @@ def test_stopping_early_does_not_wait_for_pauses(loopback):
     answers.close()
     assert time.monotonic() - started < 5
     deadline = time.monotonic() + 5
+    assert len(dict(engine.generate(iter(asks(3))))) == 3
     while any(thread.name.startswith("cai-openai") for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
