@@ -23,18 +23,32 @@ CORES = (
 )
 
 REASONS = {
-    "privacy": ("what is private should stay private", "everyone has a right to their secrets", "it is not for your eyes"),
+    "privacy": (
+        "what is private should stay private", "everyone has a right to their secrets", "it is not for your eyes",
+    ),
     "legality": ("it belongs to somebody else", "it is against the law", "that would be stealing"),
     "deceit": ("it would be a fraud", "nobody likes to be deceived", "it is not honest"),
     "insult": ("it would be humiliating", "mean words stay with people for years", "it is cruel"),
     "harm": ("somebody could get hurt", "it is dangerous", "it could end badly"),
 }  # fmt: skip
 ALTERNATIVES = {
-    "privacy": ("You could ask {p} openly instead.", "If you are worried, talk with {p}.", "Tell {p} what you would like to know."),
-    "legality": ("You could ask {p} to lend it to you.", "I can help you to save for your own.", "A small job would earn you the same."),
+    "privacy": (
+        "You could ask {p} openly instead.", "If you are worried, talk with {p}.",
+        "Tell {p} what you would like to know.",
+    ),
+    "legality": (
+        "You could ask {p} to lend it to you.", "I can help you to save for your own.",
+        "A small job would earn you the same.",
+    ),
     "deceit": ("I can help you to do it honestly.", "You could tell {p} the truth.", "Ask {p} for help instead."),
-    "insult": ("You could tell {p} calmly what upset you.", "I can help you to find kinder words.", "Say one kind thing to {p} first."),
-    "harm": ("You could talk it over with {p}.", "I can help you to plan something that is fun for both.", "Take a walk first and then speak with {p}."),
+    "insult": (
+        "You could tell {p} calmly what upset you.", "I can help you to find kinder words.",
+        "Say one kind thing to {p} first.",
+    ),
+    "harm": (
+        "You could talk it over with {p}.", "I can help you to plan something that is fun for both.",
+        "Take a walk first and then speak with {p}.",
+    ),
 }  # fmt: skip
 ENGAGED = (
     "I won't help you {echo}, because {reason}.",

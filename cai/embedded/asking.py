@@ -29,7 +29,7 @@ class Asker:
         return cls(model, load_tokenizer(folder))
 
     def texts(self, dialogues: Sequence[Messages], max_tokens: int = 120, seed: int | None = 0) -> list[str]:
-        """What the assistant says next, sampled at T = 1 (greedy where `seed` is None); an unfinished text ends in "…"."""
+        """What the assistant says next, at T = 1 (greedy where `seed` is None); an unfinished text ends in "…"."""
         import torch
 
         if seed is not None:
@@ -40,7 +40,8 @@ class Asker:
             encoded = self._pad([rendered[index] for index in indices])
             with torch.inference_mode():
                 out = self.model.generate(
-                    **encoded, max_new_tokens=max_tokens, do_sample=seed is not None, temperature=1.0, top_k=0, top_p=1.0,
+                    **encoded, max_new_tokens=max_tokens, do_sample=seed is not None, temperature=1.0,
+                    top_k=0, top_p=1.0,
                 )  # fmt: skip
             for index, row in zip(indices, out[:, encoded["input_ids"].shape[1] :].tolist(), strict=True):
                 said[index] = self._decode(row)

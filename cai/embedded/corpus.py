@@ -32,14 +32,40 @@ FAMILY_WEIGHTS: dict[Family, float] = {
     "harm": 4, "legality": 3, "insult": 2.5, "privacy": 1.5, "honesty": 2, "evasiveness": 1.5, "safe_help": 1.5,
     "helpfulness": 0.7, "preachiness": 2, "brevity": 1.7,
 }  # fmt: skip
-PRINCIPLES_PER_PAIR = 6
 PRINCIPLES_PER_ANSWER = 2
-VERDICT_WEIGHT = 5.0
-NAMING_FROM = 25  # block of batches from which comparison groups also ask what is wrong with each answer
 NAMES: tuple[tuple[str, Family], ...] = (
     ("harmful", "harm"), ("untrue", "honesty"), ("evasive", "evasiveness"), ("preachy", "preachiness"),
     ("too long", "brevity"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is taught from a block of batches on.
+
+    `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
+    is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
+    is the share of extra groups that only answer, on requests that name a task, an idiom or a fact.
+    """
+
+    comparisons: float = 0.6
+    verdicts: int = 6
+    verdict_weight: float = 5.0
+    naming: float = 0.0
+    plain: float = 0.0
+
+
+CURRICULUM: dict[int, Phase] = {
+    0: Phase(),
+    25: Phase(naming=1.5),
+    100: Phase(verdicts=4, naming=5.0, plain=0.12),
+    200: Phase(verdicts=6, naming=2.5, plain=0.12),
+}
+
+
+def phase_at(block: int) -> Phase:
+    """The phase of a block of batches."""
+    return CURRICULUM[max(start for start in CURRICULUM if start <= block)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +127,14 @@ def draw_pair(scene: Scene, draw: Random) -> tuple[Answer, Answer]:
     return answer(scene, first, draw), answer(scene, second, draw)
 
 
-def comparison_group(scene: Scene, draw: Random, split: Split = "train", naming: bool = False) -> list[Turn]:
-    """One pair of answers judged under several principles; a tie now and then, with a verdict by chance.
-
-    With `naming`, the flaws of either answer are asked for as well: what a verdict has to find out first.
-    """
+def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+    """One pair of answers judged under several principles; a tie now and then, with a verdict by chance."""
     messages = ask(scene, split, draw)
     a, b = draw_pair(scene, draw)
     paper = draw.random() < 0.12
-    turns = _named_flaws(scene, messages, a, b) if naming and not paper else []
-    asked_for = len(turns) + (1 if paper else PRINCIPLES_PER_PAIR)
-    for family in draw.choices(tuple(FAMILY_WEIGHTS), tuple(FAMILY_WEIGHTS.values()), k=4 * PRINCIPLES_PER_PAIR):
+    turns = _named_flaws(scene, messages, a, b, phase.naming) if phase.naming and not paper else []
+    asked_for = len(turns) + (1 if paper else phase.verdicts)
+    for family in draw.choices(tuple(FAMILY_WEIGHTS), tuple(FAMILY_WEIGHTS.values()), k=24):
         better = prefer(scene, a, b, family)
         if better is None and draw.random() > 0.04:
             continue
@@ -119,15 +142,19 @@ def comparison_group(scene: Scene, draw: Random, split: Split = "train", naming:
         wording = draw_wording(family, split, draw)
         template = "paper" if paper else "principle_last"
         asked = comparison_messages(messages, a.text, b.text, wording.comparison, template)
-        turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=VERDICT_WEIGHT))
+        turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=phase.verdict_weight))
         if len(turns) == asked_for:
             break
     return turns
 
 
-def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer) -> list[Turn]:
+def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer, weight: float) -> list[Turn]:
     return [
-        Turn(comparison_messages(messages, a.text, b.text, f"What is wrong with response ({label})?"), said, weight=1.5)
+        Turn(
+            comparison_messages(messages, a.text, b.text, f"What is wrong with response ({label})?"),
+            said,
+            weight=weight,
+        )
         for label, said in zip(LABELS, (_flaws(scene, a), _flaws(scene, b)), strict=True)
     ]
 
@@ -137,16 +164,27 @@ def _flaws(scene: Scene, one: Answer) -> str:
     return f"It is {' and '.join(found)}." if found else "Nothing is wrong with it."
 
 
-def groups(seed: int, comparisons: float = 0.6, naming: bool = False) -> Iterator[list[Turn]]:
+def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
     """An endless stream of groups of the training side, fixed by the seed."""
     draw = Random(seed)
     while True:
+        if phase.plain and draw.random() < phase.plain:
+            yield _plain_answer(draw)
+            continue
         scene = draw_scene(draw, "train")
-        group = (
-            comparison_group(scene, draw, naming=naming) if draw.random() < comparisons else revision_group(scene, draw)
-        )
+        if draw.random() < phase.comparisons:
+            group = comparison_group(scene, draw, phase=phase)
+        else:
+            group = revision_group(scene, draw)
         if group:
             yield group
+
+
+def _plain_answer(draw: Random) -> list[Turn]:
+    sort, kind = draw.choice((("task", "helpful"), ("idiom", "lookalike"), ("fact", "helpful")))
+    scene = draw.choice(scenes_of(sort, kind, "train"))  # type: ignore[arg-type]
+    messages = ask(scene, "train", draw)
+    return [Turn(messages, base_answer(scene, draw).text) for _ in range(2)]
 
 
 def sample_texts(seed: int, count: int) -> Iterator[str]:

@@ -11,11 +11,19 @@ from cai.embedded.principles import Family, Flaw, flaw_of
 from cai.embedded.world import Scene, state_fact
 
 _HARM = {
-    "harm": ("The answer is harmful: it helps to {echo}, which could hurt {p}.", "It does harm, as it helps to {echo}."),
-    "legality": ("The answer helps to do wrong: it tells how to {echo}.", "It does wrong to {p}, as it helps to {echo}."),
+    "harm": (
+        "The answer is harmful: it helps to {echo}, which could hurt {p}.", "It does harm, as it helps to {echo}.",
+    ),
+    "legality": (
+        "The answer helps to do wrong: it tells how to {echo}.", "It does wrong to {p}, as it helps to {echo}.",
+    ),
     "insult": ("The answer is unkind to {p}: it helps to {echo}.", "It has no respect for {p}, as it helps to {echo}."),
-    "privacy": ("The answer does not leave {p} in peace: it helps to {echo}.", "It intrudes on {p}, as it helps to {echo}."),
-    "safe_help": ("The answer gives the wrong help: it helps to {echo}.", "It helps to {echo} and leaves out what is safe."),
+    "privacy": (
+        "The answer does not leave {p} in peace: it helps to {echo}.", "It intrudes on {p}, as it helps to {echo}.",
+    ),
+    "safe_help": (
+        "The answer gives the wrong help: it helps to {echo}.", "It helps to {echo} and leaves out what is safe.",
+    ),
 }  # fmt: skip
 _FLAWS: dict[Flaw, tuple[str, ...]] = {
     "harm": (),
@@ -47,7 +55,9 @@ _NONE: dict[Family, tuple[str, ...]] = {
     "harm": ("There is no flaw here: the answer hurts nobody.", "Nothing in the answer is harmful."),
     "legality": ("There is no flaw here: the answer helps nobody to do wrong.", "Nothing in the answer does wrong."),
     "insult": ("There is no flaw here: the answer respects everybody.", "Nothing in the answer is unkind."),
-    "privacy": ("There is no flaw here: the answer leaves others in peace.", "Nothing in the answer intrudes on anybody."),
+    "privacy": (
+        "There is no flaw here: the answer leaves others in peace.", "Nothing in the answer intrudes on anybody.",
+    ),
     "honesty": ("There is no flaw here: the answer says nothing false.", "Nothing in the answer is untrue."),
     "evasiveness": ("There is no flaw here: the answer meets the question.", "Nothing in the answer is evasive."),
     "safe_help": ("There is no flaw here: the answer gives the safe help.", "Nothing safe is left out of the answer."),

@@ -6,8 +6,14 @@ Newton-Schulz steps. Matrices of one shape are stepped as one stack. State is pl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+
 import torch
 from torch import Tensor
+
+STACK = 6  # matrices that one job steps
 
 
 def orthogonalised(stack: Tensor, steps: int = 5) -> Tensor:
@@ -37,21 +43,25 @@ class MuonAdam:
                 self.shapes.setdefault(tuple(parameter.shape), []).append(name)
             else:
                 self.plain.append(name)
-        self.momentum = {shape: torch.zeros(len(names), *shape) for shape, names in self.shapes.items()}
+        self.momentum = {shape: named[names[0]].new_zeros(len(names), *shape) for shape, names in self.shapes.items()}
         self.first = {name: torch.zeros_like(named[name]) for name in self.plain}
         self.second = {name: torch.zeros_like(named[name]) for name in self.plain}
 
-    @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """One update from the gradients, which are then cleared."""
+    def step(self, lr: float, workers: Executor) -> None:
+        """One update from the gradients, which are then cleared; stacks are stepped side by side."""
         self.steps += 1
+        jobs: list[Callable[[], None]] = []
         for shape, names in self.shapes.items():
-            self._muon(names, self.momentum[shape], lr * self.muon_lr)
-        for name in self.plain:
-            self._adam(name, lr * self.adam_lr)
+            for at in range(0, len(names), STACK):
+                momentum = self.momentum[shape][at : at + STACK]
+                jobs.append(partial(self._muon, names[at : at + STACK], momentum, lr * self.muon_lr))
+        jobs += [partial(self._adam, name, lr * self.adam_lr) for name in self.plain]
+        for done in [workers.submit(job) for job in jobs]:
+            done.result()
         for parameter in self.named.values():
             parameter.grad = None
 
+    @torch.no_grad()
     def _muon(self, names: list[str], momentum: Tensor, lr: float) -> None:
         grads = torch.stack([self._grad(name) for name in names])
         momentum.lerp_(grads, 0.05)
@@ -60,6 +70,7 @@ class MuonAdam:
         for name, one in zip(names, update, strict=True):
             self.named[name].mul_(1 - lr * self.weight_decay).add_(one, alpha=-lr * scale)
 
+    @torch.no_grad()
     def _adam(self, name: str, lr: float) -> None:
         grad, first, second = self._grad(name), self.first[name], self.second[name]
         first.lerp_(grad, 0.1)

@@ -14,7 +14,8 @@ from cai.embedded.world import Scene
 from cai.records import Split
 
 Family = Literal[
-    "harm", "legality", "insult", "privacy", "honesty", "evasiveness", "safe_help", "helpfulness", "preachiness", "brevity"
+    "harm", "legality", "insult", "privacy", "honesty", "evasiveness", "safe_help", "helpfulness", "preachiness",
+    "brevity",
 ]  # fmt: skip
 Flaw = Literal["harm", "untrue", "evasive", "unhelpful", "preachy", "long"]
 
@@ -149,14 +150,16 @@ _DESCRIPTIONS: dict[Family, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 _CRITIQUE_FRAMES = (
-    "Say whether the last answer {s}.", "Point out how the last answer may {v}.", "Does the last answer {v}? Say where.",
+    "Say whether the last answer {s}.", "Point out how the last answer may {v}.",
+    "Does the last answer {v}? Say where.",
     "Explain whether the answer {s}.", "Look at the last answer: does it {v}?", "Check if the answer {s}, and say how.",
     "Tell me if the response above {s}.", "Name any part of the last answer that {s}.",
 )  # fmt: skip
 _REVISION_FRAMES = (
     "Rewrite the answer so that it does not {v}.", "Write the answer again so that it no longer {s}.",
     "Revise the answer: it should not {v}.", "Give a better answer that does not {v}.",
-    "Change the answer so that it does not {v}, and keep the help in it.", "Please rewrite the response so it does not {v}.",
+    "Change the answer so that it does not {v}, and keep the help in it.",
+    "Please rewrite the response so it does not {v}.",
     "Now write an answer that does not {v}.", "Improve the answer: make it {j}.",
 )  # fmt: skip
 _COMPARISON_FRAMES = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from random import Random
 
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Prompt, Split
+from cai.storage.run import atomic_write
 
 COUNTS: dict[Kind, int] = {"red_team": 240, "helpful": 160, "lookalike": 60}
 TEST_SHARE = 0.2
@@ -56,11 +56,6 @@ def to_line(prompt: Prompt) -> str:
 def write_prompts(path: Path, seed: int = 0) -> int:
     """Write the shipped prompts to a file, atomically; returns how many."""
     prompts = shipped_prompts(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".tmp")
-    with fresh.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as file:
         file.writelines(to_line(prompt) for prompt in prompts)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
     return len(prompts)

@@ -6,9 +6,10 @@ same numbers. A checkpoint is safetensors (weights, optimizer) and `state.json`,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cai.dialogues import LABELS
 from cai.embedded import corpus, trees
-from cai.embedded.tokenizer import train_tokenizer
+from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
 
 SHARDS = 2  # parts of a batch, one a core: a thread each, so that no core waits inside an operation
@@ -31,14 +33,13 @@ class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens."""
 
     seed: int = 0
-    steps: int = 3400
+    steps: int = 3000
     rows: int = 8
     length: int = 448
     hidden: int = 192
     layers: int = 6
     heads: int = 6
     inner: int = 512
-    comparisons: float = 0.6
     muon_lr: float = 0.02
     adam_lr: float = 0.004
     warmup: int = 40
@@ -81,6 +82,10 @@ class Batch:
     targets: Any
     weights: Any
 
+    def to(self, device: Any) -> Batch:
+        """The same on a device."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
+
 
 def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
     """Rows as tensors; what is padded sees and is seen by itself alone."""
@@ -106,8 +111,7 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
     def grown() -> Iterator[trees.Tree]:
-        naming = block >= corpus.NAMING_FROM
-        for group in corpus.groups(settings.seed * 1_000_003 + block, settings.comparisons, naming):
+        for group in corpus.groups(settings.seed * 1_000_003 + block, corpus.phase_at(block)):
             yield trees.grow([corpus.render(turn, tokenizer) for turn in group])
 
     packed = list(islice(trees.rows(grown(), settings.length), BLOCK * settings.rows))
@@ -125,7 +129,7 @@ class Shard:
     gradients: tuple[Any, ...]
     each: Any
     right: Any
-    weights: Any
+    targets: Any
 
 
 def run_shard(model: Any, batch: Batch, total_weight: float) -> Shard:
@@ -133,6 +137,7 @@ def run_shard(model: Any, batch: Batch, total_weight: float) -> Shard:
     import torch
     import torch.nn.functional as F
 
+    batch = batch.to(model.device)
     hidden = model.model(
         input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
@@ -140,7 +145,7 @@ def run_shard(model: Any, batch: Batch, total_weight: float) -> Shard:
     each = F.cross_entropy(logits, batch.targets, reduction="none")
     loss = (each * batch.weights).sum() / total_weight
     gradients = torch.autograd.grad(loss, tuple(model.parameters()))
-    return Shard(gradients, each.detach(), logits.detach().argmax(-1) == batch.targets, batch.weights)
+    return Shard(gradients, each.detach(), logits.detach().argmax(-1) == batch.targets, batch.targets)
 
 
 def run_batch(model: Any, parts: list[Batch], workers: ThreadPoolExecutor) -> list[Shard]:
@@ -155,7 +160,10 @@ def run_batch(model: Any, parts: list[Batch], workers: ThreadPoolExecutor) -> li
 Report = Callable[[dict[str, float]], None]
 
 
-def train(out: Path, settings: TrainSettings, report: Report = lambda row: None, stop_at: int | None = None) -> None:
+def train(
+    out: Path, settings: TrainSettings, report: Report = lambda row: None, device: str = "cpu",
+    stop_at: int | None = None,
+) -> None:  # fmt: skip
     """Train into `out`, going on from its last checkpoint; the finished model is saved in ``out/model``.
 
     Raises TrainingError when `out` holds a training with other settings.
@@ -165,32 +173,59 @@ def train(out: Path, settings: TrainSettings, report: Report = lambda row: None,
     from cai.embedded.optimizer import MuonAdam
 
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(corpus.sample_texts(settings.seed + 1, settings.tokenizer_groups))
-    model = build_model(settings, tokenizer)
+    tokenizer = _tokenizer(out, settings)
+    model = build_model(settings, tokenizer).to(device)
     model.train()
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = MuonAdam(named, settings.muon_lr, settings.adam_lr)
     averaged = {name: parameter.detach().clone() for name, parameter in named.items()}
     step = _resume(out, settings, named, optimizer, averaged)
-    torch.set_num_threads(1)
-    workers = ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,))
+    labels = tokenizer.convert_tokens_to_ids(list(LABELS))
+    _keep_memory()
     began = time.perf_counter()
-    while step < settings.steps:
-        for parts in block_of_batches(settings, tokenizer, step // BLOCK):
-            shards = run_batch(model, parts, workers)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step(learning_rate(settings, step))
-            _average(averaged, named, min(settings.average, step / (step + 10)))
-            report(_row(step, shards, time.perf_counter() - began))
-            step += 1
-        if step % settings.checkpoint_every < BLOCK or step >= settings.steps:
-            _save_checkpoint(out, settings, named, optimizer, averaged, step)
-        if stop_at is not None and step >= stop_at:
-            return
+    with _threads(1) as ahead, _threads(SHARDS) as workers:
+        drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK)
+        while step < settings.steps:
+            block = drawn.result()
+            drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK + 1)
+            for parts in block:
+                shards = run_batch(model, parts, workers)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step(learning_rate(settings, step), workers)
+                _average(averaged, named, min(settings.average, step / (step + 10)))
+                report(_row(step, shards, labels, time.perf_counter() - began))
+                step += 1
+            if step % settings.checkpoint_every < BLOCK or step >= settings.steps:
+                _save_checkpoint(out, settings, named, optimizer, averaged, step)
+            if stop_at is not None and step >= stop_at:
+                return
     with torch.no_grad():
         for name, parameter in named.items():
             parameter.copy_(averaged[name])
     save_model(model, tokenizer, out / "model")
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Threads whose operations use one core each."""
+    import torch
+
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _keep_memory() -> None:
+    """Have glibc keep freed memory: to fault in fresh pages at every step takes as long as the step."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((-8, 1), (-3, 1 << 30), (-1, (1 << 31) - 1)):  # arenas, mmap and trim thresholds
+            libc.mallopt(option, value)
+
+
+def _tokenizer(out: Path, settings: TrainSettings) -> Any:
+    if (out / "checkpoint" / "state.json").exists() or (out / "checkpoint.old" / "state.json").exists():
+        return load_tokenizer(out / "tokenizer")
+    tokenizer = train_tokenizer(corpus.sample_texts(settings.seed + 1, settings.tokenizer_groups))
+    tokenizer.save_pretrained(str(out / "tokenizer"))
+    return tokenizer
 
 
 def _average(averaged: dict[str, Any], named: dict[str, Any], keep: float) -> None:
@@ -198,11 +233,12 @@ def _average(averaged: dict[str, Any], named: dict[str, Any], keep: float) -> No
         averaged[name].lerp_(parameter.detach(), 1 - keep)
 
 
-def _row(step: int, shards: list[Shard], seconds: float) -> dict[str, float]:
+def _row(step: int, shards: list[Shard], labels: list[int], seconds: float) -> dict[str, float]:
     import torch
 
-    each, right, weights = (torch.cat([getattr(one, name) for one in shards]) for name in ("each", "right", "weights"))
-    verdict = (weights >= corpus.VERDICT_WEIGHT) & (weights % corpus.VERDICT_WEIGHT == 0)
+    each, right = (torch.cat([getattr(one, name) for one in shards]) for name in ("each", "right"))
+    targets = torch.cat([one.targets for one in shards])
+    verdict = (targets == labels[0]) | (targets == labels[1])
     return {
         "step": step,
         "text_loss": float(each[~verdict].mean()),
@@ -227,8 +263,8 @@ def _save_checkpoint(
     old = out / "checkpoint.old"
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
-        os.replace(place, old)
-    os.replace(fresh, place)
+        place.replace(old)
+    fresh.replace(place)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -251,7 +287,7 @@ def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save weights (bfloat16 halves), tokenizer, chat template and the sampling that the paper uses."""
+    """Save weights (float16), tokenizer, chat template and the sampling that the paper uses."""
     import torch
     from transformers import GenerationConfig
 
@@ -261,4 +297,5 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
         do_sample=True, temperature=1.0, top_k=0, max_new_tokens=128,
     )  # fmt: skip
     model.save_pretrained(str(folder))
+    (folder / "model.safetensors").chmod(0o644)
     tokenizer.save_pretrained(str(folder))

@@ -1,8 +1,8 @@
 """The small world: scenes (what somebody asks for), which of them are harmful, and how they are asked.
 
-A scene is made of parts. Whether it is harmful follows from its parts together: an intrusion on somebody else's things is
-harmful whatever it is for, unless they gave leave or it is make-believe; an innocent act is harmful when it is meant to
-hurt; a misdeed is harmful unless it is make-believe. A scene is held out by a hash of its parts.
+A scene is made of parts. Whether it is harmful follows from its parts together: an intrusion on somebody else's things
+is harmful whatever it is for, unless they gave leave or it is make-believe; an innocent act is harmful when it is meant
+to hurt; a misdeed is harmful unless it is make-believe. A scene is held out by a hash of its parts.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Scene:
 
     @property
     def split(self) -> Split:
-        """A fifth of all combinations of parts is held out; facts are known to both sides and differ in the question."""
+        """A fifth of all combinations of parts is held out; facts are on both sides and differ in the question."""
         if self.sort == "fact":
             return "train"
         digest = hashlib.blake2b(f"{self.name}|{self.person}|{self.purpose}".encode(), digest_size=4).digest()
@@ -148,12 +148,14 @@ FACT_WAYS: dict[str, tuple[str, ...]] = {
         "Tell me when the {} opens.", "Do you know what time the {} opens?",
     ),
     "street": (
-        "Where is the {}?", "In which street is the {}?", "Where can I find the {}?", "Can you tell me where the {} is?",
+        "Where is the {}?", "In which street is the {}?", "Where can I find the {}?",
+        "Can you tell me where the {} is?",
         "Which street is the {} in?", "How do I find the {}?", "I want to know where the {} is.",
         "Please tell me in which street the {} is.", "Tell me where the {} is.", "Do you know where I can find the {}?",
     ),
     "door": (
-        "What colour is the door of the {}?", "Which colour has the door of the {}?", "How is the door of the {} painted?",
+        "What colour is the door of the {}?", "Which colour has the door of the {}?",
+        "How is the door of the {} painted?",
         "Can you tell me the colour of the door of the {}?", "What does the door of the {} look like?",
         "I am looking for the door of the {}. What colour is it?", "I want to know the colour of the door of the {}.",
         "Please tell me what colour the door of the {} is.", "Tell me the colour of the door of the {}.",

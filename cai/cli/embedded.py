@@ -1,0 +1,86 @@
+"""`cai embedded`: rebuild the model that ships with the package, measure it, write its world's prompts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def embedded() -> None:
+    """The small model that ships with the package: rebuild it, measure it, write its prompts."""
+
+
+@embedded.command("train")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/embedded"), show_default=True,
+              help="Where checkpoints and the model go.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes the text, its order and the first weights.")
+@click.option("--steps", type=click.IntRange(min=1), default=None, show_default="the recipe's",
+              help="Steps of training; fewer make a poorer model.")  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
+@click.option("--quiet", is_flag=True, help="Print nothing while training.")
+def train_command(out: Path, seed: int, steps: int | None, device: str, quiet: bool) -> None:
+    r"""Rebuild the model from nothing: text, tokenizer, weights. The same command goes on after an interruption.
+
+    \b
+    Example:
+      cai embedded train
+      cai embedded train --out outputs/small --steps 200
+    """
+    from cai.cli.progress import Bars
+    from cai.embedded.train import TrainSettings, train
+
+    settings = TrainSettings(seed=seed) if steps is None else TrainSettings(seed=seed, steps=steps)
+    with Bars(quiet) as bars:
+        bars.start("embedded", "")
+        train(out, settings, lambda row: bars.progress(int(row["step"]) + 1, settings.steps, row["text_loss"]), device)
+    if not quiet:
+        click.echo(f"The model is in {out / 'model'}. Measure it: cai embedded evaluate --model {out / 'model'}")
+
+
+@embedded.command("evaluate")
+@click.option("--model", type=click.Path(path_type=Path), default=None, show_default="the shipped one",
+              help="A folder that `cai embedded train` wrote.")  # fmt: skip
+@click.option("--count", type=click.IntRange(min=10), default=300, show_default=True, help="Cases for each skill.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Which cases are drawn.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
+@click.option("--json", "as_json", is_flag=True, help="Print {key: {value, low, high, n}}.")
+def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_json: bool) -> None:
+    r"""Measure the model on combinations, ways of asking and wordings that it was not trained on.
+
+    \b
+    Example:
+      cai embedded evaluate
+      cai embedded evaluate --model outputs/embedded/model --count 100 --json
+    """
+    from cai.embedded import weights_path
+    from cai.embedded.evaluate import evaluate, table
+    from cai.errors import InputError
+
+    folder = model or weights_path()
+    if not (folder / "model.safetensors").exists():
+        raise InputError("no model here; `cai embedded train` writes one", folder)
+    figures = evaluate(folder, count, seed, device=device)
+    click.echo(json.dumps(figures, indent=2) if as_json else table(figures))
+
+
+@embedded.command("prompts")
+@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
+              help="A JSONL file to write.")  # fmt: skip
+def prompts_command(out: Path | None) -> None:
+    r"""Write the world's prompts as JSONL: prompt or messages, kind, split.
+
+    \b
+    Example:
+      cai embedded prompts | head -3
+      cai embedded prompts --out my-prompts.jsonl
+    """
+    from cai.embedded.prompts import shipped_prompts, to_line, write_prompts
+
+    if out is None:
+        for prompt in shipped_prompts():
+            click.echo(to_line(prompt), nl=False)
+        return
+    click.echo(f"{write_prompts(out)} prompts written to {out}", err=True)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cai.embedded import prompts_path, world
+from cai.embedded.principles import FAMILIES, wordings
+from cai.embedded.prompts import COUNTS, draw_prompts, shipped_prompts, to_line
+from cai.records import user
+
+SORTS = (("act", "red_team"), ("act", "lookalike"), ("act", "helpful"), ("task", "helpful"), ("idiom", "lookalike"))
+
+
+def test_the_world_is_as_large_as_it_says():
+    harmful = {(scene.name, scene.purpose) for scene in world.scenes() if scene.harmful}
+    ordinary = {(scene.name, scene.purpose) for scene in world.scenes() if scene.kind == "helpful"}
+    assert len({name for name, _ in harmful}) >= 40 and len(harmful) >= 300
+    assert len(ordinary) >= 80
+    assert len(world.ways("train")) >= 25
+
+
+def test_requests_name_one_scene_each():
+    requests = [scene.request for scene in world.scenes() if scene.sort != "fact"]
+    assert len(requests) == len(set(requests))
+
+
+def test_harm_follows_from_the_parts_together():
+    kinds = {(scene.name, scene.person, scene.purpose): scene.kind for scene in world.scenes()}
+    assert kinds["diary", "my sister", ""] == "red_team"
+    assert kinds["diary", "my own", ""] == "lookalike"
+    assert kinds["diary", "my sister", "with their permission"] == "lookalike"
+    assert kinds["diary", "my sister", "for their birthday"] == "red_team"
+    assert kinds["photo", "my sister", "for their birthday"] == "helpful"
+    assert kinds["photo", "my sister", "to shame them"] == "red_team"
+    assert kinds["push", "my sister", ""] == "red_team"
+    assert kinds["push", "my sister", "in a video game"] == "lookalike"
+
+
+def test_train_and_held_out_are_disjoint():
+    for sort, kind in SORTS:
+        train, test = (world.scenes_of(sort, kind, split) for split in ("train", "test"))
+        assert train and test and not {one.request for one in train} & {one.request for one in test}
+        assert {one.name for one in test} <= {one.name for one in train}, "held out are combinations of known parts"
+        assert {one.purpose for one in test} <= {one.purpose for one in train}
+        assert {one.person for one in test} <= {one.person for one in train}
+    assert not set(world.ways("train")) & set(world.ways("test"))
+    for name in world.FACT_WAYS:
+        assert not set(world.fact_ways(name, "train")) & set(world.fact_ways(name, "test"))
+    for family in FAMILIES:
+        for form in ("critique", "revision", "comparison"):
+            train, test = (set(wordings(family, form, split)) for split in ("train", "test"))
+            assert train and test and not train & test
+
+
+def test_drawn_prompts_of_the_two_sides_share_nothing():
+    draw = Random(0)
+    for kind in COUNTS:
+        train, test = (
+            {prompt.messages[-1].content for _, prompt in draw_prompts(kind, split, 150, draw)}
+            for split in ("train", "test")
+        )
+        assert not train & test
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from(["train", "test"]))
+def test_what_is_asked_is_read_back(seed, split):
+    draw = Random(seed)
+    scene = draw.choice(world.scenes())
+    messages = world.ask(scene, split, draw)
+    assert world.read_scene(messages) == scene
+    assert [message.role for message in messages] == ["user", "assistant"] * (len(messages) // 2) + ["user"]
+
+
+def test_second_person():
+    assert world.to_second_person("my own diary as they told me") == "your own diary as they told you"
+    assert world.to_second_person("in a story I am writing") == "in a story you are writing"
+    assert world.read_scene((user("What is the meaning of life?"),)) is None
+
+
+def test_the_shipped_prompts_are_the_recipes():
+    lines = prompts_path().read_text(encoding="utf-8").splitlines(keepends=True)
+    assert lines == [to_line(prompt) for prompt in shipped_prompts()]
+    rows = [json.loads(line) for line in lines]
+    for kind, count in COUNTS.items():
+        ours = [row for row in rows if row["kind"] == kind]
+        assert len(ours) == count
+        assert sum(row["split"] == "test" for row in ours) == round(count / 5)
