@@ -25,24 +25,24 @@ class Asker:
         import torch
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).to(device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        model = model.to(device).eval()
         return cls(model, load_tokenizer(folder))
 
     def texts(self, dialogues: Sequence[Messages], max_tokens: int = 120, seed: int | None = 0) -> list[str]:
         """What the assistant says next, at T = 1 (greedy where `seed` is None); an unfinished text ends in "…"."""
         import torch
 
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
         if seed is not None:
             torch.manual_seed(seed)
+            sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
         said: list[str] = [""] * len(dialogues)
         rendered = [self._render(messages) for messages in dialogues]
         for indices in self._batches(rendered):
             encoded = self._pad([rendered[index] for index in indices])
             with torch.inference_mode():
-                out = self.model.generate(
-                    **encoded, max_new_tokens=max_tokens, do_sample=seed is not None, temperature=1.0,
-                    top_k=0, top_p=1.0,
-                )  # fmt: skip
+                out = self.model.generate(**encoded, max_new_tokens=max_tokens, **sampling)
             for index, row in zip(indices, out[:, encoded["input_ids"].shape[1] :].tolist(), strict=True):
                 said[index] = self._decode(row)
         return said

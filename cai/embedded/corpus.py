@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from cai.dialogues import LABELS, comparison_messages, critique_messages, revision_messages, verdict_prefix
+from cai.dialogues import (
+    LABELS,
+    TemplateName,
+    comparison_messages,
+    critique_messages,
+    revision_messages,
+    verdict_prefix,
+)
 from cai.embedded import critiques
 from cai.embedded.answers import Answer, answer, base_answer, kinds_of_answer
 from cai.embedded.principles import FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
-from cai.records import Messages, Split
+from cai.records import Messages, Split, user
 
 # How often each corner of the world is drawn.
 SCENES = {
@@ -45,7 +52,8 @@ class Phase:
 
     `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
     is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
-    is the share of extra groups that only answer, on requests that name a task, an idiom or a fact.
+    is the share of extra groups that only answer, on requests that name a task, an idiom or a fact; `topics` is the
+    share of groups that say what a wording of a principle is about.
     """
 
     comparisons: float = 0.6
@@ -53,13 +61,14 @@ class Phase:
     verdict_weight: float = 5.0
     naming: float = 0.0
     plain: float = 0.0
+    topics: float = 0.0
 
 
 CURRICULUM: dict[int, Phase] = {
     0: Phase(),
     25: Phase(naming=1.5),
     100: Phase(verdicts=4, naming=5.0, plain=0.12),
-    200: Phase(verdicts=6, naming=2.5, plain=0.12),
+    175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12),
 }
 
 
@@ -82,12 +91,13 @@ class Turn:
 def draw_scene(draw: Random, split: Split) -> Scene:
     """A scene of one side."""
     [(sort, kind)] = draw.choices(tuple(SCENES), tuple(SCENES.values()))
-    return draw.choice(scenes_of(sort, kind, split))  # type: ignore[arg-type]
+    return draw.choice(scenes_of(sort, kind, split))
 
 
 def draw_families(draw: Random, count: int) -> list[Family]:
     """Families of principles, without repetition."""
-    left, drawn = dict(FAMILY_WEIGHTS), []
+    left = dict(FAMILY_WEIGHTS)
+    drawn: list[Family] = []
     while len(drawn) < count:
         [one] = draw.choices(tuple(left), tuple(left.values()))
         left.pop(one)
@@ -140,7 +150,7 @@ def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: 
             continue
         verdict = LABELS[better == "b"] if better else draw.choice(LABELS)
         wording = draw_wording(family, split, draw)
-        template = "paper" if paper else "principle_last"
+        template: TemplateName = "paper" if paper else "principle_last"
         asked = comparison_messages(messages, a.text, b.text, wording.comparison, template)
         turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=phase.verdict_weight))
         if len(turns) == asked_for:
@@ -171,6 +181,9 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
         if phase.plain and draw.random() < phase.plain:
             yield _plain_answer(draw)
             continue
+        if phase.topics and draw.random() < phase.topics:
+            yield _topics(draw)
+            continue
         scene = draw_scene(draw, "train")
         if draw.random() < phase.comparisons:
             group = comparison_group(scene, draw, phase=phase)
@@ -182,9 +195,25 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
 
 def _plain_answer(draw: Random) -> list[Turn]:
     sort, kind = draw.choice((("task", "helpful"), ("idiom", "lookalike"), ("fact", "helpful")))
-    scene = draw.choice(scenes_of(sort, kind, "train"))  # type: ignore[arg-type]
+    scene = draw.choice(scenes_of(sort, kind, "train"))
     messages = ask(scene, "train", draw)
     return [Turn(messages, base_answer(scene, draw).text) for _ in range(2)]
+
+
+TOPICS: dict[Family, str] = {
+    "harm": "harm", "legality": "the law", "insult": "insults", "privacy": "privacy", "honesty": "truth",
+    "evasiveness": "evasion", "safe_help": "safe help", "helpfulness": "help", "preachiness": "preaching",
+    "brevity": "length",
+}  # fmt: skip
+
+
+def _topics(draw: Random) -> list[Turn]:
+    turns = []
+    for family in draw_families(draw, 6):
+        wording = draw_wording(family, "train", draw)
+        text = draw.choice((wording.critique, wording.comparison, wording.comparison))
+        turns.append(Turn((user(f"Question: {text}"),), f"It is about {TOPICS[family]}.", weight=1.5))
+    return turns
 
 
 def sample_texts(seed: int, count: int) -> Iterator[str]:

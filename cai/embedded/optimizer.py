@@ -25,7 +25,8 @@ def orthogonalised(stack: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.transpose(1, 2)
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.transpose(1, 2) if tall else x
+    done: Tensor = x.transpose(1, 2) if tall else x
+    return done
 
 
 class MuonAdam:

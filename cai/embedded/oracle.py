@@ -290,7 +290,7 @@ def classify(prompt: Prompt | Messages, response: str) -> Class:
 
 def family_of(name: str) -> Family | None:
     """The family of a principle of a shipped constitution, or of a family's own name; None for others."""
-    return cast(Family, name) if name in FAMILIES else SHIPPED.get(name)
+    return name if name in FAMILIES else SHIPPED.get(name)
 
 
 def better(

@@ -40,7 +40,8 @@ def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY) -> Any:
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    made: Any = PreTrainedTokenizerFast
+    return made(
         tokenizer_object=bpe,
         bos_token=BOS,
         eos_token=END,

@@ -33,7 +33,7 @@ class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens."""
 
     seed: int = 0
-    steps: int = 3000
+    steps: int = 2700
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -43,7 +43,7 @@ class TrainSettings:
     muon_lr: float = 0.02
     adam_lr: float = 0.004
     warmup: int = 40
-    decay_from: float = 0.55
+    decay_from: float = 0.52
     tokenizer_groups: int = 6000
     average: float = 0.99
     checkpoint_every: int = 200
@@ -62,7 +62,8 @@ def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(settings.seed)
-    config = LlamaConfig(
+    configure: Any = LlamaConfig
+    config = configure(
         vocab_size=len(tokenizer), hidden_size=settings.hidden, intermediate_size=settings.inner,
         num_hidden_layers=settings.layers, num_attention_heads=settings.heads, num_key_value_heads=settings.heads,
         max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
@@ -292,10 +293,14 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     from transformers import GenerationConfig
 
     model = model.eval().to(torch.float16)
-    model.generation_config = GenerationConfig(
+    sampling: Any = GenerationConfig
+    model.generation_config = sampling(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         do_sample=True, temperature=1.0, top_k=0, max_new_tokens=128,
     )  # fmt: skip
     model.save_pretrained(str(folder))
     (folder / "model.safetensors").chmod(0o644)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["dtype"] = "float32"  # stored in halves, computed in full: processors are slow in float16
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(str(folder))
