@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
+from heapq import nlargest, nsmallest
 from typing import Protocol, TypeVar
 
 
@@ -24,12 +24,16 @@ Item = TypeVar("Item", bound=Weighted)
 
 def draw_bits(*what: str | int) -> int:
     """64 uniform bits that depend on every part of `what`."""
-    return int.from_bytes(hashlib.blake2b(json.dumps(what).encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(_hash(what).digest(), "big")
+
+
+def _hash(what: tuple[str | int, ...]) -> hashlib.blake2b:
+    return hashlib.blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=8)
 
 
 def draw_uniform(*what: str | int) -> float:
     """A number in (0, 1), the same for the same `what`."""
-    return (draw_bits(*what) + 0.5) / 2.0**64
+    return _uniform(_hash(what).digest())
 
 
 def draw_seed(seed: int, record_id: str, purpose: str, index: int = 0) -> int:
@@ -38,10 +42,22 @@ def draw_seed(seed: int, record_id: str, purpose: str, index: int = 0) -> int:
 
 
 def draw_items(items: Sequence[Item], count: int, *what: str | int) -> list[Item]:
-    """`count` of `items` without replacement, each with chance in proportion to its weight: weighted rendezvous hashing.
+    """`count` of `items` without replacement, with chances in proportion to their weights: weighted rendezvous hashing.
 
-    Every item gets the score −ln(u)/weight with its own u, and the least scores win. So the order of `items` does not
-    matter, and adding or removing one of K changes about 1/K of the draws.
+    Every item gets the score −ln(u)/weight with its own u, and the least scores win (with equal weights, the greatest
+    u). So the order of `items` does not matter, and adding or removing one of K changes about 1/K of the draws.
     """
-    ranked = sorted(items, key=lambda item: (-math.log(draw_uniform(item.id, *what)) / item.weight, item.id))
-    return ranked[:count]
+    stem = _hash(what)
+    if len({item.weight for item in items}) == 1:
+        return nlargest(count, items, key=lambda item: (_own(stem, item), item.id))
+    return nsmallest(count, items, key=lambda item: (-math.log(_uniform(_own(stem, item))) / item.weight, item.id))
+
+
+def _own(stem: hashlib.blake2b, item: Item) -> bytes:
+    own = stem.copy()
+    own.update(item.id.encode("utf-8", "surrogatepass"))
+    return own.digest()
+
+
+def _uniform(bits: bytes) -> float:
+    return (int.from_bytes(bits, "big") + 0.5) / 2.0**64

@@ -59,7 +59,10 @@ def _scalar(text: str) -> Any:
             return json.loads(text)
         except ValueError as error:
             raise ConfigError(f"--set: {text!r} is not a JSON list or text: {error}") from None
-    return resolve(text)
+    try:
+        return resolve(text)
+    except ValueError as error:
+        raise ConfigError(f"--set: {text!r} cannot be read: {error}") from None
 
 
 def _recipe_path(name_or_path: str) -> Path:

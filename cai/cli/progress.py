@@ -16,7 +16,6 @@ class Bars:
     """A `Reporter` for people. On a terminal one bar a step with rate and time left; else one line a finished step."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.done: list[str] = []
         self._quiet = quiet
         self._bars: Any = None
         self._task: Any = None
@@ -55,7 +54,6 @@ class Bars:
         self._bars.update(self._task, completed=done, total=max(done, total), rate=rate, note=text)
 
     def finish(self, step: str, entry: Json) -> None:
-        self.done.append(step)
         if self._bars is not None:
             self._bars.remove_task(self._task)
         if not self._quiet:
@@ -71,12 +69,12 @@ def _line(step: str, entry: Json) -> str:
     return "   ".join([*parts, f"{entry['seconds']:.1f} s"])
 
 
-def summary_table(summary: Json, done: list[str]) -> str:
+def summary_table(summary: Json) -> str:
     """The short table at the end of a run: steps, flip rate, accuracy, where everything lies, what to type next."""
     rows = [
         (
             one["step"], count(one["rows"]), count(one.get("rejected")), count(one.get("calls_made")),
-            count(one.get("calls_saved")), f"{one['seconds']:.1f}", "" if one["step"] in done else "up to date",
+            count(one.get("calls_saved")), f"{one['seconds']:.1f}", "" if one["ran"] else "was up to date",
         )
         for one in summary["stages"]
     ]  # fmt: skip

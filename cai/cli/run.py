@@ -77,4 +77,4 @@ def run(
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     elif not quiet:
-        click.echo(summary_table(summary, bars.done))
+        click.echo(summary_table(summary))

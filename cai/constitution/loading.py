@@ -37,7 +37,8 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
     document = read_constitution_file(name_or_path)
     if found := document_problems(document):
         more = f" (and {len(found) - 1} more: `cai constitution check` lists them)" if len(found) > 1 else ""
-        raise InputError(f"{found[0].message}{more}", document.path, found[0].line, found[0].column)
+        worst = next((one for one in found if one.message.startswith("unknown key")), found[0])
+        raise InputError(f"{worst.message}{more}", document.path, worst.line, worst.column)
     return constitution_from(document)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -92,7 +93,7 @@ class PrincipleTest:
     principle: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Constitution:
     """What a constitution file says. `sha256` is over the bytes of the file at `path`."""
 
@@ -106,21 +107,32 @@ class Constitution:
     path: Path | None = None
     sha256: str = ""
 
+    @cached_property
+    def _by_id(self) -> dict[str, Principle]:
+        return {one.id: one for one in self.principles}
+
+    @cached_property
+    def _by_form(self) -> dict[Form, tuple[Principle, ...]]:
+        return {form: tuple(one for one in self.principles if one.form(form) and one.meant_for(form)) for form in FORMS}
+
+    @cached_property
+    def _scoped(self) -> bool:
+        return any(one.applies_to != Scope() for one in self.principles)
+
     def by_id(self, id: str) -> Principle:
         """The principle of that id. Raises `InputError` naming the nearest."""
-        for principle in self.principles:
-            if principle.id == id:
-                return principle
-        near = did_you_mean(id, [principle.id for principle in self.principles])
-        raise InputError(f"'{self.name}' has no principle '{id}'{near}", self.path)
+        if id in self._by_id:
+            return self._by_id[id]
+        raise InputError(f"'{self.name}' has no principle '{id}'{did_you_mean(id, self._by_id)}", self.path)
 
     def for_form(self, form: Form, prompt: Prompt) -> tuple[Principle, ...]:
         """The principles that have `form` and reach `prompt`, in the order of the file; may be empty."""
-        return tuple(one for one in self.with_form(form) if one.reaches(prompt))
+        pool = self.with_form(form)
+        return tuple(one for one in pool if one.reaches(prompt)) if self._scoped else pool
 
     def with_form(self, form: Form) -> tuple[Principle, ...]:
         """The principles that have `form` and are meant for it, in the order of the file."""
-        return tuple(one for one in self.principles if one.form(form) and one.meant_for(form))
+        return self._by_form[form]
 
     def require_forms(self, forms: Iterable[Form]) -> None:
         """Raises `InputError` for the first principle that lacks one of `forms` without saying so by `only_for`."""

@@ -37,7 +37,7 @@ def run_recipe(
         for step in steps:
             if step.name in stale:
                 _do(job, step, stale[step.name])
-        return write_summary(job, until)
+        return write_summary(job, until, stale)
 
 
 def _begin(job: Job, steps: list[Step], until: str | None, command: Json) -> None:

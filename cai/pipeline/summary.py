@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cai.pipeline.job import Job
@@ -13,13 +13,13 @@ from cai.records import Json
 from cai.storage.run import Run, write_json
 
 
-def write_summary(job: Job, until: str | None) -> Json:
-    """Gather, write and return the summary of a run that is up to date."""
+def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
+    """Gather, write and return the summary of a run that is up to date; `ran` names the steps done just now."""
     run, names = job.run, step_names(job.recipe)
     summary: Json = {
         "run": str(run.folder),
         "constitution": {"name": job.constitution.name, "sha256": job.constitution.sha256},
-        "stages": [_stage(name, run.steps[name]) for name in names if name in run.steps],
+        "stages": [_stage(name, run.steps[name], name in ran) for name in names if name in run.steps],
         "label": _metrics(run, "label") if "preferences" in run.steps else None,
         "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in run.steps else None,
         "files": {name: str(run.path(run.manifest["plan"][name]["output"])) for name in run.manifest["plan"]},
@@ -29,9 +29,9 @@ def write_summary(job: Job, until: str | None) -> Json:
     return summary
 
 
-def _stage(name: str, entry: Mapping[str, Any]) -> Json:
+def _stage(name: str, entry: Mapping[str, Any], ran: bool) -> Json:
     keys = ("rows", "rejected", "reasons", "calls_made", "calls_saved", "seconds")
-    return {"step": name, **{key: entry[key] for key in keys if key in entry}}
+    return {"step": name, "ran": ran, **{key: entry[key] for key in keys if key in entry}}
 
 
 def _metrics(run: Run, name: str) -> Json | None:

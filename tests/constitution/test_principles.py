@@ -80,7 +80,7 @@ def test_draws_are_pinned() -> None:
     """A change here changes every run that anybody has made: give it a new name instead."""
     constitution = load_constitution("harmlessness")
     drawn = [constitution.draw(0, f"{n:016x}", "critique", n % 4 + 1).id for n in range(5)]
-    assert drawn == ["cheating-and-fraud", "no-sermon", "threats-and-revenge", "hurting-others", "cheating-and-fraud"]
+    assert drawn == ["people-who-need-protection", "the-safe-part", "truthfulness", "prejudice", "the-safe-part"]
 
 
 WEIGHTS = st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.floats(0.1, 10), min_size=2, max_size=12)

@@ -1,0 +1,232 @@
+"""What is asked, what is saved, what is stale, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cai.constitution import load_constitution
+from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
+from cai.pipeline.status import run_status
+from cai.records import Draft, Judgement
+from cai.storage.run import Run, read_rows
+from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    return write_prompts(tmp_path)
+
+
+def constitution_file(folder: Path, name: str = "my.yaml") -> Path:
+    source = load_constitution("minimal").path
+    assert source is not None
+    path = folder / name
+    path.write_bytes(source.read_bytes())
+    return path
+
+
+def edited(path: Path, form: str, principle: int = 0, text: str = "Which answer is calmer?") -> None:
+    value = yaml.safe_load(path.read_text())
+    value["principles"][principle][form] = text
+    path.write_text(yaml.safe_dump(value, sort_keys=False))
+
+
+def test_every_row_is_in_the_output_or_among_the_rejects(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts, "fake?reject=0.2&fail=0.1")
+    steps = {one["step"]: one for one in summary["stages"]}
+    before = steps["prompts"]["rows"]
+    assert before == 28
+    for step in ("respond", "critique-1", "revise-1", "critique-2", "revise-2"):
+        assert steps[step]["rows"] + steps[step]["rejected"] == before
+        assert sum(steps[step]["reasons"].values()) == steps[step]["rejected"]
+        before = steps[step]["rows"]
+        rejected = tmp_path / "run" / f"{step}.rejected.jsonl"
+        rows = list(read_rows(rejected)) if rejected.exists() else []
+        assert Counter(row["reason"] for row in rows) == steps[step]["reasons"]
+        assert all(row["answers"] and row["record"] for row in rows)
+    assert steps["respond"]["rejected"] > 0
+
+
+def test_chains_hold_two_rounds_for_red_team_and_none_for_helpful(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts)
+    drafts = [Draft.from_json(row) for row in read_rows(tmp_path / "run" / "revise-2.jsonl")]
+    assert Counter((draft.prompt.kind, len(draft.rounds)) for draft in drafts) == {
+        ("red_team", 2): 20,
+        ("helpful", 0): 8,
+    }
+    known = {one.id for one in load_constitution("harmlessness").principles}
+    assert all(one.principle_id in known and one.revision for draft in drafts for one in draft.rounds)
+
+
+def test_a_second_run_asks_nothing_and_writes_nothing(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.jsonl")}
+    log = tmp_path / "log"
+    fake_run(tmp_path / "run", prompts, f"fake?log={log}")
+    assert not log.exists() or log.read_text() == ""
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.jsonl")}
+
+
+def test_another_run_of_the_same_asks_nothing_and_gives_equal_bytes(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "one", prompts)
+    summary = fake_run(tmp_path / "two", prompts)
+    assert calls(summary) == {}
+    assert all_files(tmp_path / "one") == all_files(tmp_path / "two")
+
+
+def test_editing_one_of_k_principles_asks_one_kth_of_the_label_calls(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    settings: dict[str, Any] = {"constitution": str(mine), "label__principles_per_pair": "all"}
+    first = calls(fake_run(tmp_path / "run", prompts, **settings))
+    edited(mine, "comparison")
+    second = calls(fake_run(tmp_path / "run", prompts, **settings))
+    assert len(load_constitution(str(mine)).principles) == 3
+    assert first["label"] == 20 * 3 * 2
+    assert second == {"label": first["label"] // 3}
+
+
+def test_removing_a_principle_moves_only_the_rows_that_had_drawn_it(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path, red_team=300, helpful=0)
+    mine = constitution_file(tmp_path)
+    fake_run(tmp_path / "run", prompts, until="critique-1", constitution=str(mine))
+    drafts = [Draft.from_json(row) for row in read_rows(tmp_path / "run" / "critique-1.jsonl")]
+    value = yaml.safe_load(mine.read_text())
+    gone = value["principles"].pop(1)["id"]
+    value.pop("tests", None)
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    summary = fake_run(tmp_path / "run", prompts, until="critique-1", constitution=str(mine))
+    had = sum(draft.rounds[0].principle_id == gone for draft in drafts)
+    assert calls(summary) == {"critique-1": had}
+    assert abs(had - 100) < 4 * math.sqrt(300 * 2 / 9)
+
+
+def test_changing_what_is_made_of_votes_asks_nothing(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts)
+    raw = (tmp_path / "run" / "preferences.jsonl").read_text()
+    summary = fake_run(tmp_path / "run", prompts, preferences__clamp=[0.4, 0.6])
+    assert calls(summary) == {}
+    assert [one["step"] for one in summary["stages"] if one["ran"]] == ["preferences", "export"]
+    clamped = [row["p_a"] for row in read_rows(tmp_path / "run" / "preferences.jsonl")]
+    assert all(0.4 <= p <= 0.6 for p in clamped)
+    assert {0.4, 0.6} & set(clamped)
+    assert raw != (tmp_path / "run" / "preferences.jsonl").read_text()
+
+
+def test_status_says_which_principle_was_edited_and_what_follows(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    fake_run(tmp_path / "run", prompts, constitution=str(mine))
+    assert [row["step"] for row in run_status(tmp_path / "run") if row["stale"]] == []
+    edited(mine, "revision", 0, "Rewrite it calmly.")
+    first = load_constitution(str(mine)).principles[0].id
+    why = {row["step"]: row["why"] for row in run_status(tmp_path / "run") if row["stale"]}
+    assert why["revise-1"] == f"principle '{first}' was edited"
+    assert why["critique-2"] == "revise-1 is to be done again"
+    assert {"respond", "critique-1", "sample", "label", "preferences"}.isdisjoint(why)
+
+
+def test_a_deleted_file_is_made_again_from_the_store_and_an_edited_one_is_an_error(
+    tmp_path: Path, prompts: Path
+) -> None:
+    fake_run(tmp_path / "run", prompts)
+    whole = all_files(tmp_path / "run")
+    (tmp_path / "run" / "revise-1.jsonl").unlink()
+    fake_run(tmp_path / "run", prompts)
+    assert all_files(tmp_path / "run") == whole
+    with (tmp_path / "run" / "revise-1.jsonl").open("a") as handle:
+        handle.write("{}\n")
+    with pytest.raises(RunError, match=r"revise-1\.jsonl: not the file that step 'revise-1' wrote"):
+        fake_run(tmp_path / "run", prompts)
+
+
+def test_too_many_rejects_stop_the_run_and_can_be_read(tmp_path: Path, prompts: Path) -> None:
+    with pytest.raises(RunError, match=r"respond: \d+ of 28 records were rejected .* cut off at max_tokens"):
+        fake_run(tmp_path / "run", prompts, "fake?reject=0.6", max_rejected=0.1)
+    assert (tmp_path / "run" / "respond.rejected.jsonl").exists()
+    assert not (tmp_path / "run" / "respond.jsonl").exists()
+
+
+def test_an_engine_that_dies_keeps_what_it_answered(tmp_path: Path, prompts: Path) -> None:
+    with pytest.raises(EngineError, match="stopped after 11 answers"):
+        fake_run(tmp_path / "run", prompts, "fake?crash=11")
+    summary = fake_run(tmp_path / "run", prompts, "fake")
+    respond = next(one for one in summary["stages"] if one["step"] == "respond")
+    assert (respond["calls_made"], respond["calls_saved"]) == (28 - 11, 11)
+
+
+def test_both_orders_are_always_asked(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, label__principles_per_pair=2, sample__num_samples=3, label__pairs="all")
+    for row in read_rows(tmp_path / "run" / "label.jsonl"):
+        judged = Judgement.from_json(row)
+        assert Counter(vote.order for vote in judged.votes) == {"ab": 2, "ba": 2}
+        assert judged.response_a != judged.response_b
+
+
+def test_a_judge_that_only_prefers_the_first_place_gives_labels_without_it(tmp_path: Path, prompts: Path) -> None:
+    plain = fake_run(tmp_path / "plain", prompts)
+    biased = fake_run(tmp_path / "biased", prompts, judge="fake?bias=3")
+    assert biased["label"]["position_bias"] - plain["label"]["position_bias"] == pytest.approx(3.0, abs=1e-6)
+    one, two = (
+        [row["p_a"] for row in read_rows(tmp_path / name / "preferences.jsonl")] for name in ("plain", "biased")
+    )
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_a_judge_without_log_probabilities_votes_by_samples_and_the_run_says_so(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, "fake?scores=0", label__fallback_samples=3, preferences__mass_floor=0.0)
+    settings = Run.existing(tmp_path / "run").steps["label"]["settings"]
+    assert settings["verdicts"] == "3 samples an order"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"model": "fkae"}, ConfigError, "no engine is named 'fkae'; did you mean 'fake'"),
+        ({"model": "hf/./not-there"}, EngineError, "not-there"),
+        ({"constitution": "harmlesness"}, CAIError, "did you mean 'harmlessness'"),
+        ({"train": ["sft"], "sample.policy": "sft"}, ConfigError, "its weights are not here to be trained"),
+        ({"sample.policy": "sft"}, ConfigError, "train does not name sft"),
+        ({"export.formats": ["stf"]}, ConfigError, "did you mean 'sft'"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(
+    tmp_path: Path, prompts: Path, settings: dict[str, Any], error: type[CAIError], message: str
+) -> None:
+    named = {key.replace(".", "__"): value for key, value in settings.items() if key != "model"}
+    with pytest.raises(error, match=message) as told:
+        fake_run(tmp_path / "run", Path(prompts), settings.get("model", "fake"), **named)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_principle_without_the_form_that_a_stage_needs(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    value = yaml.safe_load(mine.read_text())
+    del value["principles"][1]["comparison"]
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    fake_run(tmp_path / "sl", prompts, until="revise", constitution=str(mine))
+    with pytest.raises(InputError, match=r"my\.yaml:\d+:\d+: principle '.*' has no 'comparison', which this run needs"):
+        fake_run(tmp_path / "run", prompts, constitution=str(mine))
+    assert not (tmp_path / "run").exists()
+
+
+def test_until_stops_and_the_next_run_goes_on(tmp_path: Path, prompts: Path) -> None:
+    short = fake_run(tmp_path / "run", prompts, until="respond")
+    assert [one["step"] for one in short["stages"]] == ["prompts", "respond"]
+    summary = fake_run(tmp_path / "run", prompts)
+    assert "respond" in {one["step"] for one in summary["stages"]}
+    with pytest.raises(ConfigError, match="did you mean 'revise"):
+        fake_run(tmp_path / "run", prompts, until="revize")
+
+
+def test_the_summary_file_says_what_the_run_said(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts)
+    kept = json.loads((tmp_path / "run" / "metrics" / "summary.json").read_text())
+    assert kept == summary
+    assert 0 <= kept["label"]["flip_rate"] <= 1

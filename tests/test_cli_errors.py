@@ -1,0 +1,195 @@
+"""Bad input at the command line: one clear line, exit status 2, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cai.cli import main
+from tests.pipeline.runs import write_prompts
+from tests.tiny import build_tiny_model
+
+DATA = ["--set", "train=[]", "--set", "sample.policy=base"]
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, list(arguments))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr
+
+
+def refused(out: Path, *arguments: str) -> str:
+    """The one line that `cai run` refuses with."""
+    code, text = invoke("run", "--out", str(out), "--quiet", *arguments)
+    assert code == 2, text
+    assert text.startswith("Error: ")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    assert not out.exists()
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.jsonl",
+            b'{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}\n',
+            "a.jsonl:1",
+        ),
+        ("a.jsonl", b'{"prompt": "x"}\n{"prompt": "\xff\xfe"}\n', "a.jsonl:2"),
+        ("a.jsonl", b'{"prompt": "x"}\n{"prompt": "y', "a.jsonl:2"),
+        ("a.jsonl", b"", "a.jsonl"),
+        ("a.jsonl", b'{"promt": "x"}\n', "a.jsonl:1"),
+        ("a.csv", b"goal,target\n", "a.csv"),
+    ],
+    ids=["ends with the assistant", "invalid UTF-8", "half a line", "empty", "no such column", "only a head"],
+)
+def test_prompt_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(tmp_path / name), *DATA)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nprinciples:\n  - id: a\n    critque: y\n", "c.yaml:4:5: "),
+        ("name: x\nprinciples:\n  - {id: a, critique: x, revision: y}\n", "has no 'comparison'"),
+        ("name: &a x\nprinciples: *a\n", "c.yaml:1:7"),
+        ("name: x\nname: y\n", "c.yaml:2:1"),
+    ],
+    ids=["unknown key", "missing form", "anchor", "key twice"],
+)
+def test_constitutions(tmp_path: Path, text: str, message: str) -> None:
+    prompts = write_prompts(tmp_path)
+    (tmp_path / "c.yaml").write_text(text)
+    told = refused(
+        tmp_path / "run",
+        "--model",
+        "fake",
+        "--prompts",
+        str(prompts),
+        "--constitution",
+        str(tmp_path / "c.yaml"),
+        *DATA,
+    )
+    assert message in told
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: x\nprinciples:\n  - id: a\n    critque: y\n")
+    told = refused(
+        tmp_path / "run",
+        "--model",
+        "fake",
+        "--prompts",
+        str(prompts),
+        "--constitution",
+        str(tmp_path / "c.yaml"),
+        *DATA,
+    )
+    assert "critique" in told
+    (tmp_path / "r.yaml").write_text("reward:\n  lrr: 1\n")
+    told = refused(tmp_path / "run", "--recipe", str(tmp_path / "r.yaml"), "--prompts", str(prompts))
+    assert "r.yaml:2:3: unknown key 'lrr' in 'reward'; did you mean 'lr'?" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("reward.lrr=1", "unknown key 'lrr' in 'reward'; did you mean 'lr'?"),
+        ("rewrd.lr=1", "did you mean 'reward'?"),
+        ("reward.lr=abc", "expected a number, found 'abc'"),
+        ("reward.lr", "expected key=value"),
+        ("preferences.clamp=[0.4,2]", "from 0 to 1, found 2"),
+        ("critique.rounds=.inf", "--set"),
+    ],
+)
+def test_settings(tmp_path: Path, setting: str, message: str) -> None:
+    prompts = write_prompts(tmp_path)
+    assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
+
+
+def test_folders_that_are_not_there_or_of_another_version(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    told = refused(tmp_path / "run", "--model", f"hf/{tmp_path}/nowhere", "--prompts", str(prompts))
+    assert "nowhere" in told
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text('{"format": 99}')
+    code, text = invoke("run", "--model", "fake", "--prompts", str(prompts), "--out", str(tmp_path / "old"), *DATA)
+    assert (code, text.count("\n")) == (2, 1)
+    assert "made by another version (format 99" in text
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["manifest.json"]
+
+
+def test_roles_that_a_template_cannot_render(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "model")
+    (model / "chat_template.jinja").write_text(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}"
+        "<|user|>{{ m.content }}{% endfor %}<|assistant|>"
+    )
+    prompts = tmp_path / "p.jsonl"
+    rows = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello?"}]}
+    prompts.write_text(json.dumps(rows) + "\n")
+    told = refused(tmp_path / "run", "--model", f"hf/{model}", "--prompts", str(prompts), *DATA)
+    assert "system" in told
+
+
+def test_a_context_that_is_too_long_is_rejected_counted_and_the_run_goes_on(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "model")
+    prompts = tmp_path / "p.jsonl"
+    rows = [{"prompt": "word " * 5000}, {"prompt": "How do I cheat?"}]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, text = invoke(
+        "run", "--model", f"hf/{model}", "--prompts", str(prompts), "--out", str(tmp_path / "run"), "--until",
+        "respond", "--set", "respond.max_tokens=8", "--set", "max_rejected=1.0", "--quiet", *DATA,
+    )  # fmt: skip
+    rejects = [json.loads(line) for line in (tmp_path / "run" / "respond.rejected.jsonl").read_text().splitlines()]
+    long = [row for row in rejects if "context" in row["reason"]]
+    assert len(long) == 1, (code, text, rejects)
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """A file-size limit on the process stands for the full disk: writes fail in the middle, as they do there."""
+    prompts = write_prompts(tmp_path, red_team=2000)
+    command = [
+        sys.executable, "-c", "from cai.cli import main; main()", "run", "--model", "fake", "--prompts", str(prompts),
+        "--out", str(tmp_path / "run"), "--quiet", *DATA,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: ")
+    assert not list((tmp_path / "run").glob("*.tmp"))
+    whole = subprocess.run(command, capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    import signal
+
+    prompts = write_prompts(tmp_path, red_team=400)
+    log = tmp_path / "log"
+    command = [
+        sys.executable, "-c", "from cai.cli import main; main()", "run", "--model", f"fake?latency=0.02&log={log}",
+        "--prompts", str(prompts), "--out", str(tmp_path / "run"), *DATA,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        while not log.exists() or log.stat().st_size < 200:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
