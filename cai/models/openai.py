@@ -65,17 +65,15 @@ class OpenAIEngine:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Asks the server for its list of models; raises `EngineError` when it has none of this name."""
+        """Asks the server what its model of this name is; raises `EngineError` when it has none."""
         try:
             models = self.client.get("/models", _models)
         except Refused as refused:
             raise EngineError(f"{self.spec}: {refused}") from None
         known = {str(one.get("id")): one for one in models}
         if self._name not in known:
-            raise EngineError(
-                f"{self.client.url} serves no model '{self._name}' (it serves {', '.join(known) or 'none'})"
-            )
-        root = known[self._name].get("root")
+            self._require_served(list(known))
+        root = known.get(self._name, {}).get("root")
         return fingerprint(code=CODE_VERSION, name=self._name, root=root, template=self._settings.template)
 
     @cached_property
@@ -172,6 +170,16 @@ class OpenAIEngine:
             if told is not None and fresh is not None and told - fresh == 1 and self._gives_logprobs(dialect, "A"):
                 return Dialect(False, way, True, self._takes_ids(way))
         return Dialect()
+
+    def _require_served(self, listed: list[str]) -> None:
+        """Some servers serve what they do not list: only one that refuses the name has no such model."""
+        request = GenerateRequest((user("Hi"),), Sampling(max_tokens=1, temperature=0))
+        path, body = generate_call(self._name, request, Dialect(transcript=self._transcript), self._hosted)
+        try:
+            self.client.post(path, body, lambda answer: answer)
+        except (EngineError, Refused) as error:
+            names = ", ".join(listed) or "none"
+            raise EngineError(f"{self.client.url} serves no model '{self._name}' (it lists {names}): {error}") from None
 
     def _probe(self, dialect: Dialect, prefix: str) -> dict[str, Any] | None:
         path, body = score_call(self._name, ChoiceRequest((user("Hi"),), ("A",), prefix), dialect)

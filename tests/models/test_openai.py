@@ -259,7 +259,9 @@ def test_fingerprint_is_of_the_model_not_of_the_address(loopback):
         other.models = [{"id": "tiny", "root": "another/tiny"}]
         assert connect(other).fingerprint != one
         other.models = [{"id": "big"}]
-        with pytest.raises(EngineError, match=r"serves no model 'tiny' \(it serves big\)"):
+        assert connect(other).fingerprint not in ("", one)
+        other.script = [(404, {}, b'{"error": {"message": "the model tiny does not exist"}}')]
+        with pytest.raises(EngineError, match=r"serves no model 'tiny' \(it lists big\): .*tiny does not exist"):
             _ = connect(other).fingerprint
 
 
