@@ -33,7 +33,7 @@ _preferences = click.option(
 
 @click.group()
 def train() -> None:
-    r"""Train one model on files of your own. A killed training goes on with the same command.
+    """Train one model on files of your own. A killed training goes on with the same command.
 
     \b
     Example:
@@ -44,7 +44,7 @@ def train() -> None:
 
 @click.group()
 def evaluate() -> None:
-    r"""Measure a model on held-out data.
+    """Measure a model on held-out data.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def evaluate() -> None:
 def train_reward_command(
     file: str, model: str, out: Path, test_share: float, sets: tuple[str, ...], seed: int, quiet: bool, as_json: bool
 ) -> None:
-    r"""Train a reward model on the pairs of FILE, and measure it on the prompts held out.
+    """Train a reward model on the pairs of FILE, and measure it on the prompts held out.
 
     Settings are those of the recipe's `reward` block.
 
@@ -97,7 +97,7 @@ def train_reward_command(
 def train_sft_command(
     file: str, model: str, out: Path, sets: tuple[str, ...], seed: int, quiet: bool, as_json: bool
 ) -> None:
-    r"""Fine-tune a model on the last assistant turn of every dialogue of FILE.
+    """Fine-tune a model on the last assistant turn of every dialogue of FILE.
 
     Settings are those of the recipe's `sft` block.
 
@@ -125,7 +125,7 @@ def train_sft_command(
 @_share
 @_json
 def evaluate_reward_command(model: str, file: str, split: str, test_share: float, as_json: bool) -> None:
-    r"""Accuracy of a reward model on the pairs of FILE, beside always-longer and chance.
+    """Accuracy of a reward model on the pairs of FILE, beside always-longer and chance.
 
     \b
     Example:
