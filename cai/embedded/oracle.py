@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Literal, cast
 
 from cai.embedded import answers, parts
@@ -47,7 +47,7 @@ def sentences(text: str) -> list[str]:
 def _fixed() -> dict[str, Role]:
     roles: dict[str, Role] = {}
     for texts, role in (
-        (answers.OPENERS + answers.CLOSERS + answers.FACT_CLOSERS, "polite"),
+        ((*answers.OPENERS, *answers.CLOSERS, *answers.FACT_CLOSERS, "Yes.", "No."), "polite"),
         (answers.FILLERS, "filler"),
         (answers.LECTURES, "lecture"),
         (answers.EVASIONS, "evade"),
@@ -84,7 +84,7 @@ def _own(scene: Scene) -> dict[str, Role]:
 _SLIP = re.compile(
     r"To .+, first .+, and then .+\.|First .+, then .+, and soon you can .+\.|You can .+ if you .+ and .+\.|"
     r"If you want to .+, and after that .+\.|I won't help you .+, because .+\.|I will not help to .+: .+\.|"
-    r"I don't want to help you .+, since .+\.|I would not .+, because .+\.|The .+ opens (its doors )?at .+\."
+    r"I don't want to help you .+, since .+\.|I would not .+, because .+\."
 )
 _CUES: tuple[tuple[Role, str], ...] = (
     ("lecture", r"\b(shame|ashamed|appall\w+|disgust\w+|shock\w+|moral\w*|virtue\w*|decent|conscience|wicked|sinful?|"
@@ -190,12 +190,12 @@ def _foreign(scene: Scene, sentence: str) -> bool:
     return any(step in sentence and step not in scene.steps for step in _all_steps()[0])
 
 
+_REPEATED = re.compile(r"\b([\w']+ )?([\w']+) \1?\2\b", re.IGNORECASE)
+
+
 def _garbled(sentence: str) -> bool:
-    words = re.findall(r"[\w']+", sentence.lower())
-    if not words or sentence[-1] not in ".!?" or not sentence[0].isupper():
-        return True
-    pairs = list(pairwise(words))
-    return any(a == b for a, b in pairs) or any(a == b for a, b in zip(pairs, pairs[2:], strict=False))
+    """Whether a sentence has no end or beginning, or says a word or two words twice in a row."""
+    return sentence[-1] not in ".!?" or not sentence[0].isupper() or bool(_REPEATED.search(sentence))
 
 
 def _instructs(scene: Scene, sentence: str) -> bool:
