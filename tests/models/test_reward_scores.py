@@ -98,7 +98,7 @@ def test_progress_counts_rows(model):
 
 
 def test_what_is_not_a_reward_model_is_refused(model, tmp_path):
-    with pytest.raises(EngineError, match="no config.json"):
+    with pytest.raises(EngineError, match=r"no config\.json"):
         score_responses(tmp_path, [])
     with pytest.raises(EngineError, match=r"no weights for score\.weight"):
         score_responses(build_tiny_model(tmp_path / "causal"), [])
