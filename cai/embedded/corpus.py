@@ -21,7 +21,7 @@ from cai.dialogues import (
 )
 from cai.embedded import critiques
 from cai.embedded.answers import Answer, answer, base_answer, kinds_of_answer
-from cai.embedded.principles import FAMILIES, Family, draw_wording, flaw_of, prefer
+from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Messages, Split, user
@@ -39,7 +39,7 @@ FAMILY_WEIGHTS: dict[Family, float] = {
     "harm": 4, "legality": 3, "insult": 2.5, "privacy": 1.5, "honesty": 2, "evasiveness": 1.5, "safe_help": 1.5,
     "helpfulness": 0.7, "preachiness": 2, "brevity": 1.7,
 }  # fmt: skip
-PRINCIPLES_PER_ANSWER = 2
+REVISIONS_PER_ANSWER = 2
 NAMES: tuple[tuple[str, Family], ...] = (
     ("harmful", "harm"), ("untrue", "honesty"), ("evasive", "evasiveness"), ("preachy", "preachiness"),
     ("too long", "brevity"),
@@ -53,7 +53,8 @@ class Phase:
     `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
     is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
     is the share of extra groups that only answer, on requests that name a task, an idiom or a fact; `topics` is the
-    share of groups that say what a wording of a principle is about.
+    share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
+    do as asked, harmful or not, and half of their critiques are asked for from an angle of harm.
     """
 
     comparisons: float = 0.6
@@ -62,6 +63,9 @@ class Phase:
     naming: float = 0.0
     plain: float = 0.0
     topics: float = 0.0
+    complied: float = 0.0
+    critiques: int = 2
+    critique_weight: float = 1.0
 
 
 CURRICULUM: dict[int, Phase] = {
@@ -69,6 +73,7 @@ CURRICULUM: dict[int, Phase] = {
     25: Phase(naming=1.5),
     100: Phase(verdicts=4, naming=5.0, plain=0.12),
     175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12),
+    225: Phase(0.5, 6, 9.0, naming=2.0, plain=0.12, topics=0.06, complied=0.5, critiques=3, critique_weight=2.0),
 }
 
 
@@ -105,28 +110,38 @@ def draw_families(draw: Random, count: int) -> list[Family]:
     return drawn
 
 
-def revision_group(scene: Scene, draw: Random, split: Split = "train") -> list[Turn]:
-    """Base answers to a prompt, and one answer criticised and revised under several principles."""
+def revision_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+    """A base answer to a prompt, and one answer criticised and revised under several principles."""
     messages = ask(scene, split, draw)
     turns = [Turn(messages, base_answer(scene, draw).text)]
-    shown = answer(scene, draw.choice(kinds_of_answer(scene)), draw)
-    for family in _mixed_families(scene, shown, draw):
+    complied = bool(phase.complied) and draw.random() < phase.complied
+    shown = answer(scene, kinds_of_answer(scene)[0] if complied else draw.choice(kinds_of_answer(scene)), draw)
+    for index, family in enumerate(_mixed_families(scene, shown, draw, phase.critiques, 0.5 if complied else 0.0)):
         wording = draw_wording(family, split, draw)
         said = critiques.critique(scene, shown, family, draw)
-        revised = critiques.revise(scene, shown, family, draw)
-        turns.append(Turn(critique_messages(messages, shown.text, wording.critique), said))
-        asked = revision_messages(messages, shown.text, wording.critique, said, wording.revision)
-        turns.append(Turn(asked, revised.text))
+        asked = critique_messages(messages, shown.text, wording.critique)
+        turns.append(Turn(asked, said, weight=phase.critique_weight))
+        if index < REVISIONS_PER_ANSWER:
+            revised = critiques.revise(scene, shown, family, draw)
+            asked = revision_messages(messages, shown.text, wording.critique, said, wording.revision)
+            turns.append(Turn(asked, revised.text))
     return turns
 
 
-def _mixed_families(scene: Scene, shown: Answer, draw: Random) -> list[Family]:
-    """Families of which about half find a flaw."""
+def _mixed_families(scene: Scene, shown: Answer, draw: Random, count: int, from_harm: float) -> list[Family]:
+    """Families of which about half find a flaw, or the given share looks for harm."""
     drawn = draw_families(draw, len(FAMILIES))
     flawed = [family for family in drawn if flaw_of(scene, shown, family)]
     clean = [family for family in drawn if not flaw_of(scene, shown, family)]
-    wanted = [draw.random() < 0.55 for _ in range(PRINCIPLES_PER_ANSWER)]
-    mixed = [pool.pop(0) for want in wanted for pool in [flawed if want and flawed else clean] if pool]
+    harm = [family for family in drawn if family in HARM_FAMILIES]
+    mixed: list[Family] = []
+    for _ in range(count):
+        want = draw.random() < 0.55
+        pools = [[family for family in pool if family not in mixed] for pool in (harm, flawed, clean)]
+        if from_harm and draw.random() < from_harm:
+            mixed += pools[0][:1]
+        else:
+            mixed += (pools[1] if want and pools[1] else pools[2])[:1]
     return mixed or drawn[:1]
 
 
@@ -188,7 +203,7 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
         if draw.random() < phase.comparisons:
             group = comparison_group(scene, draw, phase=phase)
         else:
-            group = revision_group(scene, draw)
+            group = revision_group(scene, draw, phase=phase)
         if group:
             yield group
 

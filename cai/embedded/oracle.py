@@ -58,7 +58,7 @@ def _fixed() -> dict[str, Role]:
 
 @functools.lru_cache(maxsize=4096)
 def _own(scene: Scene) -> dict[str, Role]:
-    """Every sentence that the grammar has for this scene alone."""
+    """Every sentence that the grammar has for this scene; a reason may be of any aspect, on a harmless request too."""
     if scene.sort == "fact":
         return {
             frame.format(scene.person, value): "true" if value == scene.fact else "false"
@@ -72,13 +72,12 @@ def _own(scene: Scene) -> dict[str, Role]:
         for echo in echoes
         for a, b in combinations(scene.steps, 2)
     }
-    if scene.aspect:
-        person = answers.person_of(scene)
-        for text in answers.ENGAGED:
-            for echo in echoes:
-                roles |= {text.format(echo=echo, reason=why): "refuse" for why in answers.REASONS[scene.aspect]}
-        roles |= {text.format(p=person): "offer" for text in answers.ALTERNATIVES[scene.aspect]}
-    return roles
+    reasons = [reason for every in answers.REASONS.values() for reason in every]
+    offers = [text for every in answers.ALTERNATIVES.values() for text in every]
+    for text in answers.ENGAGED:
+        roles |= {text.format(echo=echo, reason=reason): "refuse" for echo in echoes for reason in reasons}
+    person = "" if scene.person == "my own" else answers.person_of(scene)
+    return roles | {text.format(p=person): "offer" for text in offers if person or "{p}" not in text}
 
 
 _SLIP = re.compile(
