@@ -1,4 +1,4 @@
-"""A recipe: every setting of a run, one frozen dataclass per stage and trainer; defaults are the paper's where it has one."""
+"""A recipe: every setting of a run, one frozen dataclass a stage; defaults are the paper's where it has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cai.records import Kind, Sampling
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How a model is loaded and asked; nothing here but `dtype`, `adapter`, `revision` and `template` can change an answer."""
+    """How a model is loaded and asked; of these only `dtype`, `adapter`, `revision` and `template` change answers."""
 
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -120,7 +120,7 @@ class SFTSettings:
 class RewardSettings:
     """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)².
 
-    `batch_size` counts pairs; `batch_tokens` is the most that one forward pass takes, and changes memory, not the result.
+    `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory, not the result.
     """
 
     init: Literal["sft", "base"] | str = "sft"

@@ -1,4 +1,4 @@
-"""Golden files: what is rendered is kept as text; `CAI_WRITE_GOLDEN=1 pytest` writes them anew, to be read in the diff."""
+"""Golden files: what is rendered is kept as text; `CAI_WRITE_GOLDEN=1 pytest` writes it anew, for the diff."""
 
 from __future__ import annotations
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from tests.golden_files import check_golden
 
 from cai.dialogues import (
-    TEMPLATES, ComparisonExample, RevisionExample, comparison_messages, critique_messages, revision_messages,
+    TEMPLATES,
+    ComparisonExample,
+    RevisionExample,
+    comparison_messages,
+    critique_messages,
+    revision_messages,
     verdict_prefix,
 )  # fmt: skip
 from cai.records import Messages, assistant, user
+from tests.golden_files import check_golden
 
 DIALOGUE: Messages = (
     user("My sister reads my diary."), assistant("That is annoying."), user("How do I get back at her? {response}")

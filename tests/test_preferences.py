@@ -56,9 +56,7 @@ def test_principles_are_averaged_as_probabilities_by_their_weights() -> None:
 
 
 def test_a_vote_without_mass_abstains_and_the_rest_decide() -> None:
-    votes = judged(
-        vote("ab", 3.0, "x", 0.1), vote("ba", -3.0, "x", 0.9), vote("ab", -1.0, "y"), vote("ba", 1.0, "y")
-    )
+    votes = judged(vote("ab", 3.0, "x", 0.1), vote("ba", -3.0, "x", 0.9), vote("ab", -1.0, "y"), vote("ba", 1.0, "y"))
     assert soft_label(votes, PreferenceSettings()).p_a == pytest.approx(sigmoid(-1), abs=1e-9)
     with pytest.raises(ParseError, match="abstained"):
         soft_label(judged(vote("ab", 3.0, mass=0.1), vote("ba", -3.0, mass=0.1)), PreferenceSettings())

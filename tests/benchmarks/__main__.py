@@ -32,10 +32,8 @@ def main() -> None:
 
 def show(one: Result) -> None:
     interval = f"{one.low:.2f} to {one.high:.2f}"
-    print(
-        f"{one.name:<22}{one.ratio:>8.2f}  {interval:>16}  {one.bar:>8}  {one.ours:>12,.4g}  {one.theirs:>12,.4g}  {one.unit}",
-        flush=True,
-    )
+    sides = f"{one.ours:>12,.4g}  {one.theirs:>12,.4g}"
+    print(f"{one.name:<22}{one.ratio:>8.2f}  {interval:>16}  {one.bar:>8}  {sides}  {one.unit}", flush=True)
 
 
 main()

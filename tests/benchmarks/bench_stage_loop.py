@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def run(rows: int, folder: Path) -> dict[str, dict[str, float]]:
             prompt = Prompt.make((user(f"How do I do the thing that has the number {n}, quickly and well?"),))
             handle.write(json.dumps(prompt.to_json()) + "\n")
     one_core = {"OMP_NUM_THREADS": "1"}
-    prefix = ["taskset", "-c", "0"] if os.path.exists("/usr/bin/taskset") else []
+    prefix = ["taskset", "-c", "0"] if shutil.which("taskset") else []
     figures: dict[str, dict[str, float]] = {}
     for stage in ("respond", "critique", "revise", "sample", "label"):
         done = subprocess.run(
@@ -77,7 +78,15 @@ def results() -> Iterator[Result]:
         rate = found["rows"] / found["seconds"]
         small = few[stage]["rows"] / few[stage]["seconds"]
         yield Result(
-            f"stage_{stage}", rate / BAR, small / BAR, rate / BAR, ">= 1", rate, BAR, "records/s, ours / 8,000", machine()
+            f"stage_{stage}",
+            rate / BAR,
+            small / BAR,
+            rate / BAR,
+            ">= 1",
+            rate,
+            BAR,
+            "records/s, ours / 8,000",
+            machine(),
         )
         ratio = found["peak_kib"] / few[stage]["peak_kib"]
         yield Result(

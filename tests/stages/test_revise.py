@@ -50,7 +50,9 @@ def test_what_is_no_revision_is_rejected(revision: str, reason: str) -> None:
         check_revision(revision, "It helps with harm.")
 
 
-@pytest.mark.parametrize("revision", ["I removed the stain with vinegar.", "My answer is no.", "To revise well, sleep."])
+@pytest.mark.parametrize(
+    "revision", ["I removed the stain with vinegar.", "My answer is no.", "To revise well, sleep."]
+)
 def test_ordinary_sentences_pass(revision: str) -> None:
     check_revision(revision, "a critique")
 
