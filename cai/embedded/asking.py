@@ -24,7 +24,9 @@ class Asker:
     def load(cls, folder: Path, device: str = "cpu") -> Asker:
         import torch
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         model = model.to(device).eval()
         return cls(model, load_tokenizer(folder))

@@ -74,6 +74,7 @@ CURRICULUM: dict[int, Phase] = {
     100: Phase(verdicts=4, naming=5.0, plain=0.12),
     175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12),
     225: Phase(0.5, 6, 9.0, naming=2.0, plain=0.12, topics=0.06, complied=0.5, critiques=3, critique_weight=2.0),
+    275: Phase(0.35, 6, 9.0, naming=2.0, plain=0.1, topics=0.04, complied=0.4, critiques=4, critique_weight=6.0),
 }
 
 

@@ -195,13 +195,10 @@ def expected_calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 
 
 def _ece_with_interval(verdicts: list[Verdict], draw: Random, rounds: int = 200) -> Json:
     pairs = [(one.p_first, one.first_better) for one in verdicts]
+    value = expected_calibration_error(pairs)
     again = sorted(expected_calibration_error(draw.choices(pairs, k=len(pairs))) for _ in range(rounds))
-    return {
-        "value": expected_calibration_error(pairs),
-        "low": again[round(0.025 * rounds)],
-        "high": again[round(0.975 * rounds) - 1],
-        "n": len(pairs),
-    }
+    low, high = again[round(0.025 * rounds)], again[round(0.975 * rounds) - 1]
+    return {"value": value, "low": min(low, value), "high": max(high, value), "n": len(pairs)}
 
 
 def table(figures: dict[str, Json]) -> str:

@@ -37,7 +37,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 2700
+    steps: int = 2900
     rows: int = 8
     length: int = 448
     hidden: int = 192

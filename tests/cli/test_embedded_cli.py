@@ -20,11 +20,11 @@ def _run(*args: str):
 def test_prompts_are_the_shipped_file(tmp_path):
     _run("prompts", "--out", tmp_path / "p.jsonl")
     assert (tmp_path / "p.jsonl").read_bytes() == prompts_path().read_bytes()
-    assert _run("prompts").output == prompts_path().read_text(encoding="utf-8")
+    assert _run("prompts").stdout == prompts_path().read_text(encoding="utf-8")
 
 
 def test_evaluate_prints_every_key(tmp_path):
-    figures = json.loads(_run("evaluate", "--count", "10", "--json").output)
+    figures = json.loads(_run("evaluate", "--count", "10", "--json").stdout)
     assert set(figures) == set(BARS)
     assert all(0 <= one["low"] <= one["value"] <= one["high"] <= 1 and one["n"] > 0 for one in figures.values())
 
@@ -37,5 +37,5 @@ def test_evaluate_says_where_no_model_is(tmp_path):
 @pytest.mark.slow
 def test_train_writes_a_model_that_can_be_measured(tmp_path):
     _run("train", "--out", tmp_path, "--steps", "2", "--quiet")
-    output = _run("evaluate", "--model", tmp_path / "model", "--count", "10", "--json").output
+    output = _run("evaluate", "--model", tmp_path / "model", "--count", "10", "--json").stdout
     assert set(json.loads(output)) == set(BARS)
