@@ -31,7 +31,7 @@ from cai.cli import main
 def visit(command, context, names):
     assert "Example" in (command.help or ""), f"{' '.join(names)} has no example"
     for option in command.params:
-        assert getattr(option, "help", "") != None, f"{' '.join(names)} {option.name} has no help"
+        assert isinstance(option, click.Argument) or option.help, f"{' '.join(names)} {option.name} has no help"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)

@@ -10,7 +10,12 @@ import click
 
 @click.group()
 def embedded() -> None:
-    """The small model that ships with the package: rebuild it, measure it, write its prompts."""
+    """The small model that ships with the package: rebuild it, measure it, write its prompts.
+
+    \b
+    Example:
+      cai embedded evaluate
+    """
 
 
 @embedded.command("train")

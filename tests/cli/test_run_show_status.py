@@ -1,0 +1,99 @@
+"""The commands as a person uses them: run, show, status, completion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cai.cli import SECTIONS, main
+from tests.pipeline.runs import write_prompts
+
+DATA = ["--set", "train=[]", "--set", "sample.policy=base", "--set", "critique.rounds=2", "--set", "max_rejected=1.0"]
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    prompts = write_prompts(tmp_path)
+    out = str(tmp_path / "run")
+    done = invoke("run", "--model", "fake?reject=0.3", "--prompts", str(prompts), "--out", out, *DATA)
+    assert done.exit_code == 0, done.stderr
+    assert "next         cai show" in done.stdout
+    assert "flip rate" in done.stdout
+    return out
+
+
+def test_show_prints_one_chain_round_by_round(run: str) -> None:
+    rows = [json.loads(line) for line in (Path(run) / "revise-2.jsonl").read_text().splitlines()]
+    wanted = next(row for row in rows if row["rounds"])
+    page = invoke("show", run, "revise", "--id", wanted["prompt"]["id"][:8]).stdout
+    first, second = wanted["rounds"]
+    parts = [
+        wanted["prompt"]["messages"][0]["content"], wanted["response"], f"[{first['principle_id']}]", first["critique"],
+        first["revision"], f"[{second['principle_id']}]", second["revision"],
+    ]  # fmt: skip
+    assert [page.index(part) for part in parts] == sorted(page.index(part) for part in parts)
+    assert invoke("show", run, "revise", "--id", wanted["prompt"]["id"][:8], "--json").stdout.strip() == json.dumps(
+        wanted, ensure_ascii=False
+    )
+
+
+def test_show_prints_rejects_with_reasons_and_votes_with_leads(run: str) -> None:
+    assert "cut off at max_tokens" in invoke("show", run, "respond", "--rejected").stdout
+    assert "nats, mass 0.950" in invoke("show", run, "label", "-n", "1").stdout
+    assert "p(a better)" in invoke("show", run, "preferences", "-n", "1").stdout
+    assert invoke("show", run).stdout.splitlines()[:2] == ["prompts", "respond"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["revize"], "did you mean 'revise"),
+        (["revise", "--id", "zzz"], "'zzz'"),
+        (["prompts", "--rejected"], "nothing"),
+    ],
+)
+def test_show_says_what_is_not_there(run: str, arguments: list[str], message: str) -> None:
+    done = invoke("show", run, *arguments)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr
+
+
+def test_status_is_a_table_and_json(run: str) -> None:
+    rows = json.loads(invoke("status", run, "--json").stdout)
+    assert [row["step"] for row in rows][:3] == ["prompts", "respond", "critique-1"]
+    assert not any(row["stale"] for row in rows)
+    assert invoke("status", run).stdout.count("up to date") == len(rows)
+
+
+def test_the_summary_as_json_is_the_file(tmp_path: Path, run: str) -> None:
+    done = invoke(
+        "run", "--model", "fake?reject=0.3", "--prompts", str(tmp_path / "prompts.jsonl"), "--out", run, "--json", *DATA
+    )
+    assert json.loads(done.stdout) == json.loads((Path(run) / "metrics" / "summary.json").read_text())
+
+
+def test_help_lists_every_command_under_its_job() -> None:
+    text = invoke("--help").stdout
+    for section, commands in SECTIONS.items():
+        assert section in text
+        assert all(name in text for name in commands)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    assert "_CAI_COMPLETE" in invoke("completion", shell).stdout
+
+
+def test_options_come_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = write_prompts(tmp_path)
+    monkeypatch.setenv("CAI_RUN_MODEL", "fake")
+    monkeypatch.setenv("CAI_RUN_UNTIL", "respond")
+    done = invoke("run", "--prompts", str(prompts), "--out", str(tmp_path / "run"), "--json", *DATA)
+    assert [one["step"] for one in json.loads(done.stdout)["stages"]] == ["prompts", "respond"]
