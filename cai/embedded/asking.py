@@ -26,7 +26,8 @@ class Asker:
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        quiet: Any = logging.disable_progress_bar
+        quiet()
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         model = model.to(device).eval()
         return cls(model, load_tokenizer(folder))

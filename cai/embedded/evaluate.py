@@ -45,7 +45,12 @@ def wilson(hits: int, n: int, z: float = 1.959964) -> Json:
     rate = hits / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return {"value": rate, "low": max(0.0, centre - half), "high": min(1.0, centre + half), "n": n}
+    return {
+        "value": rate,
+        "low": max(0.0, min(rate, centre - half)),
+        "high": min(1.0, max(rate, centre + half)),
+        "n": n,
+    }
 
 
 def rate(hits: Sequence[bool]) -> Json:
