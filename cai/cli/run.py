@@ -23,7 +23,7 @@ import click
 @click.option(
     "--model",
     metavar="ENGINE/NAME",
-    help="The policy: hf/PATH, openai/NAME@URL, vllm/NAME, embedded.  [default: the recipe's]",
+    help="The policy: hf/PATH, openai/NAME@URL, embedded.  [default: the recipe's]",
 )
 @click.option("--critic", metavar="ENGINE/NAME", help="The model that critiques.  [default: the policy]")
 @click.option("--judge", metavar="ENGINE/NAME", help="The model that labels.  [default: the policy]")

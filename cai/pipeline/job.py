@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,12 +153,3 @@ def _check_recipe(recipe: Recipe) -> None:
 def settings_json(settings: Any, *leave: str) -> Json:
     """A settings dataclass as plain JSON, less the fields named."""
     return {key: value for key, value in asdict(settings).items() if key not in leave}
-
-
-@contextmanager
-def released(job: Job, role: str) -> Iterator[Engine]:
-    """An engine that is dropped, weights and all, when the step that needs it is over."""
-    try:
-        yield job.engine(role)
-    finally:
-        job.forget(role)

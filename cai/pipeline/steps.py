@@ -12,7 +12,6 @@ from cai.pipeline import work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.recipe import Recipe
 from cai.records import Json
-from cai.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +170,3 @@ def _examples(job: Job, kind: str, wanted: bool) -> Json:
         return {"examples": None}
     examples = job.constitution.revision_examples if kind == "revision" else job.constitution.comparison_examples
     return {"examples": hashlib.sha256(repr(examples).encode()).hexdigest()[:16]}
-
-
-def stage_for(job: Job, name: str) -> Stage:
-    """The stage that the step `name` runs."""
-    return work.stage_of(job, name)
