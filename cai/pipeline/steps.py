@@ -135,7 +135,7 @@ def _label(job: Job) -> Step:
 
 def _preferences(job: Job) -> Step:
     settings = settings_json(job.recipe.preferences)
-    settings["weights"] = {one.id: one.weight for one in job.constitution.with_form("comparison")}
+    settings["weights"] = work.principle_weights(job)
     return Step("preferences", ("label",), "preferences.jsonl", settings, work.make_preferences)
 
 

@@ -73,9 +73,16 @@ def run_model_stage(job: Job, step: str, stage: Stage, source: str, role: str) -
     return result.to_json()
 
 
+def principle_weights(job: Job) -> dict[str, float] | None:
+    """What each principle's vote counts. Drawn principles count alike: the draw has already followed the weights."""
+    if job.recipe.label.principles_per_pair != "all":
+        return None
+    return {one.id: one.weight for one in job.constitution.with_form("comparison")}
+
+
 def make_preferences(job: Job) -> Json:
     """Votes to soft labels; ties and abstentions are counted, abstentions go to the rejects."""
-    weights = {one.id: one.weight for one in job.constitution.principles}
+    weights = principle_weights(job)
     output = job.run.path("preferences.jsonl")
     rejected = rejects_path(output)
     result, figures = StageResult(), LabelFigures()

@@ -230,3 +230,17 @@ def test_the_summary_file_says_what_the_run_said(tmp_path: Path, prompts: Path) 
     kept = json.loads((tmp_path / "run" / "metrics" / "summary.json").read_text())
     assert kept == summary
     assert 0 <= kept["label"]["flip_rate"] <= 1
+
+
+def test_weights_count_once_in_the_draw_or_in_the_mean(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    value = yaml.safe_load(mine.read_text())
+    value["principles"][0]["weight"] = 5.0
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    fake_run(tmp_path / "drawn", prompts, constitution=str(mine), label__principles_per_pair=2)
+    fake_run(tmp_path / "all", prompts, constitution=str(mine), label__principles_per_pair="all")
+    held = {
+        name: Run.existing(tmp_path / name).steps["preferences"]["settings"]["weights"] for name in ("drawn", "all")
+    }
+    assert held["drawn"] is None
+    assert max(held["all"].values()) == 5.0
