@@ -30,6 +30,7 @@ import click
 from cai.cli import main
 def visit(command, context, names):
     assert "Example" in (command.help or ""), f"{' '.join(names)} has no example"
+    assert "\\\\b" not in command.help, f"{' '.join(names)} prints its paragraph mark"
     for option in command.params:
         assert isinstance(option, click.Argument) or option.help, f"{' '.join(names)} {option.name} has no help"
     if isinstance(command, click.Group):

@@ -27,7 +27,7 @@ def embedded() -> None:
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
 @click.option("--quiet", is_flag=True, help="Print nothing while training.")
 def train_command(out: Path, seed: int, steps: int | None, device: str, quiet: bool) -> None:
-    r"""Rebuild the model from nothing: text, tokenizer, weights. The same command goes on after an interruption.
+    """Rebuild the model from nothing: text, tokenizer, weights. The same command goes on after an interruption.
 
     \b
     Example:
@@ -53,7 +53,7 @@ def train_command(out: Path, seed: int, steps: int | None, device: str, quiet: b
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print {key: {value, low, high, n}}.")
 def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_json: bool) -> None:
-    r"""Measure the model on combinations, ways of asking and wordings that it was not trained on.
+    """Measure the model on combinations, ways of asking and wordings that it was not trained on.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
 @click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
               help="A JSONL file to write.")  # fmt: skip
 def prompts_command(out: Path | None) -> None:
-    r"""Write the world's prompts as JSONL: prompt or messages, kind, split.
+    """Write the world's prompts as JSONL: prompt or messages, kind, split.
 
     \b
     Example:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def prompts(
     files: tuple[str, ...], kind: str | None, limit: int | None, test_share: float, sample: int, as_json: bool
 ) -> None:
-    r"""Show what would be read from prompt FILES: kinds, splits, turns, duplicates and a sample.
+    """Show what would be read from prompt FILES: kinds, splits, turns, duplicates and a sample.
 
     A file is JSONL, JSON, CSV, TSV, plain text (a prompt a line), Parquet, or a folder that
     datasets.save_to_disk wrote. What it does not say itself goes behind its name:
