@@ -50,7 +50,7 @@ class TrainSettings:
     decay_from: float = 0.52
     tokenizer_groups: int = 6000
     average: float = 0.99
-    sharpen: float = 1.0
+    sharpen: float = 1.6
     checkpoint_every: int = 200
 
 
