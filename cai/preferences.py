@@ -17,6 +17,9 @@ from cai.recipe import PreferenceSettings
 from cai.records import Judgement, Preference, Vote
 
 
+CLEAR = 0.1
+
+
 def sigmoid(x: float) -> float:
     """1 / (1 + e^−x), without overflow."""
     if x >= 0:
@@ -67,11 +70,17 @@ def soft_label(
 
 @dataclass(slots=True)
 class LabelFigures:
-    """What a judge did over a whole file, gathered one judgement at a time."""
+    """What a judge did over a whole file, gathered one judgement at a time.
+
+    A flip is a verdict that changes with the order. A judge that sees two answers as equal flips at will, so flips are
+    counted too among the clear verdicts alone: those whose debiased p is more than `CLEAR` from one half.
+    """
 
     pairs: int = 0
     compared: int = 0
     flips: int = 0
+    clear: int = 0
+    clear_flips: int = 0
     bias: float = 0.0
     first: float = 0.0
     ties: int = 0
@@ -85,7 +94,11 @@ class LabelFigures:
         self.pairs += 1
         for ab, ba in paired_votes(judgement).values():
             self.compared += 1
-            self.flips += (ab.logit > 0) != (ba.logit > 0)
+            flipped = (ab.logit > 0) != (ba.logit > 0)
+            self.flips += flipped
+            if abs(sigmoid(debiased_logit(ab, ba)) - 0.5) > CLEAR:
+                self.clear += 1
+                self.clear_flips += flipped
             self.bias += (ab.logit - ba.logit) / 2
             self.first += (sigmoid(ab.logit) + sigmoid(-ba.logit)) / 2
         if preference is None:
@@ -104,6 +117,8 @@ class LabelFigures:
         return {
             "pairs": self.pairs,
             "flip_rate": _share(self.flips, self.compared),
+            "clear": _share(self.clear, self.compared),
+            "clear_flip_rate": _share(self.clear_flips, self.clear),
             "position_bias": _share(self.bias, self.compared),
             "p_first": _share(self.first, self.compared),
             "ties": self.ties,

@@ -84,4 +84,5 @@ def test_figures_count_what_was_planted() -> None:
     found = figures.to_json()
     assert (found["pairs"], found["ties"], found["abstained"]) == (5, 2, {"red_team": 1})
     assert found["flip_rate"] == pytest.approx(2 / 5)
+    assert (found["clear"], found["clear_flip_rate"]) == (pytest.approx(2 / 5), 0.0)
     assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 5)

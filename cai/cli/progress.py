@@ -89,7 +89,10 @@ def _label_lines(label: Json | None) -> list[str]:
         return []
     flips = "-" if label["flip_rate"] is None else f"{label['flip_rate']:.1%}"
     abstained = sum(label["abstained"].values())
-    return [f"labels       {label['pairs']:,} pairs, flip rate {flips}, {label['ties']} ties, {abstained} abstained"]
+    clear = "" if label["clear_flip_rate"] is None else f" ({label['clear_flip_rate']:.1%} of the clear verdicts)"
+    return [
+        f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained"
+    ]
 
 
 def _reward_lines(reward: Json | None) -> list[str]:
