@@ -16,7 +16,6 @@ from cai.errors import ParseError
 from cai.recipe import PreferenceSettings
 from cai.records import Judgement, Preference, Vote
 
-
 CLEAR = 0.1
 
 
