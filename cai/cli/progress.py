@@ -56,7 +56,8 @@ class Bars:
     def finish(self, step: str, entry: Json) -> None:
         if self._bars is not None:
             self._bars.remove_task(self._task)
-        if not self._quiet:
+            self._bars.console.print(_line(step, entry), highlight=False, soft_wrap=True)
+        elif not self._quiet:
             click.echo(_line(step, entry), err=True)
 
 

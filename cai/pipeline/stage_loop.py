@@ -98,7 +98,7 @@ class _Fill:
     progress: Progress | None
     waiting: dict[int, bytes] = field(default_factory=dict)
     failures: dict[bytes, Failure] = field(default_factory=dict)
-    records: int = 0
+    rows: int = 0
     calls: int = 0
 
     def run(self) -> dict[bytes, Failure]:
@@ -122,21 +122,25 @@ class _Fill:
         else:
             self.store.put(key, answer)
         if self.progress:
-            per_row = self.calls / max(1, self.records)
+            per_row = self.calls / max(1, self.rows)
             done = self.result.calls_made + self.result.calls_saved
             self.progress(done, max(self.calls, round(per_row * self.rows_expected)))
+
+    def _records(self) -> Generator[Any, None, None]:
+        for row in read_rows(self.source):
+            self.rows += 1
+            yield from self.stage.read(row)
 
     def _missing(self) -> Generator[Request, None, None]:
         """The requests without an answer, each once, pulled by the engine as it needs them."""
         asked = 0
         in_flight = set[bytes]()
-        with closing(_records(self.stage, self.source)) as records:
+        with closing(self._records()) as records:
             while chunk := list(islice(records, CHUNK)):
                 requests = [self.stage.requests(record) for record in chunk]
                 flat = [request for some in requests for request in some]
                 keys = keys_of(self.engine.fingerprint, flat)
                 _spool(self.spool, [len(some) for some in requests], keys)
-                self.records += len(chunk)
                 self.calls += len(keys)
                 in_flight.clear()
                 in_flight.update(self.waiting.values())
