@@ -137,8 +137,8 @@ def _recognise(path: Path, value: Any, format: str) -> tuple[str, Reader]:
             return name, reader
     if isinstance(value, dict) and isinstance(value.get("principles"), list):
         raise InputError("this is a constitution of ours already; `cai constitution check` reads it", path)
-    what = "no known format" if format == "auto" else f"not {format}"
-    raise InputError(f"the file is in {what}; {_known()}", path, 1, 1)
+    what = "in no known format" if format == "auto" else f"not in the format {format}"
+    raise InputError(f"the file is {what}; {_known()}", path, 1, 1)
 
 
 def imported_yaml(imported: Imported, name: str, paths: Sequence[str | Path], language: str = "en") -> str:

@@ -94,7 +94,7 @@ def _text(path: Path) -> Iterator[Row]:
 def _jsonl(path: Path) -> Iterator[Row]:
     for number, line in _lines(path):
         if line.strip():
-            yield Row(path, _loads(line, path, number), number)
+            yield Row(path, _loads(line.rstrip("\n"), path, number), number)
 
 
 def _loads(text: str, path: Path, line: int) -> Any:

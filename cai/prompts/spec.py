@@ -80,8 +80,10 @@ def _split(text: str) -> tuple[Path, dict[str, str]]:
     settings: dict[str, str] = {}
     for part in query.split("&"):
         key, equals, value = part.partition("=")
-        if key not in KEYS or not equals:
-            raise InputError(f"'{part}' is not key=value{did_you_mean(key, KEYS)} (keys: {', '.join(KEYS)})", text)
+        if key not in KEYS:
+            raise InputError(f"unknown key '{key}'{did_you_mean(key, KEYS)} (allowed: {', '.join(KEYS)})", text)
+        if not equals:
+            raise InputError(f"'{part}' is not key=value", text)
         if key in settings:
             raise InputError(f"'{key}' is given twice", text)
         settings[key] = _check(key, unquote(value), text)

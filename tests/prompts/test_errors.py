@@ -12,6 +12,8 @@ LATE = {"role": "system", "content": "x"}
 WRONG = [
     ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b', r"p.jsonl:2:12: JSON that ends half-way"),
     ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b"', r"p.jsonl:2:15: JSON that ends half-way"),
+    ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b",\n', r"p.jsonl:2:16: JSON that ends half-way"),
+    ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b\r\n', r"p.jsonl:2:12: JSON that ends half-way"),
     ("p.jsonl", '{"prompt": "a"}}\n', r"p.jsonl:1:16: not JSON: Extra data"),
     ("p.jsonl", "[" * 100_000, r"p.jsonl:1(:\d+)?: JSON that "),
     ("p.jsonl", "7\n", r"p.jsonl:1: the row is a number"),
@@ -61,7 +63,9 @@ def test_bad_input_is_one_clear_line(name, text, message, tmp_path):
 def test_bad_arguments(tmp_path):
     good = write_rows(tmp_path, {"prompt": "a", "kind": "helpful"}, name="prompts.jsonl")
     cases = {
-        f"{good}?knd=helpful": r"'knd=helpful' is not key=value; did you mean 'kind'\?",
+        f"{good}?knd=helpful": r"unknown key 'knd'; did you mean 'kind'\? \(allowed: kind, split, column, ",
+        f"{good}?foo=1": r"unknown key 'foo' \(allowed: kind, split, column, ",
+        f"{good}?kind": r"'kind' is not key=value",
         f"{good}?kind=red": r"kind=red; did you mean 'red_team'\? \(allowed: red_team, helpful, lookalike\)",
         f"{good}?kind=red_team": r":1: the row says kind 'helpful', but the file was given as kind=red_team",
         f"{good}?column=promt": r":1: no column 'promt' \(columns: 'prompt', 'kind'\); did you mean 'prompt'\?",
