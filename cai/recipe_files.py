@@ -21,6 +21,7 @@ Where = tuple[str, ...]
 Complain = Callable[[Where, str, bool], CAIError]
 """Makes the error for a part of the document: (where, message, whether the key is to blame)."""
 _RANGES: dict[str, tuple[float, float]] = {
+    "preferences.temperature": (1e-3, 1e3),
     "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
     "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
     "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
@@ -34,11 +35,22 @@ def load_recipe(name_or_path: str | None = None, overrides: Mapping[str, Any] | 
 
     Raises `InputError` with line and column for the file, `ConfigError` for an override.
     """
-    values = _file_values(_recipe_path(name_or_path)) if name_or_path else {}
+    values = _file_values(_recipe_path(name_or_path)) if name_or_path is not None else {}
     for key, value in (overrides or {}).items():
         values = _merged(values, _nested(key, value))
     recipe: Recipe = _built(Recipe, values, (), _override_error)
     return recipe
+
+
+def recipe_files(name_or_path: str | None) -> list[Path]:
+    """The recipe's own file and those that it extends."""
+    from cai.yaml_files import read_yaml
+
+    files: list[Path] = []
+    while name_or_path is not None:
+        files.append(_recipe_path(name_or_path))
+        name_or_path = read_yaml(files[-1]).value.get("extends")
+    return files
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -183,7 +195,9 @@ def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complai
 
 
 def _check_range(value: Any, where: Where, complain: Complain) -> None:
-    least, most = _RANGES.get(where[-1], (1, float("inf")))
+    least, most = _RANGES.get(".".join(where)) or _RANGES.get(where[-1], (1, float("inf")))
+    if where[-1] == "clamp" and value is not None and not value[0] <= 0.5 <= value[1]:
+        raise complain(where, f"{'.'.join(where)}: expected [low, high] around 0.5, found {list(value)}", False)
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:
         if isinstance(number, int | float) and not isinstance(number, bool) and not least <= number <= most:

@@ -72,7 +72,7 @@ def test_clamp_temperature_and_tie_band() -> None:
     assert soft_label(strong, PreferenceSettings(clamp=(0.4, 0.6))).p_a == 0.6
     assert soft_label(strong, PreferenceSettings(temperature=4.0)).p_a == pytest.approx(sigmoid(1.0), abs=1e-9)
     weak = judged(vote("ab", 0.1), vote("ba", -0.1))
-    assert soft_label(weak, PreferenceSettings(tie_band=0.05, clamp=(0.6, 0.9))).p_a == 0.5
+    assert soft_label(weak, PreferenceSettings(tie_band=0.05, clamp=(0.1, 0.9))).p_a == 0.5
 
 
 def test_figures_count_what_was_planted() -> None:

@@ -75,7 +75,7 @@ def summary_table(summary: Json) -> str:
     rows = [
         (
             one["step"], count(one["rows"]), count(one.get("rejected")), count(one.get("calls_made")),
-            count(one.get("calls_saved")), f"{one['seconds']:.1f}", "" if one["ran"] else "was up to date",
+            count(one.get("calls_saved")), f"{one['seconds']:.1f}", _note(one),
         )
         for one in summary["stages"]
     ]  # fmt: skip
@@ -83,6 +83,12 @@ def summary_table(summary: Json) -> str:
     lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
+
+
+def _note(stage: Json) -> str:
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in stage.get("left_out", {}).items())
+    state = f"stale: {stage['stale']}" if stage["stale"] else "" if stage["ran"] else "was up to date"
+    return "; ".join(part for part in (state, f"left out: {left_out}" if left_out else "") if part)
 
 
 def _label_lines(label: Json | None) -> list[str]:

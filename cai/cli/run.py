@@ -30,9 +30,11 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: outputs/<name of the recipe>]"
 )
-@click.option("--limit", type=int, metavar="N", help="The first N prompts of each kind.  [default: all]")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N prompts of each kind.  [default: all]"
+)
 @click.option("--until", metavar="STAGE", help="Stop after this stage.  [default: the last]")
-@click.option("--seed", type=int, help="Seed of every draw.  [default: the recipe's]")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every draw.  [default: the recipe's]")
 @click.option(
     "--set",
     "sets",
@@ -68,7 +70,7 @@ def run(
     overrides |= {key: value for key, value in options.items() if value is not None}
     if prompts:
         overrides["prompts"] = list(prompts)
-    name = recipe or ("rl-cai" if options["model"] else "demo")
+    name = recipe if recipe is not None else "rl-cai" if options["model"] else "demo"
     made = load_recipe(name, overrides)
     folder = out or Path("outputs") / made.name
     command = {"recipe": name, "overrides": overrides}

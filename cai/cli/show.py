@@ -31,13 +31,14 @@ def show(
       cai show outputs/demo revise --rejected
     """
     from cai.errors import RunError
+    from cai.storage.run import read_rows
 
     files = _stage_files(run)
     if stage is None:
         click.echo("\n".join(files))
         return
     path = _find(run, stage, files, rejected)
-    rows = (row for row in _rows(path) if _wanted(row, prefix, kind))
+    rows = (row for row in read_rows(path) if _wanted(row, prefix, kind))
     shown = list(islice(rows, max(1, number)))
     if not shown:
         raise RunError(f"{path}: no row {f'with an id that begins with {prefix!r}' if prefix else 'is there'}")
@@ -48,8 +49,9 @@ def show(
 def _stage_files(run: Path) -> list[str]:
     from cai.storage.run import Run
 
-    steps = Run.existing(run).steps
-    return [name for name in steps if (run / f"{name}.jsonl").exists()]
+    held = Run.existing(run)
+    plan = held.manifest.get("plan", {})
+    return [name for name in plan if name in held.steps and (run / f"{name}.jsonl").exists()]
 
 
 def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
@@ -63,12 +65,6 @@ def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
     if not path.exists():
         raise RunError(f"{path.stem.removesuffix('.rejected')}: nothing was rejected")
     return path
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as handle:
-        for line in handle:
-            yield json.loads(line)
 
 
 def _prompt(row: dict[str, Any]) -> dict[str, Any]:
@@ -116,5 +112,10 @@ def _body(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _part(name: str, text: str) -> str:
-    body = text.replace("\n", "\n" + " " * 14)
+    body = _printable(text).replace("\n", "\n" + " " * 14)
     return f"{click.style(f'{name:>12}', dim=True)}  {body}"
+
+
+def _printable(text: str) -> str:
+    """Control characters written out, so that no text can drive the terminal."""
+    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)

@@ -17,6 +17,7 @@ from cai.records import Json
 from cai.storage.run import Run, signature
 
 FORMS_IN_USE: tuple[Form, ...] = ("critique", "revision", "comparison")
+ROLES = ("model", "critic", "judge")
 SFT_MODEL = "models/sft"
 REWARD_MODEL = "models/reward"
 
@@ -69,7 +70,7 @@ class Job:
         files = [embedded_prompts() if name == "embedded" else name for name in recipe.prompts]
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
         job = cls(recipe, run, constitution, prompts)
-        for role in ("model", "critic", "judge"):
+        for role in ROLES:
             engine = job.engine(role)
             if check := getattr(engine, "check_roles", None):
                 check({message.role for prompt in prompts.prompts for message in prompt.messages} | {"assistant"})
@@ -90,30 +91,46 @@ class Job:
             self._engines[spec] = load_model(spec, settings)
         return self._engines[spec]
 
-    def forget(self, role: str) -> None:
-        """Drop an engine whose weights are about to change or are no longer needed."""
-        spec = f"hf/{self.run.path(SFT_MODEL)}" if role == "sft" else resolved(getattr(self.recipe, role))
-        self._engines.pop(spec, None)
+    def only(self, role: str) -> Engine:
+        """The engine of `role`, with the weights of every other let go."""
+        engine = self.engine(role)
+        self._engines = {spec: one for spec, one in self._engines.items() if one is engine}
+        return engine
+
+    def release(self) -> None:
+        """Let go of the weights of every engine; one that is asked for again is loaded again."""
+        self._engines.clear()
 
     def weights(self, init: str) -> Path:
         """The folder that a trainer starts from; raises `ConfigError` when the weights are not on this machine."""
-        spec = resolved(self.recipe.model if init in ("model", "base") else init)
+        own = init in ("model", "base")
+        spec = resolved(self.recipe.model if own else init)
         name, _, rest = spec.partition("/")
-        if name != "hf":
+        folder = Path(rest).expanduser()
+        if own and self.recipe.engine.adapter:
             raise ConfigError(
-                f"{spec}: its weights are not here to be trained; set sft.init=hf/PATH and reward.init=hf/PATH, "
-                "or train=[] with sample.policy=base to make data only"
+                "engine.adapter is set, and training would start from the model without it; merge the adapter into the "
+                "model first, or set train=[] and sample.policy=base to make data only"
             )
-        return Path(rest)
+        if name != "hf" or not folder.is_dir():
+            raise ConfigError(
+                f"{spec}: its weights are not here to be trained; set sft.init=hf/PATH and reward.init=hf/PATH, or "
+                "train=[] with sample.policy=base to make data only"
+            )
+        return folder
 
     def sources(self) -> Json:
-        """Signatures of every file that the plan was made from; while they hold, the plan holds."""
-        files = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        for role in ("model", "critic", "judge"):
-            name, _, rest = resolved(getattr(self.recipe, role) or self.recipe.model).partition("/")
-            if name == "hf" and Path(rest).is_dir():
-                files += sorted(one for one in Path(rest).iterdir() if one.is_file())
-        return {str(file.resolve()): signature(file) for file in files if file is not None and file.is_file()}
+        """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
+        paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
+        specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
+        specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
+        for spec in specs:
+            name, _, rest = resolved(spec).partition("/")
+            if name == "hf":
+                paths.append(Path(rest).expanduser())
+        if self.recipe.engine.adapter:
+            paths.append(Path(self.recipe.engine.adapter).expanduser())
+        return {str(path.resolve()): signature(path) for path in paths if path is not None and path.exists()}
 
 
 def resolved(spec: str) -> str:
@@ -144,6 +161,8 @@ def _check_recipe(recipe: Recipe) -> None:
 
     for name in recipe.export.formats:
         EXPORTS.check(name)
+    if not recipe.export.formats or not recipe.export.files:
+        raise ConfigError("export.formats and export.files: name at least one; to make no datasets, use --until")
     if "sft" not in recipe.train and recipe.sample.policy == "sft":
         raise ConfigError("sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft")
     if "reward" in recipe.train and recipe.reward.init == "sft" and "sft" not in recipe.train:

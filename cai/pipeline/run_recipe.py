@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from cai import __version__
 from cai.pipeline.job import Job, Reporter, Silent
-from cai.pipeline.staleness import stale_steps
-from cai.pipeline.steps import Step, forms_until, steps_of
+from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
+from cai.pipeline.steps import Step, forms_until, step_names, steps_of
 from cai.pipeline.summary import write_summary
 from cai.recipe import Recipe
-from cai.recipe_files import write_recipe
+from cai.recipe_files import recipe_files, write_recipe
 from cai.records import Json
 from cai.storage.run import Run, atomic_write, file_sha256, signature
 
@@ -32,19 +34,19 @@ def run_recipe(
     steps = steps_of(job, until)
     with run.locked():
         run = job.run = Run(folder)
-        stale = stale_steps(run, {step.name: step.plan() for step in steps})
-        _begin(job, steps, until, command or {})
-        for step in steps:
-            if step.name in stale:
-                _do(job, step, stale[step.name])
-        return write_summary(job, until, stale)
+        plan = {step.name: step.plan() for step in steps}
+        stale_steps(run, plan)
+        _begin(job, plan, until, command or {})
+        done = [step.name for step in steps if _brought_up_to_date(job, step)]
+        return write_summary(job, until, done)
 
 
-def _begin(job: Job, steps: list[Step], until: str | None, command: Json) -> None:
-    """Write down what this run is before its first step; the planned steps of an earlier, longer run stay."""
+def _begin(job: Job, plan: Plan, until: str | None, command: Json) -> None:
+    """Write down what this run is before its first step."""
     manifest = job.run.manifest
-    manifest |= {"cai": __version__, "command": command, "until": until, "sources": job.sources()}
-    manifest["plan"] = {step.name: step.plan() for step in steps}
+    manifest |= {"cai": __version__, "command": {**command, "folder": str(Path.cwd())}, "until": until}
+    manifest["plan"] = plan | later_steps(job.run, plan, step_names(job.recipe))
+    manifest["sources"] = job.sources() | _recipe_sources(command)
     job.run.save()
     write_recipe(job.recipe, job.run.path("recipe.yaml"))
     if job.constitution.path is not None:
@@ -52,28 +54,52 @@ def _begin(job: Job, steps: list[Step], until: str | None, command: Json) -> Non
             handle.write(job.constitution.path.read_bytes())
 
 
-def _do(job: Job, step: Step, why: str) -> None:
-    """Run one step. Its old entry goes first: a step that was cut off is one that has not been done."""
+def _recipe_sources(command: Json) -> Json:
+    return {str(path.resolve()): signature(path) for path in recipe_files(command.get("recipe"))}
+
+
+def _brought_up_to_date(job: Job, step: Step) -> bool:
+    """Run one step unless it is as planned. Its old entry goes first: a step that was cut off has not been done.
+
+    Steps are looked at one by one, each after those before it: a step whose input came out byte for byte as it was is
+    not done again.
+    """
+    why = why_stale(job.run, step.name, step.plan(), {})
+    if not why:
+        return False
     if job.run.steps.pop(step.name, None) is not None:
         job.run.save()
+    for file in step.beside:
+        job.run.path(file).unlink(missing_ok=True)
     job.reporter.start(step.name, why)
     started = time.monotonic()
     counts = step.work(job)
     output = job.run.path(step.output)
+    beside = [path for path in map(job.run.path, step.beside) if path.exists()]
     entry: Json = {
         "settings": step.settings,
         "inputs": {source: job.run.steps[source]["sha256"] for source in step.reads},
+        "output": step.output,
         "sha256": file_sha256(output),
-        "files": {str(file.relative_to(job.run.folder)): signature(file) for file in _files_of(output)},
+        "files": {str(one.relative_to(job.run.folder)): signature(one) for one in [*_files_of(output), *beside]},
         "rejected": 0,
         "calls_made": 0,
         "calls_saved": 0,
         **counts,
         "seconds": round(time.monotonic() - started, 3),
-        "python": platform.python_version(),
+        "versions": _versions(),
     }
     job.run.finish(step.name, entry)
     job.reporter.finish(step.name, entry)
+    return True
+
+
+def _versions() -> dict[str, str]:
+    """Of Python, of cai, and of whatever the step has loaded that its output could depend on."""
+    libraries = [
+        name for name in ("torch", "transformers", "tokenizers", "trl", "openai", "pyarrow") if name in sys.modules
+    ]
+    return {"python": platform.python_version(), "cai": __version__, **{name: version(name) for name in libraries}}
 
 
 def _files_of(output: Path) -> list[Path]:

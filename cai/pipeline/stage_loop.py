@@ -36,13 +36,14 @@ _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 
 @dataclass(slots=True)
 class StageResult:
-    """Counts of one stage; `seconds` is wall time; `sha256` is of the output file."""
+    """Counts of one stage; `left_out` counts answers of kept rows that are not in them; `seconds` is wall time."""
 
     rows: int = 0
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     calls_made: int = 0
     calls_saved: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     sha256: str = ""
 
@@ -51,6 +52,7 @@ class StageResult:
             "rows": self.rows,
             "rejected": self.rejected,
             "reasons": dict(self.reasons.most_common()),
+            "left_out": {reason: count for reason, count in self.left_out.most_common() if count},
             "calls_made": self.calls_made,
             "calls_saved": self.calls_saved,
             "seconds": round(self.seconds, 3),
@@ -188,6 +190,7 @@ def _read(
 ) -> None:
     rejected = rejects_path(output)
     digest = hashlib.sha256()
+    tally = getattr(stage, "tally", None)
     with closing(_records(stage, source)) as records, atomic_write(output, "wb") as good:
         with atomic_write(rejected, "wb") as bad:
             while chunk := list(islice(records, CHUNK)):
@@ -205,6 +208,8 @@ def _read(
                         bad.write(row_bytes(reject(record, str(error), mine)))
                     else:
                         result.rows += 1
+                        if tally is not None:
+                            result.left_out.update(tally(mine))
                         digest.update(line)
                         good.write(line)
         check_rejected(result, output, max_rejected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ def stale_steps(run: Run, plan: Plan) -> dict[str, str]:
     """
     reasons: dict[str, str] = {}
     for name, planned in plan.items():
-        if why := _why(run, name, planned, reasons):
+        if why := why_stale(run, name, planned, reasons):
             reasons[name] = why
     return reasons
 
 
-def _why(run: Run, name: str, planned: dict[str, Any], reasons: dict[str, str]) -> str:
+def why_stale(run: Run, name: str, planned: dict[str, Any], reasons: Mapping[str, str]) -> str:
+    """Why one step must be done again, given the `reasons` of steps before it; empty when it is as planned."""
     entry = run.steps.get(name)
     if entry is None:
         return "not done yet"
@@ -80,6 +82,15 @@ def _member_difference(old: dict[str, Any], new: dict[str, Any], key: str, name:
 
 def _is_digest(value: Any) -> bool:
     return isinstance(value, str) and len(value) >= 16 and not set(value) - set("0123456789abcdef:-")
+
+
+def later_steps(run: Run, plan: Plan, names: Sequence[str]) -> Plan:
+    """Finished steps among `names` that lie beyond `plan`, planned as they were done: so they are seen to be stale."""
+    return {
+        name: {"reads": list(entry["inputs"]), "output": entry["output"], "settings": entry["settings"]}
+        for name in names
+        if name not in plan and (entry := run.steps.get(name)) is not None
+    }
 
 
 def changed_sources(run: Run) -> list[str]:

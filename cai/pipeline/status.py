@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from cai.pipeline.staleness import Plan, changed_sources, stale_steps
+from cai.pipeline.staleness import Plan, changed_sources, later_steps, stale_steps
 from cai.storage.run import Run
 
 Json = dict[str, Any]
@@ -28,14 +29,17 @@ def run_status(folder: Path) -> list[Json]:
 
 def _new_plan(run: Run) -> Plan:
     from cai.pipeline.job import Job
-    from cai.pipeline.steps import forms_until, steps_of
+    from cai.pipeline.steps import forms_until, step_names, steps_of
     from cai.recipe_files import load_recipe
 
     command = run.manifest.get("command", {})
     until = run.manifest.get("until")
-    recipe = load_recipe(command.get("recipe"), command.get("overrides", {}))
-    job = Job.checked(recipe, run, forms_until(recipe, until))
-    return {step.name: step.plan() for step in steps_of(job, until)}
+    run = Run(run.folder.resolve())
+    with chdir(command.get("folder", ".")):
+        recipe = load_recipe(command.get("recipe"), command.get("overrides", {}))
+        job = Job.checked(recipe, run, forms_until(recipe, until))
+        plan = {step.name: step.plan() for step in steps_of(job, until)}
+    return plan | later_steps(run, plan, step_names(recipe))
 
 
 def _status_row(name: str, entry: Mapping[str, Any], why: str) -> Json:

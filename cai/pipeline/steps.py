@@ -12,17 +12,22 @@ from cai.pipeline import work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.recipe import Recipe
 from cai.records import Json
+from cai.stages import STAGES
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the plan. `reads` names earlier steps; `settings` is all else that can change `output`."""
+    """One line of the plan. `reads` names earlier steps; `settings` is all else that can change `output`.
+
+    `beside` are files that the step may write next to its output: rejects, metrics.
+    """
 
     name: str
     reads: tuple[str, ...]
     output: str
     settings: Json
     work: Callable[[Job], Json]
+    beside: tuple[str, ...] = ()
 
     def plan(self) -> Json:
         """What the manifest keeps of it, so that a later look needs no model and no constitution."""
@@ -74,9 +79,9 @@ def _all_steps(job: Job) -> list[Step]:
         before = f"revise-{n}"
     trained = "sft" in recipe.train
     if trained:
-        settings = settings_json(recipe.sft, "checkpoint_every")
-        start = {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed}
-        steps.append(Step("sft", (before,), SFT_MODEL, {**settings, **start}, work.train_sft))
+        settings = settings_json(recipe.sft, "checkpoint_every", "batch_tokens")
+        start = {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed, "template": recipe.engine.template}
+        steps.append(Step("sft", (before,), SFT_MODEL, {**settings, **start}, work.train_sft, ("metrics/sft.json",)))
     steps += [_sample(job), _label(job), _preferences(job)]
     if "reward" in recipe.train:
         steps.append(_reward(job))
@@ -88,20 +93,21 @@ def _all_steps(job: Job) -> list[Step]:
 
 def _model_step(job: Job, name: str, source: str, role: str, settings: Json, reads: tuple[str, ...] = ()) -> Step:
     model = SFT_MODEL if role == "sft" else job.engine(role).fingerprint
-    settings = {"model": model, "seed": job.recipe.seed, "max_rejected": job.recipe.max_rejected, **settings}
+    version = STAGES.load(name.partition("-")[0]).VERSION
+    settings = {"version": version, "model": model, "seed": job.recipe.seed, **settings}
 
     def run(job: Job) -> Json:
-        return work.run_model_stage(job, name, work.stage_of(job, name), source, role)
+        return work.run_model_stage(job, name, source, role)
 
-    return Step(name, (source, *reads), f"{name}.jsonl", settings, run)
+    return Step(name, (source, *reads), f"{name}.jsonl", settings, run, (f"{name}.rejected.jsonl",))
 
 
 def _prompts(job: Job) -> Step:
     rows = hashlib.sha256()
     for prompt in job.prompts.prompts:
         rows.update(json.dumps(prompt.to_json()).encode())
-    settings = {"files": list(job.recipe.prompts), "limit": job.recipe.limit, "rows": rows.hexdigest()}
-    return Step("prompts", (), "prompts.jsonl", settings, work.write_prompts)
+    settings = {"rows": rows.hexdigest()}
+    return Step("prompts", (), "prompts.jsonl", settings, work.write_prompts, ("metrics/prompts.json",))
 
 
 def _critique(job: Job, n: int, before: str) -> Step:
@@ -136,16 +142,18 @@ def _label(job: Job) -> Step:
 def _preferences(job: Job) -> Step:
     settings = settings_json(job.recipe.preferences)
     settings["weights"] = work.principle_weights(job)
-    return Step("preferences", ("label",), "preferences.jsonl", settings, work.make_preferences)
+    beside = ("preferences.rejected.jsonl", "metrics/label.json")
+    return Step("preferences", ("label",), "preferences.jsonl", settings, work.make_preferences, beside)
 
 
 def _reward(job: Job) -> Step:
     reward = job.recipe.reward
     settings = settings_json(reward, "checkpoint_every", "batch_tokens") | {"seed": job.recipe.seed}
-    if reward.init == "sft":
-        return Step("reward", ("preferences", "sft"), REWARD_MODEL, settings, work.train_reward)
-    settings["init"] = _fingerprint(job, reward.init)
-    return Step("reward", ("preferences",), REWARD_MODEL, settings, work.train_reward)
+    settings["template"] = job.recipe.engine.template
+    reads: tuple[str, ...] = ("preferences", "sft")
+    if reward.init != "sft":
+        settings["init"], reads = _fingerprint(job, reward.init), ("preferences",)
+    return Step("reward", reads, REWARD_MODEL, settings, work.train_reward, ("metrics/reward.json",))
 
 
 def _fingerprint(job: Job, init: str) -> str:

@@ -8,30 +8,36 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cai.pipeline.job import Job
-from cai.pipeline.steps import step_names
+from cai.pipeline.staleness import stale_steps
+from cai.pipeline.steps import last_step
 from cai.records import Json
 from cai.storage.run import Run, write_json
 
 
 def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
     """Gather, write and return the summary of a run that is up to date; `ran` names the steps done just now."""
-    run, names = job.run, step_names(job.recipe)
+    run = job.run
+    plan = run.manifest["plan"]
+    stale = stale_steps(run, plan)
+    current = [name for name in plan if name in run.steps and name not in stale]
     summary: Json = {
         "run": str(run.folder),
         "constitution": {"name": job.constitution.name, "sha256": job.constitution.sha256},
-        "stages": [_stage(name, run.steps[name], name in ran) for name in names if name in run.steps],
-        "label": _metrics(run, "label") if "preferences" in run.steps else None,
-        "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in run.steps else None,
-        "files": {name: str(run.path(run.manifest["plan"][name]["output"])) for name in run.manifest["plan"]},
+        "stages": [
+            _stage(name, run.steps[name], name in ran, stale.get(name, "")) for name in plan if name in run.steps
+        ],
+        "label": _metrics(run, "label") if "preferences" in current else None,
+        "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in current else None,
+        "files": {name: str(run.path(plan[name]["output"])) for name in current},
         "next": _next_command(job, until),
     }
     write_json(run.path("metrics/summary.json"), summary)
     return summary
 
 
-def _stage(name: str, entry: Mapping[str, Any], ran: bool) -> Json:
-    keys = ("rows", "rejected", "reasons", "calls_made", "calls_saved", "seconds")
-    return {"step": name, "ran": ran, **{key: entry[key] for key in keys if key in entry}}
+def _stage(name: str, entry: Mapping[str, Any], ran: bool, stale: str) -> Json:
+    keys = ("rows", "rejected", "reasons", "left_out", "calls_made", "calls_saved", "seconds")
+    return {"step": name, "ran": ran, "stale": stale, **{key: entry[key] for key in keys if key in entry}}
 
 
 def _metrics(run: Run, name: str) -> Json | None:
@@ -41,6 +47,6 @@ def _metrics(run: Run, name: str) -> Json | None:
 
 def _next_command(job: Job, until: str | None) -> str:
     folder = shlex.quote(str(job.run.folder))
-    if until is not None:
-        return f"cai show {folder} {until.partition('-')[0]}"
-    return f"cai show {folder} revise"
+    last = last_step(job.recipe, until) if until else "revise"
+    readable = job.run.path(f"{last}.jsonl").exists() or until is None
+    return f"cai show {folder} {last}" if readable else f"cai status {folder}"

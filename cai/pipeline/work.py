@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from cai.pipeline.stage_loop import (
     run_stage,
 )  # fmt: skip
 from cai.preferences import LabelFigures, soft_label
-from cai.records import Draft, Json, Judgement, Message, Messages, Preference, Prompt
+from cai.records import SPLITS, Draft, Json, Judgement, Message, Messages, Preference, Prompt
 from cai.stages import STAGES, Stage
 from cai.storage.calls import CallStore
 from cai.storage.run import atomic_write, read_rows, write_json
@@ -62,12 +63,13 @@ def stage_of(job: Job, step: str) -> Stage:
     )
 
 
-def run_model_stage(job: Job, step: str, stage: Stage, source: str, role: str) -> Json:
+def run_model_stage(job: Job, step: str, source: str, role: str) -> Json:
     """Drive one stage with the engine of `role`; what any run has been answered before is not asked again."""
     rows = int(job.run.steps[source]["rows"])
+    stage, engine = stage_of(job, step), job.only(role)
     with CallStore(store_path(job.run)) as store:
         result = run_stage(
-            stage, job.engine(role), job.run.path(f"{source}.jsonl"), job.run.path(f"{step}.jsonl"), store,
+            stage, engine, job.run.path(f"{source}.jsonl"), job.run.path(f"{step}.jsonl"), store,
             rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=job.reporter.progress,
         )  # fmt: skip
     return result.to_json()
@@ -75,9 +77,10 @@ def run_model_stage(job: Job, step: str, stage: Stage, source: str, role: str) -
 
 def principle_weights(job: Job) -> dict[str, float] | None:
     """What each principle's vote counts. Drawn principles count alike: the draw has already followed the weights."""
-    if job.recipe.label.principles_per_pair != "all":
+    pool, drawn = job.constitution.with_form("comparison"), job.recipe.label.principles_per_pair
+    if drawn != "all" and drawn < len(pool):
         return None
-    return {one.id: one.weight for one in job.constitution.with_form("comparison")}
+    return {one.id: one.weight for one in pool}
 
 
 def make_preferences(job: Job) -> Json:
@@ -128,10 +131,11 @@ def train_sft(job: Job) -> Json:
     from cai.training import TRAINERS
 
     settings, dialogues = job.recipe.sft, _dialogues(job)
-    job.forget("sft")
+    job.release()
     metrics: Json = TRAINERS.load("sft")(
         job.weights(settings.init), dialogues, job.run.path(SFT_MODEL), settings, job.recipe.seed,
         checkpoints=job.run.path("checkpoints/sft"), progress=job.reporter.progress,
+        template=job.recipe.engine.template,
     )  # fmt: skip
     write_json(job.run.path("metrics/sft.json"), metrics)
     return {"rows": len(dialogues), **metrics}
@@ -154,29 +158,38 @@ def train_reward(job: Job) -> Json:
     metrics: Json = TRAINERS.load("reward")(
         backbone, preferences, out, settings, job.recipe.seed,
         checkpoints=job.run.path("checkpoints/reward"), progress=job.reporter.progress,
+        template=job.recipe.engine.template,
     )  # fmt: skip
     held_out = _preferences(job, "test")
     figures = None
     if held_out:
-        scores_a = score_responses(out, [(one.prompt.messages, one.response_a) for one in held_out])
-        scores_b = score_responses(out, [(one.prompt.messages, one.response_b) for one in held_out])
-        figures = evaluate_reward(held_out, scores_a, scores_b).to_json()
+        sides = [(one.prompt.messages, text) for one in held_out for text in (one.response_a, one.response_b)]
+        scores = score_responses(out, sides)
+        figures = evaluate_reward(held_out, scores[::2], scores[1::2]).to_json()
     write_json(job.run.path("metrics/reward.json"), {"training": metrics, "held_out": figures})
     return {"rows": len(preferences), **metrics}
 
 
 def export(job: Job) -> Json:
-    """Every dataset of the recipe under `datasets/`, replaced as a whole."""
+    """Every dataset of the recipe under `datasets/`, replaced as a whole; what has no row in a format is counted."""
     folder = job.run.path("datasets")
-    staged = folder.with_name("datasets.tmp")
+    staged, old = folder.with_name("datasets.tmp"), folder.with_name("datasets.old.tmp")
     shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
     counts: dict[str, dict[str, int]] = {}
     for name in job.recipe.export.formats:
         made = load_export(name, job.recipe)
         counts[name] = export_dataset(made, _records(job, made.source), staged / name, job.recipe.export.files)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
     staged.rename(folder)
-    return {"rows": sum(one["train"] + one["test"] for one in counts.values()), "datasets": counts}
+    shutil.rmtree(old, ignore_errors=True)
+    left_out: Counter[str] = Counter()
+    for name, one in counts.items():
+        left_out.update({f"{name}: {why}": n for why, n in one.items() if why not in SPLITS and n})
+    rows = sum(one[split] for one in counts.values() for split in SPLITS)
+    return {"rows": rows, "datasets": counts, "left_out": dict(left_out)}
 
 
 def _records(job: Job, source: Source) -> Iterator[Any]:

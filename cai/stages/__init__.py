@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from cai.records import Answer, Completion, Json, Request
 from cai.records import Failure as Failure
@@ -22,7 +22,12 @@ STAGES = Registry(
 
 
 class Stage(Protocol):
-    """What to ask about a record, and what the answers make of it; neither touches a model or a file."""
+    """What to ask about a record, and what the answers make of it; neither touches a model or a file.
+
+    `VERSION` is raised when the same answers would be read otherwise, so that old runs are seen to be stale.
+    """
+
+    VERSION: ClassVar[int]
 
     def read(self, row: Json) -> Iterable[Any]:
         """The records that one line of the stage's input holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cai.constitution import Constitution, Principle
 from cai.dialogues import RevisionExample, critique_messages
@@ -20,6 +21,7 @@ class Critique:
     Records of other kinds pass through unasked. `round` counts from 1.
     """
 
+    VERSION: ClassVar[int] = 1
     constitution: Constitution
     sampling: Sampling
     round: int = 1

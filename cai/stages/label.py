@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cai.constitution import Constitution, Principle
 from cai.dialogues import LABELS, ComparisonExample, TemplateName, comparison_messages, verdict_prefix
@@ -42,6 +42,7 @@ class Label:
     log-probabilities: that many sampled verdicts an order, read as (k + 1)/(n + 2).
     """
 
+    VERSION: ClassVar[int] = 1
     constitution: Constitution
     principles_per_pair: int | Literal["all"] = 1
     pairs: int | Literal["all"] = 1

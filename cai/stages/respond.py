@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cai.draws import draw_seed
 from cai.records import Answer, Draft, GenerateRequest, Json, Prompt, Request, Sampling
@@ -14,6 +15,7 @@ from cai.stages import whole_text
 class Respond:
     """One answer a prompt, of every kind: red-team answers will be revised, helpful ones are kept (paper §3.2)."""
 
+    VERSION: ClassVar[int] = 1
     sampling: Sampling
     seed: int = 0
 

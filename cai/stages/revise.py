@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cai.constitution import Constitution
 from cai.dialogues import RevisionExample, revision_messages
@@ -64,6 +65,7 @@ def _same(text: str) -> str:
 class Revise:
     """Asks for the revision that the critique of this round calls for, under the same principle."""
 
+    VERSION: ClassVar[int] = 1
     constitution: Constitution
     sampling: Sampling
     round: int = 1

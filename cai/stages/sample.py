@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cai.draws import draw_seed
 from cai.errors import ParseError
@@ -15,6 +17,7 @@ from cai.stages import whole_text
 class Sample:
     """`num_samples` answers at one temperature; equal answers count once, and at least two must remain."""
 
+    VERSION: ClassVar[int] = 1
     sampling: Sampling
     num_samples: int = 2
     kinds: tuple[Kind, ...] = ("red_team",)
@@ -30,14 +33,23 @@ class Sample:
         return [GenerateRequest(prompt.messages, self.sampling, seed) for seed in seeds]
 
     def parse(self, prompt: Prompt, answers: list[Answer]) -> Candidates:
+        texts, problems = self._read(answers)
+        distinct = tuple(dict.fromkeys(texts))
+        if len(distinct) < 2:
+            raise ParseError(problems[-1] if len(texts) < 2 else f"all {len(texts)} answers are the same text")
+        return Candidates(prompt, distinct)
+
+    def tally(self, answers: list[Answer]) -> dict[str, int]:
+        """What of the answers to one kept prompt is not among its candidates, by reason."""
+        texts, problems = self._read(answers)
+        return {"equal to another": len(texts) - len(set(texts)), **Counter(problems)}
+
+    def _read(self, answers: list[Answer]) -> tuple[list[str], list[str]]:
         texts: list[str] = []
-        problem = ""
+        problems: list[str] = []
         for answer in answers:
             try:
                 texts.append(whole_text(answer))
             except ParseError as error:
-                problem = str(error)
-        distinct = tuple(dict.fromkeys(texts))
-        if len(distinct) < 2:
-            raise ParseError(problem if len(texts) < 2 else f"all {len(texts)} answers are the same text")
-        return Candidates(prompt, distinct)
+                problems.append(str(error))
+        return texts, problems

@@ -96,6 +96,8 @@ class Run:
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
             found = manifest["format"]
+            if found == FORMAT and not isinstance(manifest["steps"], dict):
+                raise TypeError("its steps are no mapping")
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{file}: not a manifest of cai ({error}); choose another --out") from None
         if found != FORMAT:
@@ -141,13 +143,21 @@ class Run:
 
 
 def signature(path: Path) -> Entry:
-    """What tells that a file has not been touched since: its size, its time, its sha256."""
+    """What tells that a file is as it was: its size, time and sha256; of a folder, those of each of its files."""
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+        return {"files": {str(one.relative_to(path)): signature(one) for one in files}}
     stat = path.stat()
     return {"sha256": file_sha256(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def untouched(path: Path, known: Entry) -> bool:
     """Whether a file still is what `signature` saw; a moved time alone is settled by the sha256."""
+    if "files" in known:
+        names = {
+            str(one.relative_to(path)) for one in path.rglob("*") if one.is_file() and not one.name.startswith(".")
+        }
+        return names == set(known["files"]) and all(untouched(path / name, one) for name, one in known["files"].items())
     try:
         stat = path.stat()
     except OSError:

@@ -6,6 +6,7 @@ Run by `tests/pipeline/test_kills.py`; by hand: ``python -m tests.pipeline.kills
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -54,38 +55,41 @@ def under_way(folder: Path) -> str:
 
 
 def kill_and_compare(folder: Path, kills: int, seed: int) -> Report:
-    """Kill `kills` times at least (fewer only if a run gets through), and compare with a run that nobody touched."""
+    """Kill `kills` times, over as many runs as that takes, and compare each with a run that nobody touched."""
     draw = random.Random(seed)
     prompts = write_prompts(folder, red_team=150, helpful=60)
-    whole, cut = folder / "whole", folder / "cut"
-    subprocess.run(command(whole, prompts, folder / "whole.log"), env=environment(folder / "s1"), check=True)
-    counts: Counter[str] = Counter()
-    while sum(counts.values()) < kills:
-        with subprocess.Popen(command(cut, prompts, folder / "cut.log"), env=environment(folder / "s2")) as process:
-            _wait_for_work(process, folder / "cut.log", draw.uniform(0.0, 0.35))
-            process.send_signal(signal.SIGKILL)
-        counts[under_way(cut)] += 1
-        if process.returncode == 0:
-            break
-    subprocess.run(command(cut, prompts, folder / "cut.log"), env=environment(folder / "s2"), check=True)
-    one, other = all_files(whole), all_files(cut)
-    asked = Counter((folder / "cut.log").read_text(encoding="utf-8").split())
-    return Report(
-        kills=dict(counts),
-        answers=len(asked),
-        asked_twice=sum(asked.values()) - len(asked),
-        different=sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name)),
-    )
+    whole = folder / "whole"
+    subprocess.run(command(whole, prompts, folder / "whole.log"), env=environment(folder / "s"), check=True)
+    expected, counts = all_files(whole), Counter[str]()
+    answers, twice, different = 0, 0, set[str]()
+    for number in itertools.count():
+        cut, log, store = (folder / f"{name}{number}" for name in ("cut", "log", "store"))
+        through = False
+        while not through and sum(counts.values()) < kills:
+            with subprocess.Popen(command(cut, prompts, log), env=environment(store)) as process:
+                _wait(process, log, draw)
+                process.send_signal(signal.SIGKILL)
+            through = process.returncode == 0
+            if not through:
+                counts[under_way(cut)] += 1
+        subprocess.run(command(cut, prompts, log), env=environment(store), check=True)
+        found, asked = all_files(cut), Counter(log.read_text(encoding="utf-8").split())
+        answers, twice = answers + len(asked), twice + sum(asked.values()) - len(asked)
+        different |= {name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)}
+        if sum(counts.values()) >= kills:
+            return Report(dict(counts), answers, twice, sorted(different))
+    raise AssertionError("unreachable")
 
 
-def _wait_for_work(process: subprocess.Popen[bytes], log: Path, more: float) -> None:
-    """Wait until the process has asked for an answer (or has ended), then `more` seconds."""
-    before, started = (log.stat().st_size if log.exists() else 0), time.monotonic()
-    while process.poll() is None and time.monotonic() - started < 20 * more:
-        if log.exists() and log.stat().st_size > before:
-            break
+def _wait(process: subprocess.Popen[bytes], log: Path, draw: random.Random) -> None:
+    """Wait for a random moment: of the start-up and what follows it, or of the work after a new answer."""
+    if draw.random() < 0.4:
+        time.sleep(draw.uniform(0.0, 2.0))
+        return
+    before = log.stat().st_size if log.exists() else 0
+    while process.poll() is None and (log.stat().st_size if log.exists() else 0) == before:
         time.sleep(0.002)
-    time.sleep(more)
+    time.sleep(draw.uniform(0.0, 0.35))
 
 
 if __name__ == "__main__":

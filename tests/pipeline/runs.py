@@ -37,5 +37,5 @@ def calls(summary: Json) -> dict[str, int]:
 
 def all_files(folder: Path) -> dict[str, bytes]:
     """The bytes of every data file of a run."""
-    names = sorted([*folder.glob("*.jsonl"), *folder.glob("datasets/**/*.*")])
+    names = sorted([*folder.glob("*.jsonl"), *folder.glob("datasets/**/*.*"), folder / "metrics" / "label.json"])
     return {str(path.relative_to(folder)): path.read_bytes() for path in names}

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
+from cai.cli import main
 from cai.constitution import load_constitution
 from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
 from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
 @pytest.fixture
@@ -193,6 +200,9 @@ def test_a_judge_without_log_probabilities_votes_by_samples_and_the_run_says_so(
         ({"train": ["sft"], "sample.policy": "sft"}, ConfigError, "its weights are not here to be trained"),
         ({"sample.policy": "sft"}, ConfigError, "train does not name sft"),
         ({"export.formats": ["stf"]}, ConfigError, "did you mean 'sft'"),
+        ({"export.formats": []}, ConfigError, "name at least one"),
+        ({"preferences.clamp": [0.6, 0.4]}, ConfigError, "around 0.5"),
+        ({"preferences.temperature": 0.0}, ConfigError, "preferences.temperature"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_written(
@@ -244,3 +254,93 @@ def test_weights_count_once_in_the_draw_or_in_the_mean(tmp_path: Path, prompts: 
     }
     assert held["drawn"] is None
     assert max(held["all"].values()) == 5.0
+
+
+def test_a_step_whose_input_came_out_as_it_was_is_not_done_again(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, max_rejected=0.9)
+    again = tmp_path / "twice" / "prompts.jsonl"
+    again.parent.mkdir()
+    again.write_bytes(prompts.read_bytes() + prompts.read_bytes())
+    for path, settings in ((prompts, {"max_rejected": 0.7}), (prompts, {"limit": 500}), (again, {})):
+        summary = fake_run(tmp_path / "run", path, **{"max_rejected": 0.9, **settings})
+        assert [one["step"] for one in summary["stages"] if one["ran"]] in ([], ["prompts"])
+
+
+def test_steps_beyond_until_are_said_to_be_stale(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts)
+    summary = fake_run(tmp_path / "run", prompts, until="critique-1", respond__max_tokens=200)
+    stale = {one["step"]: one["stale"] for one in summary["stages"] if one["stale"]}
+    assert stale["revise-1"] == "critique-1 has changed"
+    assert {"critique-2", "revise-2", "export"} <= stale.keys()
+    assert "respond" not in stale
+    assert {row["step"] for row in run_status(tmp_path / "run") if row["stale"]} == stale.keys()
+
+
+def test_rounds_that_are_no_longer_asked_for_are_not_shown(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, critique__rounds=2)
+    fake_run(tmp_path / "run", prompts, critique__rounds=1)
+    assert "revise-2" not in {row["step"] for row in run_status(tmp_path / "run")}
+    assert "revise-2" not in invoke("show", str(tmp_path / "run")).stdout.split()
+    assert "revision 2" not in invoke("show", str(tmp_path / "run"), "revise", "--kind", "red_team").stdout
+
+
+def test_answers_that_are_not_among_the_candidates_are_counted(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts, "fake?reject=0.3", sample__num_samples=4)
+    sample = next(one for one in summary["stages"] if one["step"] == "sample")
+    kept = sum(len(row["responses"]) for row in read_rows(tmp_path / "run" / "sample.jsonl"))
+    assert kept + sum(sample["left_out"].values()) == 4 * sample["rows"]
+    assert sample["left_out"]["cut off at max_tokens"] > 0
+
+
+def test_a_recipe_that_is_edited_makes_the_run_stale_from_any_folder(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    text = (
+        "extends: rl-cai\nmodel: fake\ntrain: []\nprompts: [prompts.jsonl]\n"
+        "sample: {policy: base, num_samples: NUMBER}\n"
+    )
+    recipe.write_text(text.replace("NUMBER", "3"))
+    monkeypatch.chdir(tmp_path)
+    assert invoke("run", "--recipe", "mine.yaml", "--out", "run", "--quiet").exit_code == 0
+    recipe.write_text(text.replace("NUMBER", "4"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    why = {row["step"]: row["why"] for row in run_status(Path("../run")) if row["stale"]}
+    assert why["sample"] == "num_samples: 3 -> 4"
+
+
+def test_lost_metrics_and_rejects_are_made_again(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, "fake?reject=0.2")
+    for name in ("metrics/label.json", "sample.rejected.jsonl"):
+        before = (tmp_path / "run" / name).read_bytes()
+        (tmp_path / "run" / name).unlink()
+        fake_run(tmp_path / "run", prompts, "fake?reject=0.2")
+        assert (tmp_path / "run" / name).read_bytes() == before
+
+
+def test_the_next_command_can_be_typed(tmp_path: Path, prompts: Path) -> None:
+    for until in ("respond", "label", None):
+        summary = fake_run(tmp_path / "run", prompts, until=until)
+        assert invoke(*shlex.split(summary["next"])[1:]).exit_code == 0
+
+
+def test_no_text_can_drive_the_terminal(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": f"x{n}\u001b]0;pwn\u0007", "kind": "red_team"} for n in range(3)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fake_run(tmp_path / "run", prompts, "fake?echo=1", until="respond")
+    shown = invoke("show", str(tmp_path / "run"), "respond").stdout
+    assert "\x1b]" not in shown
+    assert "\\x1b]0;pwn\\x07" in shown
+
+
+def test_all_principles_asked_for_by_number_are_weighted_as_all(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    value = yaml.safe_load(mine.read_text())
+    value["principles"][0]["weight"] = 9.0
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    for name, principles in (("three", 3), ("all", "all")):
+        fake_run(tmp_path / name, prompts, constitution=str(mine), label__principles_per_pair=principles)
+    one, other = ([row["p_a"] for row in read_rows(tmp_path / name / "preferences.jsonl")] for name in ("three", "all"))
+    assert one == pytest.approx(other)
