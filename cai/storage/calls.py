@@ -2,7 +2,8 @@
 
 The key is the sha256 of canonical JSON of all that can change the answer: the engine's fingerprint, the messages, the
 sampling, the seed, the choices. An answer is in a journal the moment it arrives (a killed process loses nothing that
-was handed over), is committed in groups, and is flushed to the disk every `FLUSH_SECONDS` (a power cut loses no more).
+was handed over), is committed in groups at most `COMMIT_SECONDS` apart while answers arrive (from then on other
+processes see it), and is flushed to the disk every `FLUSH_SECONDS` (a power cut loses no more).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 
 from cai.errors import StoreError
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Request
-from cai.storage.journal import Journal, Line, abandoned
+from cai.storage.journal import Journal, Line, abandoned, read_answer
 
+COMMIT_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
 FORMAT = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
@@ -45,12 +47,15 @@ def _call(request: Request) -> list[Any]:
 class CallStore:
     """Answers by key. Several processes may use one file at once.
 
-    Raises `StoreError` when the file is not a call store, is of another version, or cannot be written (disk full).
+    Each sees what the others have committed. Nothing reserves a key: two processes that ask the same at the same
+    moment may both ask the model, and the answer that is committed first stays.
+    Raises `StoreError` when the file is not a call store, is of another version, is damaged, or cannot be written
+    (disk full).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._flushed = time.monotonic()
+        self._flushed = self._committed = time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._group: list[Line] = []
@@ -63,7 +68,8 @@ class CallStore:
             if version == 0:
                 self._db.execute(f"PRAGMA user_version={FORMAT}")
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: cannot open the call store: {error}") from None
+            hint = "; if it is one, it is damaged: move it away and run again" if _is_damage(error) else ""
+            raise StoreError(f"{path}: cannot open the call store: {error}{hint}") from None
         if version not in (0, FORMAT):
             raise StoreError(f"{path}: the call store has format {version}, this version of cai reads {FORMAT}")
         with self._told():
@@ -77,7 +83,24 @@ class CallStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if _is_damage(error):
+                raise self._damaged(error) from None
             raise StoreError(f"{self.path}: cannot keep an answer: {error}; free some space and run again") from None
+
+    def _damaged(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"{self.path}: the call store is damaged ({error}); move it away and run again (its answers are asked for "
+            f"anew), or save what can be read: sqlite3 {self.path.name} .recover | sqlite3 NEW"
+        )
+
+    def _rows(self, query: str, values: Sequence[bytes] = ()) -> list[Any]:
+        try:
+            with closing(self._db.execute(query, values)) as rows:
+                return rows.fetchall()
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                raise self._damaged(error) from None
+            raise StoreError(f"{self.path}: cannot read the call store: {error}; run again") from None
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those of `keys` that have no answer yet, in order, each once."""
@@ -85,8 +108,7 @@ class CallStore:
         known: set[bytes] = set()
         for some in _chunks(keys):
             marks = ",".join("?" * len(some))
-            with closing(self._db.execute(f"SELECT key FROM calls WHERE key IN ({marks})", some)) as rows:
-                known.update(key for (key,) in rows)
+            known.update(key for (key,) in self._rows(f"SELECT key FROM calls WHERE key IN ({marks})", some))
         return [key for key in dict.fromkeys(keys) if key not in known]
 
     def put(self, key: bytes, answer: Completion | ChoiceScores) -> None:
@@ -95,8 +117,11 @@ class CallStore:
         with self._told():
             self._journal.add(key, text)
             self._group.append((key, text))
-            if len(self._group) >= _GROUP or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            now = time.monotonic()
+            if now - self._flushed > FLUSH_SECONDS:
                 self.flush()
+            elif len(self._group) >= _GROUP or now - self._committed > COMMIT_SECONDS:
+                self._settle()
 
     def _settle(self) -> None:
         """Commit what is only in the journal."""
@@ -105,13 +130,15 @@ class CallStore:
                 self._commit(self._group)
                 self._journal.clear()
             self._group.clear()
+        self._committed = time.monotonic()
 
     def _commit(self, lines: Sequence[Line]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?)", lines)
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -121,8 +148,11 @@ class CallStore:
         found: dict[bytes, Answer] = {}
         for some in _chunks(keys):
             marks = ",".join("?" * len(some))
-            with closing(self._db.execute(f"SELECT key, answer FROM calls WHERE key IN ({marks})", some)) as rows:
-                found.update((key, _answer(text)) for key, text in rows)
+            for key, text in self._rows(f"SELECT key, answer FROM calls WHERE key IN ({marks})", some):
+                try:
+                    found[key] = read_answer(text)
+                except (ValueError, TypeError) as error:
+                    raise self._damaged(error) from None
         return found
 
     def flush(self) -> None:
@@ -134,15 +164,15 @@ class CallStore:
 
     def __len__(self) -> int:
         self._settle()
-        [count] = self._db.execute("SELECT count(*) FROM calls").fetchone()
+        [(count,)] = self._rows("SELECT count(*) FROM calls")
         return int(count)
 
     def close(self) -> None:
-        """Flush and close; the store may not be used after."""
+        """Flush and close; the store may not be used after. What cannot be committed stays in the journal."""
         try:
             self.flush()
-            self._journal.close()
         finally:
+            self._journal.close(keep=bool(self._group))
             self._db.close()
 
     def __enter__(self) -> CallStore:
@@ -156,11 +186,9 @@ def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (keys[start : start + _LOOKUP] for start in range(0, len(keys), _LOOKUP))
 
 
-def _answer(text: str) -> Completion | ChoiceScores:
-    row = json.loads(text)
-    if "logprobs" in row:
-        return ChoiceScores(tuple(row["logprobs"]), row["prompt_tokens"])
-    return Completion(row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"])
+def _is_damage(error: Exception) -> bool:
+    """Whether the file itself is broken: locks, full disks and mistakes are subclasses of what is raised then."""
+    return type(error) is sqlite3.DatabaseError
 
 
 def keys_of(fingerprint: str, requests: Iterable[Request]) -> list[bytes]:

@@ -6,12 +6,17 @@ the store next finds it unlocked and takes its answers in. Each process has its 
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from cai.records import ChoiceScores, Completion
+
 Line = tuple[bytes, str]
+KEY_BYTES = 32
 
 
 class Journal:
@@ -27,22 +32,27 @@ class Journal:
             os.close(self._file)
 
     def add(self, key: bytes, answer: str) -> None:
-        """Append one line; `answer` is JSON and so has no line break."""
-        os.write(self._file, f"{key.hex()} {answer}\n".encode())
+        """Append one line, whole or not at all; `answer` is JSON and so has no line break."""
+        line = f"{key.hex()} {answer}\n".encode()
+        before = os.fstat(self._file).st_size
+        if os.write(self._file, line) < len(line):
+            os.ftruncate(self._file, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def clear(self) -> None:
         os.ftruncate(self._file, 0)
 
-    def close(self) -> None:
-        """Remove the file; its lines must be safe elsewhere."""
-        self.path.unlink(missing_ok=True)
+    def close(self, keep: bool = False) -> None:
+        """Remove the file, its lines being safe elsewhere, or `keep` it for whoever opens the store next."""
+        if not keep:
+            self.path.unlink(missing_ok=True)
         os.close(self._file)
 
 
 def abandoned(store: Path) -> Iterator[tuple[Path, list[Line]]]:
     """Each journal of `store` whose process is dead, with its whole lines; locked until the caller goes on.
 
-    A line that was cut short by a full disk or a power cut is left out.
+    A line that holds no key and answer, such as one cut short by a power cut, is left out.
     """
     for path in sorted(store.parent.glob(f"{store.name}-*.journal")):
         try:
@@ -61,5 +71,21 @@ def abandoned(store: Path) -> Iterator[tuple[Path, list[Line]]]:
 def _lines(data: bytes) -> Iterator[Line]:
     for line in data.split(b"\n")[:-1]:
         key, _, answer = line.partition(b" ")
-        if len(key) == 64 and answer.endswith(b"}"):
-            yield bytes.fromhex(key.decode()), answer.decode()
+        try:
+            found = bytes.fromhex(key.decode()), answer.decode()
+            read_answer(found[1])
+        except ValueError:
+            continue
+        if len(found[0]) == KEY_BYTES:
+            yield found
+
+
+def read_answer(text: str) -> Completion | ChoiceScores:
+    """The answer that was stored as this JSON; raises `ValueError` for any other text."""
+    row = json.loads(text)
+    try:
+        if "logprobs" in row:
+            return ChoiceScores(tuple(row["logprobs"]), row["prompt_tokens"])
+        return Completion(row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an answer: {error!r}") from None
