@@ -38,7 +38,16 @@ _MIDDLES = (
     "Say plainly what you do not know.",
     "It lectures the reader more than it needs to.",
 )
-_NUMBERS = frozenset({"reject", "fail", "latency", "echo", "bias", "scores", "crash"})
+_ALLOWED = {
+    "reject": (0.0, 1.0, "a share from 0 to 1"),
+    "fail": (0.0, 1.0, "a share from 0 to 1"),
+    "latency": (0.0, 1e6, "seconds, 0 or more"),
+    "echo": (0.0, 1.0, "0 or 1"),
+    "bias": (-1e6, 1e6, "a finite number"),
+    "scores": (0.0, 1.0, "0 or 1"),
+    "crash": (0.0, 1e18, "a whole number, 0 or more"),
+}
+_WHOLE = frozenset({"echo", "scores", "crash"})
 _NOT_ANSWERS = frozenset({"latency", "log", "crash"})
 _R = TypeVar("_R", GenerateRequest, ChoiceRequest)
 _A = TypeVar("_A")
@@ -143,11 +152,14 @@ def _options(spec: str, rest: str) -> dict[str, float]:
     for name, value in _pairs(rest):
         if name == "log":
             continue
-        if name not in _NUMBERS:
-            near = did_you_mean(name, (*_NUMBERS, "log"))
-            raise ConfigError(f"{spec}: no option '{name}'{near} (options: {', '.join(sorted((*_NUMBERS, 'log')))})")
+        if name not in _ALLOWED:
+            near = did_you_mean(name, (*_ALLOWED, "log"))
+            raise ConfigError(f"{spec}: no option '{name}'{near} (options: {', '.join(sorted((*_ALLOWED, 'log')))})")
         try:
             options[name] = float(value)
         except ValueError:
             raise ConfigError(f"{spec}: '{name}' needs a number, found '{value}'") from None
+        least, most, allowed = _ALLOWED[name]
+        if not least <= options[name] <= most or (name in _WHOLE and not options[name].is_integer()):
+            raise ConfigError(f"{spec}: '{name}' is {allowed}, found '{value}'")
     return options

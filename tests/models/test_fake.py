@@ -62,12 +62,26 @@ def test_fingerprint_holds_what_changes_answers():
     [
         ("fake/rejct=1", "no option 'rejct'; did you mean 'reject'?"),
         ("fake/bias=x", "'bias' needs a number, found 'x'"),
+        ("fake/bias=inf", "'bias' is a finite number, found 'inf'"),
+        ("fake/crash=nan", "'crash' is a whole number, 0 or more, found 'nan'"),
+        ("fake/crash=-1", "'crash' is a whole number, 0 or more, found '-1'"),
+        ("fake/crash=1.5", "'crash' is a whole number, 0 or more, found '1.5'"),
+        ("fake/fail=2", "'fail' is a share from 0 to 1, found '2'"),
+        ("fake/reject=-0.1", "'reject' is a share from 0 to 1, found '-0.1'"),
+        ("fake/latency=-1", "'latency' is seconds, 0 or more, found '-1'"),
+        ("fake/latency=nan", "'latency' is seconds, 0 or more, found 'nan'"),
+        ("fake/scores=2", "'scores' is 0 or 1, found '2'"),
+        ("fake/echo=nan", "'echo' is 0 or 1, found 'nan'"),
     ],
 )
 def test_mistakes(spec, says):
     with pytest.raises(ConfigError) as caught:
         load_model(spec)
     assert says in str(caught.value)
+
+
+def test_the_ends_of_the_ranges_are_allowed():
+    load_model("fake?reject=1&fail=0&latency=0&crash=0&bias=-3.5&echo=1&scores=0")
 
 
 def test_it_is_fast():
