@@ -20,7 +20,8 @@ from cai.records import Failure
 
 RETRIED = frozenset({408, 409, 429})
 OWN_FAULT = frozenset({400, 413, 422})
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 600.0
+"""Seconds: a server that asks for more is asked again then."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 Json = dict[str, Any]
 

@@ -93,6 +93,13 @@ def test_temporary_failures_are_tried_again(loopback):
     assert all(0.25 * 2**at <= pause <= 0.5 * 2**at for at, pause in list(enumerate(engine.pauses))[3:6])
 
 
+def test_a_server_that_asks_for_minutes_gets_them(loopback):
+    engine = connect(loopback, replace(SETTINGS, concurrency=1))
+    loopback.script = [(429, {"Retry-After": "300"}, b"{}"), (503, {"Retry-After": "86400"}, b"{}")]
+    assert [answer.text for _, answer in engine.generate(iter(asks(1)))] == ["fine"]
+    assert engine.pauses == [300.0, 600.0]
+
+
 def test_retries_end_and_what_was_answered_is_given(loopback):
     def answer(path, body):
         return chat_answer("x")
