@@ -120,7 +120,8 @@ class SFTSettings:
 class RewardSettings:
     """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)².
 
-    `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory, not the result.
+    `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory and the last bits of
+    a sum: a training that was cut off under another value starts afresh. The same holds for `sft`.
     """
 
     init: Literal["sft", "base"] | str = "sft"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cai.chat import Chat
+from cai.chat import Chat, Template
 from cai.errors import TrainingError
 from cai.training.adapters import disable_dropout
 from cai.training.templates import closed_template
@@ -52,13 +52,14 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_backbone(folder: Path, seed: int) -> Backbone:
+def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backbone:
     """A reward model that starts from the causal language model in `folder`; only its head is drawn, from `seed`.
 
-    Pad is made a token of its own where it is missing or equal to EOS. Raises `TrainingError`.
+    The tokenizer's own template is made to write what `template` does, and pad is made a token of its own where it is
+    missing or equal to EOS. Raises `TrainingError`.
     """
     tokenizer = load_tokenizer(folder)
-    notes = [note for note in (_own_pad(tokenizer), _own_template(tokenizer)) if note]
+    notes = [note for note in (_own_pad(tokenizer), _own_template(tokenizer, template)) if note]
     model = _classifier(folder, seed)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow(model, len(tokenizer))
@@ -93,15 +94,16 @@ def _own_pad(tokenizer: Any) -> str:
     return f"the tokenizer had {was}; {PAD} (id {tokenizer.pad_token_id}) was added as pad"
 
 
-def _own_template(tokenizer: Any) -> str:
+def _own_template(tokenizer: Any, template: Template) -> str:
     """Make the tokenizer's own template write what `Chat` writes; says what was done, or nothing."""
-    chat = Chat(tokenizer)
-    template = closed_template(chat)
-    if template is None:
+    chat = Chat(tokenizer, template)
+    closed = closed_template(chat)
+    if closed is None:
         return ""
-    tokenizer.chat_template = template
+    had_one, tokenizer.chat_template = bool(tokenizer.chat_template), closed
     if chat.mode == "transcript":
-        return "the tokenizer had no chat template; the Human/Assistant transcript was stored as one"
+        before = "the tokenizer's chat template was not used" if had_one else "the tokenizer had no chat template"
+        return f"{before}; the Human/Assistant transcript was stored as one"
     return "the chat template did not end an answer with one EOS; it was wrapped so that it does"
 
 

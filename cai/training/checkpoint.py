@@ -9,12 +9,13 @@ import shutil
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cai.recipe import RewardSettings, SFTSettings
 from cai.records import Json
 
 MARKER = "complete.json"
@@ -33,6 +34,11 @@ class Checkpoint:
 def fingerprint(*parts: object) -> str:
     """16 hexadecimal digits over the canonical JSON of `parts`: what a checkpoint must share to be continued."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def decisive(settings: SFTSettings | RewardSettings) -> Json:
+    """The settings without the one that changes no bit of the result: how often a checkpoint is written."""
+    return {name: value for name, value in asdict(settings).items() if name != "checkpoint_every"}
 
 
 def folder_fingerprint(folder: Path) -> str:

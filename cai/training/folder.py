@@ -2,18 +2,74 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from cai.errors import TrainingError
 from cai.records import Json
 from cai.training.checkpoint import publish
 
+RECORD = "training.json"
 LIBRARIES = ("cai", "torch", "transformers", "trl", "peft", "accelerate")
+
+
+def checked_out(out: Path, model: Path) -> Path:
+    """`out` as an absolute path, once it is sure that a trained model may take its place.
+
+    Raises `TrainingError` for a file, for a folder that holds anything but a model trained here, and for one that
+    holds `model`, which is trained from, or the folder that the process is in.
+    """
+    out = out.resolve()
+    if model.resolve().is_relative_to(out):
+        raise TrainingError(f"{out} holds the model to start from and would be replaced; choose another folder")
+    if Path.cwd().is_relative_to(out):
+        raise TrainingError(f"{out} is the folder you are in, or one around it; name a folder for the model alone")
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; name a folder for the model")
+    if out.is_dir() and any(out.iterdir()) and "trainer" not in _record(out):
+        raise TrainingError(f"{out} is not empty and holds no model trained by cai; choose another folder, or empty it")
+    return out
+
+
+def finished(out: Path, key: str) -> Json | None:
+    """The report of the model in `out`, if it came from the training that `key` names and is as it was saved."""
+    record = _record(out)
+    if record.get("key") != key or not record["files"].items() <= _hashes(out).items():
+        return None
+    for name in (f".{out.name}.tmp", f".{out.name}.old"):
+        shutil.rmtree(out.with_name(name), ignore_errors=True)
+    report: Json = record["report"]
+    return report
+
+
+def write_record(folder: Path, key: str, about: Json, report: Json, losses: Sequence[float]) -> None:
+    """`training.json`: what was trained, how, with which outcome, and the hash of every other file of `folder`."""
+    record = {**about, "report": report, "losses": losses, "versions": versions(), "key": key, "files": _hashes(folder)}
+    write_json(folder / RECORD, record)
+
+
+def _record(folder: Path) -> Json:
+    """The content of a folder's `training.json`; empty if there is none that can be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != RECORD:
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 @contextmanager

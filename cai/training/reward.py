@@ -16,14 +16,22 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from cai.chat import Template
 from cai.errors import TrainingError
 from cai.recipe import RewardSettings
 from cai.records import Json, Preference
 from cai.training.adapters import merged, with_adapters
 from cai.training.backbone import Backbone, load_backbone
-from cai.training.checkpoint import Checkpoint, Checkpoints, fingerprint, folder_fingerprint, rows_fingerprint
+from cai.training.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    decisive,
+    fingerprint,
+    folder_fingerprint,
+    rows_fingerprint,
+)
 from cai.training.checks import check_ids, check_saved, check_scores, golden_scores, padded
-from cai.training.folder import mean_loss_at_ends, staged_folder, versions, write_json
+from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
 from cai.training.losses import preference_loss
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Pair, encode_pairs
@@ -34,22 +42,27 @@ Progress = Callable[[int, int, float], None]
 
 def train_reward(
     backbone: Path, preferences: Sequence[Preference], out: Path, settings: RewardSettings, seed: int, *,
-    checkpoints: Path, progress: Progress | None = None,
+    checkpoints: Path, progress: Progress | None = None, template: Template = "auto",
 ) -> Json:  # fmt: skip
     """Train a sequence classifier with one label, starting from a causal language model, and save it in `out`.
 
-    `progress(step, total, loss)` is called after every step. Returns counts, losses in nats, and notes. Raises
-    `TrainingError` if it cannot start or if the model fails a check; `out` is then left as it was.
+    `progress(step, total, loss)` is called after every step. Dialogues are written by `template`, which the saved
+    tokenizer then has. Returns counts, losses in nats, and notes; at once if `out` holds what this very call made.
+    Raises `TrainingError` if it cannot start or if the model fails a check; `out` is then left as it was.
     """
+    out = checked_out(out, backbone)
     with quiet_libraries(), torch.random.fork_rng():
-        base = load_backbone(backbone, seed)
+        base = load_backbone(backbone, seed, template)
         limit = min(settings.max_length, base.context or settings.max_length)
         pairs, counts = encode_pairs(base.chat, preferences, limit, settings.too_long)
         counts.check(limit, settings.max_rejected)
         check_ids(base.tokenizer, [ids for pair in pairs for ids in (pair.ids_a, pair.ids_b)])
         hashed = rows_fingerprint([row for pair in pairs for row in (pair.ids_a, pair.ids_b, (pair.p_a, pair.weight))])
-        key = fingerprint("reward", asdict(settings), seed, folder_fingerprint(backbone), hashed)
+        key = fingerprint("reward", decisive(settings), seed, template, folder_fingerprint(backbone), hashed)
         store = Checkpoints(checkpoints, key)
+        if report := finished(out, key):
+            store.clear()
+            return report
         run = RewardRun(base, pairs, settings, seed)
         run.restore(store.latest())
         while run.step < run.total:
@@ -58,7 +71,7 @@ def train_reward(
                 run.save(store)
             if progress:
                 progress(run.step, run.total, loss)
-        report = _finish(run, backbone, base, counts, out)
+        report = _finish(run, backbone, base, counts, out, key)
         store.clear()
     return report
 
@@ -160,7 +173,7 @@ def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
 
 
-def _finish(run: RewardRun, backbone: Path, base: Backbone, counts: Counts, out: Path) -> Json:
+def _finish(run: RewardRun, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str) -> Json:
     """Check the model, save it with its golden scores, read it back, and say what was done."""
     model = merged(run.plain).eval()
     sample = sorted((ids for pair in run.pairs[:8] for ids in (pair.ids_a, pair.ids_b)), key=len)
@@ -181,6 +194,6 @@ def _finish(run: RewardRun, backbone: Path, base: Backbone, counts: Counts, out:
         base.tokenizer.save_pretrained(folder)
         write_json(folder / "golden_scores.json", golden)
         about = {"trainer": "reward", "model": backbone.name, "seed": run.seed, "settings": asdict(run.settings)}
-        write_json(folder / "training.json", {**about, **report, "losses": run.losses, "versions": versions()})
+        write_record(folder, key, about, report, run.losses)
         check_saved(folder, golden)
     return report

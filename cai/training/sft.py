@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from cai.chat import Chat
+from cai.chat import Chat, Template
 from cai.errors import TrainingError
 from cai.recipe import SFTSettings
 from cai.records import Json, Messages
@@ -28,6 +28,7 @@ from cai.training.adapters import lora_config, merged
 from cai.training.backbone import context_length, load_tokenizer
 from cai.training.checkpoint import (
     claim,
+    decisive,
     fingerprint,
     folder_fingerprint,
     is_complete,
@@ -36,9 +37,10 @@ from cai.training.checkpoint import (
     rows_fingerprint,
 )
 from cai.training.checks import padded
-from cai.training.folder import mean_loss_at_ends, staged_folder, versions, write_json
+from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_record
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Row, encode_dialogues
+from cai.training.templates import closed_template
 
 Progress = Callable[[int, int, float], None]
 IGNORED = -100
@@ -47,28 +49,39 @@ IGNORED = -100
 
 def train_sft(
     model: Path, dialogues: Sequence[Messages], out: Path, settings: SFTSettings, seed: int, *,
-    checkpoints: Path, progress: Progress | None = None,
+    checkpoints: Path, progress: Progress | None = None, template: Template = "auto",
 ) -> Json:  # fmt: skip
     """Fine-tune the causal language model in `model` on the last turn of every dialogue, and save it in `out`.
 
-    `progress(step, total, loss)` is called after every step. Returns counts and losses in nats per token. Raises
-    `TrainingError` if it cannot start; `out` is then left as it was.
+    `progress(step, total, loss)` is called after every step. Dialogues are written by `template`; the transcript, where
+    it is asked for, is stored as the saved tokenizer's template. Returns counts and losses in nats per token; at once
+    if `out` holds what this very call made. Raises `TrainingError` if it cannot start; `out` is then left as it was.
     """
+    out = checked_out(out, model)
     with quiet_libraries(), torch.random.fork_rng():
         tokenizer = load_tokenizer(model)
-        chat = Chat(tokenizer)
+        chat = Chat(tokenizer, template)
+        if template == "transcript":
+            tokenizer.chat_template = closed_template(chat)
         network, dtype = _network(model)
         context = context_length(network.config)
         limit = min(settings.max_length, context or settings.max_length)
         rows, counts = encode_dialogues(chat, dialogues, limit, settings.too_long)
         counts.check(limit, settings.max_rejected)
         hashed = rows_fingerprint([part for row in rows for part in (row.ids, row.answer)])
-        key = fingerprint("sft", asdict(settings), seed, folder_fingerprint(model), hashed)
+        key = fingerprint("sft", decisive(settings), seed, template, folder_fingerprint(model), hashed)
         folder = claim(checkpoints, key)
+        if report := finished(out, key):
+            release(folder)
+            return report
         trainer = _trainer(network, tokenizer, rows, settings, seed, folder)
         trainer.add_callback(Watch(progress))
         trainer.train(resume_from_checkpoint=_newest(folder))
-        report = _finish(trainer, chat, dtype, rows, counts, out, {"model": model.name, "settings": asdict(settings)})
+        about = {"trainer": "sft", "model": model.name, "seed": seed, "settings": asdict(settings)}
+        report, losses = _report(trainer, rows, counts)
+        with staged_folder(out) as staged:
+            report["parameters"] = _save(trainer, chat, dtype, staged)
+            write_record(staged, key, about, report, losses)
         release(folder)
     return report
 
@@ -164,33 +177,26 @@ def _stops(known: int | Sequence[int] | None, chat: Chat) -> int | list[int]:
     return stops[0] if len(stops) == 1 else stops
 
 
-def _finish(
-    trainer: PlainSFTTrainer,
-    chat: Chat,
-    dtype: torch.dtype,
-    rows: Sequence[Row],
-    counts: Counts,
-    out: Path,
-    about: Json,
-) -> Json:
-    """Save the model with its tokenizer, generation settings and a record of the run."""
+def _report(trainer: PlainSFTTrainer, rows: Sequence[Row], counts: Counts) -> tuple[Json, list[float]]:
+    """Counts and mean losses, and the loss of every step."""
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     first, last = mean_loss_at_ends(losses)
-    network = merged(trainer.accelerator.unwrap_model(trainer.model)).to(dtype)
-    network.config.use_cache = True
-    network.generation_config.eos_token_id = _stops(network.generation_config.eos_token_id, chat)
     report = {
         "steps": trainer.state.global_step,
         **counts.to_json(),
         "tokens": sum(len(row.ids) for row in rows),
         "tokens_learnt": sum(sum(row.answer) for row in rows),
-        "parameters": sum(one.numel() for one in network.parameters()),
         "loss_first": first,
         "loss": last,
     }
-    with staged_folder(out) as folder:
-        network.save_pretrained(folder)
-        chat.tokenizer.save_pretrained(folder)
-        record = {"trainer": "sft", "seed": trainer.args.seed, **about, **report, "losses": losses}
-        write_json(folder / "training.json", {**record, "versions": versions()})
-    return report
+    return report, losses
+
+
+def _save(trainer: PlainSFTTrainer, chat: Chat, dtype: torch.dtype, folder: Path) -> int:
+    """Write the model as `dtype`, adapters merged, with its tokenizer and generation settings; counts its weights."""
+    network = merged(trainer.accelerator.unwrap_model(trainer.model)).to(dtype)
+    network.config.use_cache = True
+    network.generation_config.eos_token_id = _stops(network.generation_config.eos_token_id, chat)
+    network.save_pretrained(folder)
+    chat.tokenizer.save_pretrained(folder)
+    return sum(one.numel() for one in network.parameters())

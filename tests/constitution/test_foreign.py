@@ -144,17 +144,12 @@ def test_what_cannot_be_imported_is_one_clear_line(tmp_path: Path, name: str, te
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_in_the_format_named_is_told_so(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("[]")
-    with pytest.raises(InputError, match="a.json:1:1: the file is not in the format salmon; formats that can be"):
-        read_foreign([path], "salmon")
-
-
 def test_a_named_format_is_held_to(tmp_path: Path) -> None:
     path = saved(tmp_path, PAIRS)
     assert read_foreign([path], "cai-paper").formats == ["cai-paper"]
-    with pytest.raises(InputError, match="not salmon"):
+    with pytest.raises(
+        InputError, match=r"1:1: the file is not in the format salmon; formats that can be imported: cai"
+    ):
         read_foreign([path], "salmon")
 
 

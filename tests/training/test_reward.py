@@ -18,14 +18,16 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from cai.chat import Chat
 from cai.errors import TrainingError
 from cai.models.reward import score_responses
 from cai.recipe import LoraSettings, RewardSettings
-from cai.records import Preference, Prompt, user
+from cai.records import Preference, Prompt, assistant, user
 from cai.training.backbone import load_backbone
 from cai.training.checks import check_ids, check_scores
 from cai.training.reward import RewardRun, train_reward
 from cai.training.rows import encode_pairs
+from cai.training.templates import template_ids
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import preferences, weights_hash
 
@@ -66,10 +68,12 @@ def plain(base: Path, folder: Path) -> Path:
     return folder
 
 
-def train(base: Path, tmp_path: Path, settings: RewardSettings = SETTINGS, rows=None, name: str = "rm", progress=None):
+def train(
+    base: Path, tmp_path: Path, settings: RewardSettings = SETTINGS, rows=None, name: str = "rm", progress=None, **more
+):
     return train_reward(
         base, rows or preferences(60), tmp_path / name, settings, 0,
-        checkpoints=tmp_path / "checkpoints", progress=progress,
+        checkpoints=tmp_path / "checkpoints", progress=progress, **more,
     )  # fmt: skip
 
 
@@ -165,6 +169,43 @@ def test_other_settings_do_not_continue_an_old_run(base, tmp_path):
     seen = []
     train(base, tmp_path, replace(SETTINGS, lr=1e-3), progress=lambda step, *_: seen.append(step))
     assert seen[0] == 1
+
+
+def test_what_is_finished_is_not_trained_again(base, tmp_path):
+    settings = replace(SETTINGS, epochs=0.5)
+    report = train(base, tmp_path, settings)
+    before = (tmp_path / "rm/model.safetensors").stat().st_ino
+    steps = []
+    again = train(
+        base, tmp_path, replace(settings, checkpoint_every=7), progress=lambda step, *_: steps.append(step)
+    )  # fmt: skip
+    assert again == report and not steps
+    assert (tmp_path / "rm/model.safetensors").stat().st_ino == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rm"]
+    for change in ({"settings": replace(settings, batch_tokens=300)}, {"rows": preferences(60, seed=3)}):
+        steps.clear()
+        train(base, tmp_path, **{"settings": settings, **change}, progress=lambda step, *_: steps.append(step))
+        assert steps == [1, 2]
+
+
+def test_a_finished_model_that_was_harmed_is_trained_again(base, tmp_path):
+    settings = replace(SETTINGS, epochs=0.5)
+    train(base, tmp_path, settings)
+    weights = tmp_path / "rm/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-4] + bytes(4))
+    train(base, tmp_path, settings)
+    assert weights.read_bytes() == whole
+
+
+def test_the_transcript_is_trained_and_stored_where_it_is_asked_for(base, tmp_path):
+    report = train(base, tmp_path, replace(SETTINGS, epochs=0.5), template="transcript")
+    assert any("template was not used; the Human/Assistant transcript was stored" in note for note in report["notes"])
+    dialogue = (user("What is it?"), assistant("Paris."))
+    saved = AutoTokenizer.from_pretrained(tmp_path / "rm")
+    expected = Chat(AutoTokenizer.from_pretrained(base), "transcript").encode_dialogue(dialogue)
+    assert template_ids(saved, [message.to_json() for message in dialogue]) == expected
+    assert "Human:" in saved.decode(expected)
 
 
 def test_adapters_are_merged_into_a_plain_model(base, tmp_path):
@@ -267,10 +308,10 @@ def test_absolute_positions_are_noted(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_old_model(base, tmp_path):
     (tmp_path / "rm").mkdir()
-    (tmp_path / "rm" / "old").touch()
+    (tmp_path / "rm" / "training.json").write_text('{"trainer": "reward"}')
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step \d+; lower reward\.lr"):
         train(base, tmp_path, replace(SETTINGS, lr=1e20, max_grad_norm=1e20))
-    assert [path.name for path in (tmp_path / "rm").iterdir()] == ["old"]
+    assert [path.name for path in (tmp_path / "rm").iterdir()] == ["training.json"]
 
 
 @pytest.mark.parametrize(("folder", "problem"), [("nowhere", "no config.json"), ("empty", "no config.json")])

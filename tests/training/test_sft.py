@@ -15,6 +15,7 @@ from cai.recipe import LoraSettings, SFTSettings
 from cai.records import assistant, user
 from cai.training.checkpoint import MARKER
 from cai.training.sft import IGNORED, collate, micro_batch_size, train_sft
+from cai.training.templates import template_ids
 from tests.tiny import build_tiny_model
 from tests.training.planted import dialogues, weights_hash
 
@@ -26,10 +27,12 @@ def base(tmp_path_factory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("base"))
 
 
-def train(base: Path, tmp_path: Path, settings: SFTSettings = SETTINGS, rows=None, name: str = "sft", progress=None):
+def train(
+    base: Path, tmp_path: Path, settings: SFTSettings = SETTINGS, rows=None, name: str = "sft", progress=None, **more
+):
     return train_sft(
         base, rows or dialogues(40), tmp_path / name, settings, 0,
-        checkpoints=tmp_path / "checkpoints", progress=progress,
+        checkpoints=tmp_path / "checkpoints", progress=progress, **more,
     )  # fmt: skip
 
 
@@ -114,6 +117,33 @@ def test_a_checkpoint_without_its_marker_is_not_continued(base, tmp_path):
     seen = []
     train(base, tmp_path, progress=lambda step, *_: seen.append(step))
     assert seen[0] == 4
+
+
+def test_what_is_finished_is_not_trained_again(base, tmp_path):
+    settings = replace(SETTINGS, epochs=0.5)
+    report = train(base, tmp_path, settings)
+    before = (tmp_path / "sft/model.safetensors").stat().st_ino
+    steps = []
+    again = train(
+        base, tmp_path, replace(settings, checkpoint_every=7), progress=lambda step, *_: steps.append(step)
+    )  # fmt: skip
+    assert again == report and not steps
+    assert (tmp_path / "sft/model.safetensors").stat().st_ino == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sft"]
+    train(base, tmp_path, replace(settings, lr=1e-4), progress=lambda step, *_: steps.append(step))
+    assert steps == [1, 2, 3]
+
+
+def test_the_transcript_is_trained_and_stored_where_it_is_asked_for(base, tmp_path):
+    dialogue = (user("What is the capital?"), assistant("Paris."))
+    report = train(base, tmp_path, replace(SETTINGS, epochs=1), [dialogue] * 8, template="transcript")
+    chat = Chat(AutoTokenizer.from_pretrained(base), "transcript")
+    expected = chat.encode_dialogue(dialogue)
+    assert report["tokens"] == 8 * len(expected) and "Human:" in chat.tokenizer.decode(expected)
+    saved = AutoTokenizer.from_pretrained(tmp_path / "sft")
+    assert template_ids(saved, [message.to_json() for message in dialogue]) == expected
+    for template in ("auto", "transcript"):
+        assert Chat(saved, template).encode(dialogue[:1]) == chat.encode(dialogue[:1])
 
 
 def test_weights_keep_the_type_they_had(base, tmp_path):
