@@ -33,6 +33,20 @@ def adapter_files(folder: Path) -> list[Path]:
     return _matching(folder, _ADAPTER_PATTERNS)
 
 
+def resolved_template(template: str, folder: Path) -> str:
+    """`template`, with "chat" for "auto" if the folder's tokenizer files hold a chat template."""
+    if template != "auto":
+        return template
+    jinja = folder / "chat_template.jinja"
+    if jinja.is_file():
+        return "chat" if jinja.stat().st_size else "auto"
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return "auto"
+    return "chat" if isinstance(settings, dict) and settings.get("chat_template") else "auto"
+
+
 def fingerprint(**parts: Any) -> str:
     """24 hexadecimal digits of the canonical JSON of `parts`."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cai.chat import Chat
 from cai.errors import CAIError, ConfigError, EngineError
-from cai.models.fingerprints import adapter_files, file_hashes, fingerprint, model_files
+from cai.models.fingerprints import adapter_files, file_hashes, fingerprint, model_files, resolved_template
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cai.models.hf_model import LoadedModel
     from cai.models.hf_score import Question
 
-CODE_VERSION = "hf-1"
+CODE_VERSION = "hf-2"
 """Changes when this code would answer a request otherwise than before: all that was stored is then asked again."""
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -27,6 +27,8 @@ class HFEngine:
     """A local model. Constructing it reads the configuration and hashes the files; weights load at the first request.
 
     `dtype` "auto" is the checkpoint's own, on every device, so that a fingerprint means one thing on all machines.
+    `template` "auto" has the fingerprint of "chat" where the folder holds a chat template. Where it holds none, "auto"
+    is not taken for "transcript": a tokenizer's own code may bring a template, which only loading it would tell.
     Raises `EngineError` for a model that is not there or has no safetensors, `ConfigError` for settings that cannot be.
     """
 
@@ -107,7 +109,7 @@ class HFEngine:
         try:
             return fingerprint(
                 code=CODE_VERSION, files=file_hashes(files), adapter=file_hashes(adapter), dtype=self._dtype,
-                template=self._settings.template,
+                template=resolved_template(self._settings.template, self._folder),
                 revision=self._settings.revision if self._settings.trust_remote_code else None,
             )  # fmt: skip
         except OSError as error:

@@ -3,6 +3,7 @@
 Requests of a window are sorted on their token ids, so that questions about the same pair of answers stand together.
 What the whole window begins with (instructions, worked examples) is read once; then the stem of each group is read
 once, stems as a batch; then the groups' different endings are read as a batch over the expanded cache of their stem.
+How requests are grouped changes a log-probability by up to 1e-6 (float32), so they are rounded to 5 decimals.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import groupby, pairwise
 import torch
 
 from cai.models.hf_model import MIN_SHARED, Filled, LoadedModel, shared_length
+from cai.models.rounding import rounded
 from cai.models.windows import batches, windows
 from cai.records import ChoiceRequest, ChoiceScores, Failure
 
@@ -94,7 +96,7 @@ def score(
                 waiting.logprobs[choice] += logprob
             waiting.left -= 1
             if not waiting.left:
-                yield question.index, ChoiceScores(tuple(waiting.logprobs), question.prompt_tokens)
+                yield question.index, ChoiceScores(rounded(waiting.logprobs), question.prompt_tokens)
 
 
 @dataclass(slots=True)

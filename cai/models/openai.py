@@ -1,7 +1,9 @@
 """`openai/NAME@URL`: a model behind any server that speaks the OpenAI protocol (vLLM, SGLang, llama.cpp, a hosted one).
 
 The server's tokenizer and chat template apply, so a control token's name in a text is read as the server reads it.
-The fingerprint holds the model's name and what the server says it is (`root` in `/models`), not the address.
+The fingerprint holds the model's name, what the server says it is (`root` in `/models`), and how it scores: tokens by
+id, the likeliest twenty with a bound for the rest, or not at all. A server whose `root` tells no more than the name may
+serve anything under it, so its address is then in the fingerprint too; else one model has one fingerprint anywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from cai.records import (
     user,
 )  # fmt: skip
 
-CODE_VERSION = "openai-1"
+CODE_VERSION = "openai-2"
 _SPEC = re.compile(r"(?P<name>.+?)(?:@(?P<url>https?://\S+))?")
 _R = TypeVar("_R", GenerateRequest, ChoiceRequest)
 _A = TypeVar("_A")
@@ -65,7 +67,7 @@ class OpenAIEngine:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Asks the server what its model of this name is; raises `EngineError` when it has none."""
+        """Asks the server what its model of this name is and how it scores; raises `EngineError` when it has none."""
         try:
             models = self.client.get("/models", _models)
         except Refused as refused:
@@ -74,7 +76,11 @@ class OpenAIEngine:
         if self._name not in known:
             self._require_served(list(known))
         root = known.get(self._name, {}).get("root")
-        return fingerprint(code=CODE_VERSION, name=self._name, root=root, template=self._settings.template)
+        return fingerprint(
+            code=CODE_VERSION, name=self._name, root=root, template=self._settings.template,
+            address=_address(self.client.url) if root in (None, "", self._name) else None,
+            scoring=self._dialect.scoring,
+        )  # fmt: skip
 
     @cached_property
     def scores_choices(self) -> bool:
@@ -246,6 +252,12 @@ def _base_url(url: str | None) -> str | None:
     if parts.username or parts.password or parts.query:
         raise ConfigError("a server's URL may hold no key; set CAI_OPENAI_API_KEY in the environment")
     return url if parts.path.strip("/") else url.rstrip("/") + "/v1"
+
+
+def _address(url: str) -> str:
+    """scheme://host:port/path, without a user's name or key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _models(answer: dict[str, Any]) -> list[dict[str, Any]]:

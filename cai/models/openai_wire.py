@@ -13,6 +13,7 @@ from typing import Any
 
 from cai.chat import transcript_prompt
 from cai.models.openai_client import BrokenBodyError
+from cai.models.rounding import rounded
 from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest, Messages
 
 TOP = 20
@@ -37,6 +38,13 @@ class Dialect:
     @property
     def scores(self) -> bool:
         return self.logprobs and (self.transcript or self.continues != "no")
+
+    @property
+    def scoring(self) -> str:
+        """How choices get their log-probabilities; answers found in different ways are not one another's."""
+        if not self.scores:
+            return "none"
+        return "ids" if self.by_id else f"top-{TOP} with floor"
 
 
 def generate_call(model: str, request: GenerateRequest, dialect: Dialect, hosted: bool = False) -> tuple[str, Json]:
@@ -103,7 +111,7 @@ def choice_scores(
     """Log-probability of each choice: by its token's id where `ids` are known, else by its text among the likeliest.
 
     A choice that is not among them gets the most it can have: the least of theirs, or what they leave of 1 if that
-    is less.
+    is less. Values are rounded to 5 decimals (`rounding` says why).
     """
     found = top_logprobs(answer, dialect)
     if ids:
@@ -117,7 +125,7 @@ def choice_scores(
         values = [found.get(lead + choice, floor) for choice in request.choices]
     if not all(math.isfinite(value) for value in values):
         return Failure("the server gave a log-probability that is not a number")
-    return ChoiceScores(tuple(values), usage(answer).get("prompt_tokens") or 0)
+    return ChoiceScores(rounded(values), usage(answer).get("prompt_tokens") or 0)
 
 
 def top_logprobs(answer: Json, dialect: Dialect) -> dict[str, float]:

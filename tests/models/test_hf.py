@@ -178,6 +178,24 @@ def test_fingerprint_is_of_the_contents(tiny_folder, copy):
     assert of(copy) != first
 
 
+def test_one_way_to_write_a_dialogue_has_one_fingerprint(copy):
+    def of(template):
+        return load_model(f"hf/{copy}", EngineSettings(template=template))
+
+    jinja, config = copy / "chat_template.jinja", copy / "tokenizer_config.json"
+    text = jinja.read_text()
+    assert of("auto").fingerprint == of("chat").fingerprint != of("transcript").fingerprint
+    assert of("auto").chat.mode == "chat"
+    jinja.unlink()
+    bare = config.read_text()
+    assert len({of(template).fingerprint for template in ("auto", "chat", "transcript")}) == 3
+    assert of("auto").chat.mode == "transcript"
+    config.write_text(json.dumps(json.loads(bare) | {"chat_template": text}))
+    assert of("auto").fingerprint == of("chat").fingerprint and of("auto").chat.mode == "chat"
+    config.write_text(json.dumps(json.loads(bare) | {"chat_template": None}))
+    assert of("auto").fingerprint != of("chat").fingerprint and of("auto").chat.mode == "transcript"
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft, not ours
 def test_adapter(tiny_folder, tmp_path):
     import torch

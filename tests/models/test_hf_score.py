@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
 
 from cai.dialogues import comparison_messages
-from cai.models import load_model
+from cai.models import hf_score, load_model
 from cai.models.hf_score import Question, grouped, questions_of
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Failure, Message, user
@@ -81,6 +82,27 @@ def test_batches_do_not_matter(engine, tiny_folder, tokens):
     whole = dict(engine.score(iter(requests)))
     cut = dict(load_model(f"hf/{tiny_folder}", replace(PLAIN, batch_tokens=tokens)).score(iter(requests)))
     assert all(cut[at].logprobs == pytest.approx(whole[at].logprobs, abs=1e-4) for at in whole)
+
+
+def near_a_border(value):
+    return abs(value * 1e5 % 1 - 0.5) < 0.15
+
+
+def test_a_score_does_not_depend_on_what_else_is_asked(engine, monkeypatch):
+    requests = comparisons()
+    stored = dict(engine.score(iter(requests)))
+    assert len(stored) == 60
+    with monkeypatch.context() as patch:
+        patch.setattr(hf_score, "rounded", tuple)
+        exact = dict(engine.score(iter(requests)))
+    drawn = random.Random(1)
+    for count in (1, 2, 7, 30, 59):
+        some = drawn.sample(range(60), count)
+        answers = dict(engine.score(requests[at] for at in some))
+        for place, at in enumerate(some):
+            for one, other, raw in zip(answers[place].logprobs, stored[at].logprobs, exact[at].logprobs, strict=True):
+                assert one == other or (near_a_border(raw) and abs(one - other) < 1.5e-5)
+    assert sum(near_a_border(raw) for answer in exact.values() for raw in answer.logprobs) < 60
 
 
 def test_models_that_cannot_share_are_read_whole(engine, monkeypatch):

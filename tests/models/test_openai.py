@@ -272,6 +272,28 @@ def test_fingerprint_is_of_the_model_not_of_the_address(loopback):
             _ = connect(other).fingerprint
 
 
+def test_servers_that_tell_only_a_name_do_not_share_answers(loopback):
+    from tests.models.loopback import Loopback
+
+    with Loopback() as other:
+        for models in ([{"id": "tiny"}], [{"id": "tiny", "root": "tiny"}], [{"id": "tiny", "root": None}]):
+            loopback.models = other.models = models
+            assert connect(loopback).fingerprint == connect(loopback).fingerprint
+            assert connect(loopback).fingerprint != connect(other).fingerprint
+        base = connect(other).fingerprint
+        named = load_model(f"openai/tiny@{other.url}/v1", SETTINGS).fingerprint
+        elsewhere = load_model(f"openai/tiny@{other.url}/other/v1", SETTINGS).fingerprint
+        assert named == base != elsewhere
+
+
+def test_answers_scored_in_different_ways_are_not_shared(loopback, hf):
+    prints = []
+    for server in ({}, {"by_id": False}, {"logprobs": False}):
+        loopback.answer = TinyServer(hf, **server)
+        prints.append([connect(loopback).fingerprint for _ in range(2)])
+    assert all(one == again for one, again in prints) and len({one for one, _ in prints}) == 3
+
+
 def test_stopping_early_does_not_wait_for_pauses(loopback):
     engine = load_model(f"openai/tiny@{loopback.url}", replace(SETTINGS, concurrency=2))
     loopback.script = [(429, {"Retry-After": "30"}, b"{}")]
