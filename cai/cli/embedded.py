@@ -68,7 +68,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
     if not (folder / "model.safetensors").exists():
         raise InputError("no model here; `cai embedded train` writes one", folder)
     figures = evaluate(folder, count, seed, device=device)
-    click.echo(json.dumps(figures, indent=2) if as_json else table(figures))
+    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else table(figures))
 
 
 @embedded.command("prompts")

@@ -106,6 +106,8 @@ def _reward_lines(reward: Json | None) -> list[str]:
     if not reward:
         return []
     accuracy, longer = reward["accuracy"], reward["always_longer"]
+    if accuracy["value"] is None:
+        return ["reward model no held-out label prefers a side, so there is nothing to agree with"]
     return [
         f"reward model agrees with {accuracy['value']:.1%} of {accuracy['n']} held-out labels "
         f"(95 % interval {accuracy['low']:.1%} to {accuracy['high']:.1%}; "

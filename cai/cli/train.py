@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from cai.prompts.files import Row
     from cai.records import Json, Messages, Preference
 
 _model = click.option(
@@ -73,15 +74,13 @@ def train_reward_command(
       cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
       cai train reward --preferences pairs.jsonl --model embedded --out rm --set lr=1e-4 --set epochs=2
     """
-    settings = _settings("reward", sets)
+    settings, weights = _settings("reward", sets), _weights(model)
     preferences = _read_preferences(file, test_share)
     with _reporter(quiet or as_json, "reward") as report:
         from cai.training.reward import train_reward
 
         learnt = [one for one in preferences if one.prompt.split == "train"]
-        training = train_reward(
-            _weights(model), learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report
-        )
+        training = train_reward(weights, learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"])
     _show({"training": training, "held_out": figures}, quiet, as_json, out)
 
@@ -105,14 +104,12 @@ def train_sft_command(
     Example:
       cai train sft --data outputs/mine/datasets/sft/train.jsonl --model hf/./my-model --out models/sft
     """
-    settings = _settings("sft", sets)
+    settings, weights = _settings("sft", sets), _weights(model)
     dialogues = _read_dialogues(file)
     with _reporter(quiet or as_json, "sft") as report:
         from cai.training.sft import train_sft
 
-        training = train_sft(
-            _weights(model), dialogues, out, settings, seed, checkpoints=_checkpoints(out), progress=report
-        )
+        training = train_sft(weights, dialogues, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
     _show({"training": training}, quiet, as_json, out)
 
 
@@ -134,10 +131,11 @@ def evaluate_reward_command(model: str, file: str, split: str, test_share: float
     """
     from cai.errors import ConfigError
 
+    folder = _model_folder(model.removeprefix("hf/"))
     preferences = [one for one in _read_preferences(file, test_share) if split in (one.prompt.split, "all")]
     if not preferences:
         raise ConfigError(f"{file}: no pair is on the side '{split}'")
-    _show({"held_out": _measured(Path(model.removeprefix("hf/")), preferences)}, False, as_json)
+    _show({"held_out": _measured(folder, preferences)}, False, as_json)
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -155,16 +153,33 @@ def _settings(block: str, sets: tuple[str, ...]) -> Any:
 def _read_preferences(file: str, test_share: float) -> list[Preference]:
     """A run's own preferences, or pairs that people ranked."""
     if _is_run_file(Path(file)):
-        from cai.records import Preference
-        from cai.storage.run import read_rows
+        from cai.prompts.files import read_rows
+        from cai.prompts.spec import PromptFile
 
-        return [Preference.from_json(row) for row in read_rows(Path(file))]
+        return [_preference(row) for row in read_rows(PromptFile(Path(file), "jsonl"))]
     from cai.human_preferences import read_human_preferences
 
     read = read_human_preferences(file, test_share=test_share)
     for reason, count in read.notes.skipped.items():
         click.echo(f"{count:,} pairs left out: {reason}", err=True)
     return read.preferences
+
+
+def _preference(row: Row) -> Preference:
+    """A line of a run's preferences.jsonl; raises `InputError` with its place if it is not one."""
+    from cai.records import Preference
+
+    try:
+        one = Preference.from_json(row.value)
+        sound = one.prompt.messages and 0 <= one.p_a <= 1 and one.weight >= 0
+        texts = (*(turn.content for turn in one.prompt.messages), one.response_a, one.response_b)
+    except KeyError as error:
+        raise row.error(f"not a preference of a run: it has no {error}") from None
+    except (TypeError, AttributeError):
+        raise row.error("not a preference of a run: a value is of the wrong type") from None
+    if not sound or not all(isinstance(text, str) for text in texts):
+        raise row.error("not a preference of a run: p_a must lie in 0 … 1, weight in 0 … ∞, and all answers be text")
+    return one
 
 
 def _is_run_file(path: Path) -> bool:
@@ -205,11 +220,22 @@ def _weights(model: str) -> Path:
         return weights_path()
     if not model.startswith("hf/"):
         raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH")
-    return Path(model.removeprefix("hf/"))
+    return _model_folder(model.removeprefix("hf/"))
+
+
+def _model_folder(name: str) -> Path:
+    from cai.errors import ConfigError
+
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        why = "it has no config.json" if folder.is_dir() else "there is no such folder"
+        raise ConfigError(f"{folder} is not a model folder: {why}")
+    return folder
 
 
 def _checkpoints(out: Path) -> Path:
-    return out.with_name(f".{out.name}.checkpoints")
+    out = out.resolve()
+    return out.parent / f".{out.name}.checkpoints"
 
 
 # ------------------------------------------------------------------------------------------------ figures
@@ -243,7 +269,7 @@ def _reporter(quiet: bool, name: str) -> Any:
 
 def _show(result: Json, quiet: bool, as_json: bool, out: Path | None = None) -> None:
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
     elif not quiet:
         for line in [*_training_lines(result.get("training")), *_held_out_lines(result.get("held_out"))]:
             click.echo(line)
@@ -274,11 +300,19 @@ def _held_out_lines(figures: Json | None) -> list[str]:
         f"always longer  {_estimate(figures['always_longer'])}",
         f"difference     {_estimate(figures['lift_over_longer'])}",
         f"chance         {figures['chance']:.3f}",
-        f"cross-entropy  {figures['cross_entropy']:.4f} nats (a coin: {figures['cross_entropy_coin']:.4f}; "
-        f"least possible: {figures['cross_entropy_floor']:.4f})",
+        f"cross-entropy  {_number(figures['cross_entropy'], 4)} nats (a coin: {figures['cross_entropy_coin']:.4f}; "
+        f"least possible: {_number(figures['cross_entropy_floor'], 4)})",
         f"prefers longer {_estimate(figures['prefers_longer'])}",
     ]
 
 
 def _estimate(figure: Json) -> str:
+    if figure["value"] is None:
+        return "-  no pair tells"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f}  one pair alone has no interval"
     return f"{figure['value']:.3f}  95 % interval {figure['low']:.3f} to {figure['high']:.3f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

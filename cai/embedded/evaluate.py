@@ -21,6 +21,7 @@ from cai.embedded.oracle import find
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, Wording, draw_wording, flaw_of, prefer
 from cai.embedded.prompts import draw_prompts
 from cai.embedded.world import Scene, ask
+from cai.errors import EngineError
 from cai.records import Json, Kind, Messages, Split
 
 BARS: dict[str, tuple[str, float, float]] = {
@@ -39,9 +40,9 @@ BARS: dict[str, tuple[str, float, float]] = {
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> Json:
-    """A rate with its Wilson 95 % interval."""
+    """A rate with its Wilson 95 % interval; of nothing there is no rate, and `value` is None."""
     if n == 0:
-        return {"value": math.nan, "low": 0.0, "high": 1.0, "n": 0}
+        return {"value": None, "low": 0.0, "high": 1.0, "n": 0}
     rate = hits / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -61,8 +62,8 @@ def rate(hits: Sequence[bool]) -> Json:
 def evaluate(
     folder: Path, count: int = 300, seed: int = 7, split: Split = "test", device: str = "cpu"
 ) -> dict[str, Json]:
-    """Every key of `BARS` for the model in `folder`; `count` cases for each skill."""
-    asker, draw = Asker.load(folder, device), Random(seed)
+    """Every key of `BARS` for the model in `folder`; `count` cases for each skill. Raises `EngineError`."""
+    asker, draw = _loaded(folder, device), Random(seed)
     coherent: list[bool] = []
     figures = _answers(asker, draw, count, split, coherent)
     figures |= _critiques(asker, draw, count, split, coherent)
@@ -70,6 +71,17 @@ def evaluate(
     figures |= _judge(asker, draw, 2 * count, split)
     figures["coherent"] = rate(coherent)
     return {key: figures[key] for key in BARS}
+
+
+def _loaded(folder: Path, device: str) -> Asker:
+    from safetensors import SafetensorError
+
+    try:
+        return Asker.load(folder, device)
+    except SafetensorError as error:
+        raise EngineError(f"{folder}: its weights are broken: {error}") from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise EngineError(f"{folder}: no model can be loaded: {' '.join(str(error).split())[:300]}") from error
 
 
 def _answers(asker: Asker, draw: Random, count: int, split: Split, coherent: list[bool]) -> dict[str, Json]:
@@ -212,6 +224,9 @@ def table(figures: dict[str, Json]) -> str:
     for key, (skill, low, high) in BARS.items():
         one = figures[key]
         bar = f"{low:.0%}–{high:.0%}" if low > 0 and high < 1 else f"≥ {low:.0%}" if low else f"≤ {high:.0%}"
+        if one["value"] is None:
+            lines.append(f"{skill:<52} {bar:>8}  no case")
+            continue
         met = "met" if low <= one["value"] <= high else "not met"
         lines.append(
             f"{skill:<52} {bar:>8}  {one['value']:6.1%} [{one['low']:.1%}, {one['high']:.1%}]  n = {one['n']}  {met}"

@@ -20,10 +20,16 @@ class Estimate:
     n: int
 
     def to_json(self) -> Json:
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        """None stands for a value that there is no observation of, and for an end that is not known."""
+        return {"value": finite(self.value), "low": finite(self.low), "high": finite(self.high), "n": self.n}
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def finite(value: float) -> float | None:
+    """The value, or None if it is not a finite number, which JSON cannot write."""
+    return value if math.isfinite(value) else None
 
 
 def normal_quantile(confidence: float) -> float:

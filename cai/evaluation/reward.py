@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from cai.evaluation.intervals import Estimate, paired_difference, wilson
+from cai.evaluation.intervals import Estimate, finite, paired_difference, wilson
 from cai.records import Json, Preference
 
 CHANCE = 0.5
@@ -34,6 +34,7 @@ class RewardMetrics:
     mean_margin: float
 
     def to_json(self) -> Json:
+        """None stands for what no pair tells of."""
         return {
             "pairs": self.pairs,
             "not_scored": self.not_scored,
@@ -43,10 +44,10 @@ class RewardMetrics:
             "chance": CHANCE,
             "lift_over_longer": self.lift_over_longer.to_json(),
             "prefers_longer": self.prefers_longer.to_json(),
-            "cross_entropy": self.cross_entropy,
-            "cross_entropy_floor": self.cross_entropy_floor,
+            "cross_entropy": finite(self.cross_entropy),
+            "cross_entropy_floor": finite(self.cross_entropy_floor),
             "cross_entropy_coin": math.log(2),
-            "mean_margin": self.mean_margin,
+            "mean_margin": finite(self.mean_margin),
         }
 
 

@@ -97,6 +97,7 @@ def _batches(rows: Sequence[list[int]], budget: int) -> Iterator[list[int]]:
 
 def _load(folder: Path) -> tuple[Any, Any]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
@@ -111,7 +112,9 @@ def _load(folder: Path) -> tuple[Any, Any]:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except SafetensorError as error:
+        raise EngineError(f"no reward model can be loaded from {folder}: its weights are broken: {error}") from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise EngineError(f"no reward model can be loaded from {folder}: {' '.join(str(error).split())}") from error
     finally:
         library.set_verbosity(verbosity)

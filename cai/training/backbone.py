@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from cai.chat import Chat, Template
 from cai.errors import TrainingError
@@ -14,6 +15,8 @@ from cai.training.adapters import disable_dropout
 from cai.training.templates import closed_template
 
 PAD = "<|pad|>"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+"""What transformers raises for a folder whose files are not what they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ def load_tokenizer(folder: Path) -> Any:
         raise TrainingError(f"{folder} is not a model folder: it has no config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"no tokenizer can be loaded from {folder}: {_line(error)}") from error
+    except UNREADABLE as error:
+        raise TrainingError(f"no tokenizer can be loaded from {folder}: {cause(error)}") from error
     if tokenizer.eos_token_id is None:
         raise TrainingError(f"the tokenizer of {folder} has no EOS token, which every answer must end with")
     return tokenizer
@@ -80,8 +83,8 @@ def _classifier(folder: Path, seed: int) -> Any:
             return AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, **kind
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise TrainingError(f"no reward model can be built from {folder}: {_line(error)}") from error
+        except (*UNREADABLE, RuntimeError) as error:
+            raise TrainingError(f"no reward model can be built from {folder}: {cause(error)}") from error
 
 
 def _own_pad(tokenizer: Any) -> str:
@@ -115,5 +118,7 @@ def _grow(model: Any, rows: int) -> None:
         model.get_input_embeddings().weight[old:] = 0.0
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def cause(error: BaseException) -> str:
+    """What a library said of a model folder that cannot be read, on one line."""
+    broken = "its weights are broken: " if isinstance(error, SafetensorError) else ""
+    return broken + " ".join(str(error).split())[:300]

@@ -25,7 +25,7 @@ from cai.errors import TrainingError
 from cai.recipe import SFTSettings
 from cai.records import Json, Messages
 from cai.training.adapters import lora_config, merged
-from cai.training.backbone import context_length, load_tokenizer
+from cai.training.backbone import UNREADABLE, cause, context_length, load_tokenizer
 from cai.training.checkpoint import (
     claim,
     decisive,
@@ -119,8 +119,8 @@ def _network(folder: Path) -> tuple[Any, torch.dtype]:
     stored: Any
     try:
         stored = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"no model can be loaded from {folder}: {' '.join(str(error).split())[:300]}") from error
+    except (*UNREADABLE, RuntimeError) as error:
+        raise TrainingError(f"no model can be loaded from {folder}: {cause(error)}") from error
     dtype = stored.dtype
     return stored.to(torch.float32), dtype
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.cli.progress import _reward_lines
+from cai.training.backbone import load_backbone
 from tests.tiny import build_tiny_model
 from tests.training.planted import dialogues, preferences
 
@@ -76,7 +81,10 @@ def test_sft_is_trained_on_a_file_of_messages(base, tmp_path):
         (("--set", "epoch=2"), "did you mean 'epochs'"),
         (("--set", "lr=fast"), "lr"),
         (("--model", "openai/x@http://localhost"), "hf/PATH"),
-        (("--model", "hf/nowhere"), "nowhere is not a model folder"),
+        (("--model", "hf/nowhere"), "nowhere is not a model folder: there is no such folder"),
+        (("--model", "hf/~/nowhere"), f"{Path.home()}/nowhere is not a model folder"),
+        (("--out", "."), "is the folder you are in, or one around it"),
+        (("--out", "/"), "/ holds the model to start from"),
         (("--preferences", "nowhere.jsonl"), "nowhere.jsonl"),
     ],
 )
@@ -88,6 +96,81 @@ def test_a_mistake_is_one_line_and_writes_nothing(base, pairs, tmp_path, change,
     error = done.stderr.strip()
     assert problem in error and len(error.splitlines()) == 1
     assert not list(tmp_path.glob("*rm*"))
+
+
+@pytest.mark.parametrize("command", ["train reward", "train sft", "evaluate reward"])
+def test_a_model_that_is_not_there_is_told_before_anything_is_read(tmp_path, command):
+    trains, learns = command.startswith("train"), command.endswith("sft")
+    options = ["--data" if learns else "--preferences", "nowhere.jsonl", "--model", f"hf/{tmp_path}/none"]
+    done = cai(*command.split(), *options, *(["--out", tmp_path / "rm"] if trains else []))
+    assert done.exit_code == 2 and f"{tmp_path}/none is not a model folder" in done.stderr, done.output
+
+
+def test_a_home_folder_is_found(base, pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(base.parent))
+    done = cai(
+        "train", "reward", "--preferences", pairs, "--model", f"hf/~/{base.name}", "--out", tmp_path / "rm", *SMALL,
+        "--set", "epochs=0.2", "--quiet",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+
+
+def test_a_folder_of_something_else_is_not_replaced(base, pairs, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    done = cai("train", "reward", "--preferences", pairs, "--model", f"hf/{base}", "--out", tmp_path)
+    assert done.exit_code == 2 and "is not empty and holds no model trained by cai" in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{}", "not a preference of a run: it has no 'prompt'"),
+        ("[]", "a value is of the wrong type"),
+        ('{"prompt": ', "JSON that ends half-way"),
+        ({"p_a": 2}, "p_a must lie in 0 … 1"),
+        ({"p_a": "0.5"}, "a value is of the wrong type"),
+        ({"response_a": 7}, "all answers be text"),
+    ],
+)
+def test_a_broken_line_of_a_runs_preferences_has_its_place(base, tmp_path, line, problem):
+    file = tmp_path / "preferences.jsonl"
+    good = preferences(1)[0].to_json()
+    file.write_text(json.dumps(good) + "\n" + (line if isinstance(line, str) else json.dumps({**good, **line})) + "\n")
+    done = cai("evaluate", "reward", "--model", base, "--preferences", file)
+    assert done.exit_code == 2 and f"{file}:2" in done.stderr and problem in done.stderr, done.output
+
+
+@pytest.mark.parametrize("command", ["train reward", "evaluate reward", "embedded evaluate"])
+def test_weights_that_are_cut_off_are_one_line(base, pairs, tmp_path, command):
+    folder = tmp_path / "cut"
+    shutil.copytree(base, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    options = ["--model", f"hf/{folder}" if command == "train reward" else folder]
+    options += [] if command.startswith("embedded") else ["--preferences", pairs]
+    done = cai(*command.split(), *options, *(["--out", tmp_path / "rm"] if command == "train reward" else []))
+    assert done.exit_code == 2 and str(folder) in done.stderr, done.output
+    assert "its weights are broken: " in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("labels", [(0.5, 0.5), (0.5, 1.0)])
+def test_figures_that_do_not_exist_are_null_and_dashes(base, tmp_path, labels):
+    made = load_backbone(base, 0)
+    made.model.save_pretrained(tmp_path / "rm")
+    made.tokenizer.save_pretrained(tmp_path / "rm")
+    file = tmp_path / "preferences.jsonl"
+    rows = [replace(one, p_a=p) for one, p in zip(preferences(2), labels, strict=True)]
+    file.write_text("".join(json.dumps(one.to_json()) + "\n" for one in rows))
+    options = ("--model", tmp_path / "rm", "--preferences", file, "--split", "all")
+    done = cai("evaluate", "reward", *options, "--json")
+    assert done.exit_code == 0, done.output
+    held_out = json.loads(done.stdout, parse_constant=pytest.fail)["held_out"]
+    assert held_out["lift_over_longer"]["low"] is None and (held_out["accuracy"]["value"] is None) == (labels[1] == 0.5)
+    told = cai("evaluate", "reward", *options).stdout
+    assert not re.search(r"\b(nan|inf|none)\b", told.lower()), told
+    assert ("accuracy       -  no pair tells" in told) == (labels[1] == 0.5)
+    assert ("%" in _reward_lines(held_out)[0]) == (labels[1] == 1.0)
 
 
 def test_a_dialogue_that_ends_with_the_user_has_its_line(base, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from random import Random
 
 import pytest
@@ -48,3 +49,9 @@ def test_critiques_name_the_flaw_and_revisions_mend_it():
                     assert revised.text == shown.text
                 elif flaw in ("harm", "evasive", "preachy", "unhelpful"):
                     assert classify(messages, revised.text) in ("engaged", "helpful", "untrue")
+
+
+def test_a_rate_of_nothing_is_null_and_said_so():
+    figures = {key: wilson(1, 2) for key in BARS} | {"principle_following": wilson(0, 0)}
+    json.dumps(figures, allow_nan=False)
+    assert table(figures).splitlines()[-1].endswith("no case") and "nan" not in table(figures)

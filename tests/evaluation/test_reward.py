@@ -39,6 +39,14 @@ def test_a_pair_that_cannot_be_scored_counts_as_that_alone():
     assert (found.pairs, found.not_scored, found.accuracy.n) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("rows", [[], [pair(0.5)], [pair(1.0)]])
+def test_what_no_pair_tells_is_null(rows):
+    found = evaluate_reward(rows, [1.0] * len(rows), [0.0] * len(rows)).to_json()
+    json.dumps(found, allow_nan=False)
+    assert (found["accuracy"]["value"] is None) == (not rows or rows[0].p_a == 0.5)
+    assert found["lift_over_longer"]["low"] is None and (found["cross_entropy"] is None) == (not rows)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(-9, 9), st.floats(-9, 9)), min_size=1))
 def test_swapping_sides_changes_nothing(rows):
     there = [pair(p) for p, _, _ in rows]
