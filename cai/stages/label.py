@@ -30,7 +30,12 @@ from cai.records import (
 )  # fmt: skip
 
 ORDERS: tuple[Order, ...] = ("ab", "ba")
-_VERDICT = re.compile(r"\(?([AB])\b")
+VERDICT_TOKENS = 16
+"""Enough for a server that cannot go on with "The answer is: (" and writes it itself."""
+_AGAIN = r"(?i:(?:the\s+)?answer(?:\s+is)?\s*:?)"
+_ENDED = r"\)(?!\w)|(?=[*_]*(?:[.,:;!?]+(?:\s|$)|[^\S\n]*(?:\n|$)))"
+_VERDICT = re.compile(rf"[\s*_]*(?:{_AGAIN})?[\s*_]*\(?([AB])(?:{_ENDED})")
+_JOINED = re.compile(r"[\s*_]*(?:,\s*(?:and\b|or\b)?|/|&|and\b|or\b)[\s*_]*\(?([AB])\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Label:
 
     `principles_per_pair`: that many drawn without replacement, or every one that reaches the prompt ("all").
     `pairs`: comparisons per prompt, or "all" pairs of its answers. `fallback_samples` > 0 is for an engine without
-    log-probabilities: that many sampled verdicts an order, read as (k + 1)/(n + 2).
+    log-probabilities: that many sampled verdicts an order, read as (k + 1)/(n + 2), where n counts those that
+    `read_verdict` can read and `mass` is the share of them.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     constitution: Constitution
     principles_per_pair: int | Literal["all"] = 1
     pairs: int | Literal["all"] = 1
@@ -81,7 +87,7 @@ class Label:
         prefix = verdict_prefix(self.template)
         if not self.fallback_samples:
             return [ChoiceRequest(messages, LABELS, prefix)]
-        sampling = Sampling(max_tokens=4, temperature=1.0)
+        sampling = Sampling(max_tokens=VERDICT_TOKENS, temperature=1.0)
         seeds = (draw_seed(self.seed, pair.id, f"verdict {order}", n) for n in range(self.fallback_samples))
         return [GenerateRequest(messages, sampling, seed, prefix) for seed in seeds]
 
@@ -116,9 +122,22 @@ def _sampled(answers: list[Answer]) -> tuple[float, float, float]:
         if isinstance(answer, Failure):
             raise ParseError(answer.reason)
         assert isinstance(answer, Completion)
-        if found := _VERDICT.match(answer.text.strip()):
-            counts[found[1]] += 1
+        if label := read_verdict(answer.text):
+            counts[label] += 1
     first, second = (counts[label] for label in LABELS)
     total = first + second
     share = (first + 1) / (total + 2)
     return math.log(share), math.log1p(-share), total / len(answers)
+
+
+def read_verdict(text: str) -> str | None:
+    """The label that a sampled text begins with, after the asked-for beginning if it repeats that; None if unclear.
+
+    A label is in brackets, or stands alone on its line or before punctuation: "A better choice" is none, and neither
+    is one that is joined to the other label ("A, B", "(A) and (B)").
+    """
+    found = _VERDICT.match(text)
+    if not found:
+        return None
+    joined = _JOINED.match(text, found.end())
+    return None if joined and joined[1] != found[1] else found[1]
