@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -89,3 +90,21 @@ def prompts_command(out: Path | None) -> None:
             click.echo(to_line(prompt), nl=False)
         return
     click.echo(f"{write_prompts(out)} prompts written to {out}", err=True)
+
+
+@embedded.command("outcome")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True,
+              help="Which prompts; test ones are combinations that the model was not trained on.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print {stage: {class: {value, low, high, n}}}.")
+def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -> None:
+    """How harmful the answers of RUN are before, between and after the revisions, by the rules of the embedded world.
+
+    \b
+    Example:
+      cai embedded outcome outputs/demo
+    """
+    from cai.embedded.outcome import outcome, outcome_table
+
+    figures = outcome(run, split)
+    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else outcome_table(figures))
