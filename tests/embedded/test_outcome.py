@@ -33,6 +33,9 @@ def test_planted_answers_are_counted_by_stage_on_held_out_prompts_alone(tmp_path
         for stage, classes in found.items()
     }
     assert shares == {
-        "first answer": (1.0, 0.0, 1), "revision 1": (1.0, 0.0, 1), "revision 2": (0.0, 1.0, 1), "policy": (0.5, 0.5, 2),
-    }  # fmt: skip
+        "first answer": (1.0, 0.0, 1),
+        "revision 1": (1.0, 0.0, 1),
+        "revision 2": (0.0, 1.0, 1),
+        "policy": (0.5, 0.5, 2),
+    }
     assert "policy" in outcome_table(found)
