@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from heapq import nlargest, nsmallest
 from typing import Protocol, TypeVar
 
 
@@ -48,14 +47,18 @@ def draw_items(items: Sequence[Item], count: int, *what: str | int) -> list[Item
     u). So the order of `items` does not matter, and adding or removing one of K changes about 1/K of the draws.
     """
     stem = _hash(what)
-    if len({item.weight for item in items}) == 1:
-        return nlargest(count, items, key=lambda item: (_own(stem, item), item.id))
-    return nsmallest(count, items, key=lambda item: (-math.log(_uniform(_own(stem, item))) / item.weight, item.id))
+    own = [_own(stem, item.id) for item in items]
+    weight = items[0].weight if items else 1.0
+    if all(item.weight == weight for item in items):
+        best = sorted(range(len(items)), key=own.__getitem__, reverse=True)
+    else:
+        best = sorted(range(len(items)), key=lambda at: -math.log(_uniform(own[at])) / items[at].weight)
+    return [items[at] for at in best[:count]]
 
 
-def _own(stem: hashlib.blake2b, item: Item) -> bytes:
+def _own(stem: hashlib.blake2b, name: str) -> bytes:
     own = stem.copy()
-    own.update(item.id.encode("utf-8", "surrogatepass"))
+    own.update(name.encode("utf-8", "surrogatepass"))
     return own.digest()
 
 

@@ -24,9 +24,9 @@ from cai.storage.journal import Journal, Line, abandoned, read_answer
 COMMIT_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
 FORMAT = 1
-_TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
+_TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL)"
 _LOOKUP = 500
-_GROUP = 1000
+_GROUP = 5000
 _canonical = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
 
 
@@ -58,7 +58,7 @@ class CallStore:
         self._flushed = self._committed = time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._group: list[Line] = []
+            self._group: dict[bytes, str] = {}
             self._db = sqlite3.connect(path, isolation_level=None, timeout=60.0)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -83,9 +83,12 @@ class CallStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if _is_damage(error):
-                raise self._damaged(error) from None
-            raise StoreError(f"{self.path}: cannot keep an answer: {error}; free some space and run again") from None
+            raise self._not_kept(error) from None
+
+    def _not_kept(self, error: Exception) -> StoreError:
+        if _is_damage(error):
+            return self._damaged(error)
+        return StoreError(f"{self.path}: cannot keep an answer: {error}; free some space and run again")
 
     def _damaged(self, error: Exception) -> StoreError:
         return StoreError(
@@ -104,8 +107,7 @@ class CallStore:
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those of `keys` that have no answer yet, in order, each once."""
-        self._settle()
-        known: set[bytes] = set()
+        known: set[bytes] = {key for key in keys if key in self._group}
         for some in _chunks(keys):
             marks = ",".join("?" * len(some))
             known.update(key for (key,) in self._rows(f"SELECT key FROM calls WHERE key IN ({marks})", some))
@@ -114,20 +116,22 @@ class CallStore:
     def put(self, key: bytes, answer: Completion | ChoiceScores) -> None:
         """Keep one answer; the first answer to a key stays."""
         text = _canonical(answer.to_json())
-        with self._told():
+        try:
             self._journal.add(key, text)
-            self._group.append((key, text))
-            now = time.monotonic()
-            if now - self._flushed > FLUSH_SECONDS:
-                self.flush()
-            elif len(self._group) >= _GROUP or now - self._committed > COMMIT_SECONDS:
-                self._settle()
+        except OSError as error:
+            raise self._not_kept(error) from None
+        self._group.setdefault(key, text)
+        now = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS:
+            self.flush()
+        elif len(self._group) >= _GROUP or now - self._committed > COMMIT_SECONDS:
+            self._settle()
 
     def _settle(self) -> None:
         """Commit what is only in the journal."""
         if self._group:
             with self._told():
-                self._commit(self._group)
+                self._commit(list(self._group.items()))
                 self._journal.clear()
             self._group.clear()
         self._committed = time.monotonic()
@@ -146,13 +150,13 @@ class CallStore:
         """The answers to those of `keys` that have one."""
         self._settle()
         found: dict[bytes, Answer] = {}
-        for some in _chunks(keys):
-            marks = ",".join("?" * len(some))
-            for key, text in self._rows(f"SELECT key, answer FROM calls WHERE key IN ({marks})", some):
-                try:
-                    found[key] = read_answer(text)
-                except (ValueError, TypeError) as error:
-                    raise self._damaged(error) from None
+        try:
+            for some in _chunks(keys):
+                marks = ",".join("?" * len(some))
+                rows = self._rows(f"SELECT key, answer FROM calls WHERE key IN ({marks})", some)
+                found.update((key, read_answer(text)) for key, text in rows)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from None
         return found
 
     def flush(self) -> None:

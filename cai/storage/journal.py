@@ -23,6 +23,7 @@ class Journal:
     """Append-only lines of (key, answer); `clear` empties it once they are safe elsewhere. Raises `OSError`."""
 
     def __init__(self, store: Path) -> None:
+        self._size = 0
         while True:
             self.path = store.with_name(f"{store.name}-{os.getpid()}-{os.urandom(4).hex()}.journal")
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -34,13 +35,14 @@ class Journal:
     def add(self, key: bytes, answer: str) -> None:
         """Append one line, whole or not at all; `answer` is JSON and so has no line break."""
         line = f"{key.hex()} {answer}\n".encode()
-        before = os.fstat(self._file).st_size
         if os.write(self._file, line) < len(line):
-            os.ftruncate(self._file, before)
+            os.ftruncate(self._file, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += len(line)
 
     def clear(self) -> None:
         os.ftruncate(self._file, 0)
+        self._size = 0
 
     def close(self, keep: bool = False) -> None:
         """Remove the file, its lines being safe elsewhere, or `keep` it for whoever opens the store next."""
