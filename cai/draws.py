@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 
@@ -47,19 +48,21 @@ def draw_items(items: Sequence[Item], count: int, *what: str | int) -> list[Item
     u). So the order of `items` does not matter, and adding or removing one of K changes about 1/K of the draws.
     """
     stem = _hash(what)
-    own = [_own(stem, item.id) for item in items]
-    weight = items[0].weight if items else 1.0
-    if all(item.weight == weight for item in items):
+    own: list[bytes] = []
+    for item in items:
+        one = stem.copy()
+        one.update(_encoded(item.id))
+        own.append(one.digest())
+    if len({item.weight for item in items}) <= 1:
         best = sorted(range(len(items)), key=own.__getitem__, reverse=True)
     else:
         best = sorted(range(len(items)), key=lambda at: -math.log(_uniform(own[at])) / items[at].weight)
     return [items[at] for at in best[:count]]
 
 
-def _own(stem: hashlib.blake2b, name: str) -> bytes:
-    own = stem.copy()
-    own.update(name.encode("utf-8", "surrogatepass"))
-    return own.digest()
+@lru_cache(maxsize=4096)
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _uniform(bits: bytes) -> float:

@@ -65,7 +65,7 @@ class FakeEngine:
         self._log = _log_path(rest)
         self.scores_choices = bool(options.get("scores", 1))
         answers = {name: value for name, value in options.items() if name not in _NOT_ANSWERS}
-        self.fingerprint = fingerprint(code="fake-1", options=answers)
+        self.fingerprint = fingerprint(code="fake-2", options=answers)
 
     def generate(self, requests: Iterable[GenerateRequest]) -> Iterator[tuple[int, Completion | Failure]]:
         """A few plain sentences for each request, in order."""
@@ -95,7 +95,7 @@ class FakeEngine:
 
     def _completion(self, request: GenerateRequest) -> Completion | Failure:
         drawn = _draw(request)
-        if _share(drawn[0:4]) < self._fail:
+        if self._fail and _share(drawn[0:4]) < self._fail:
             return Failure("this request fails, as told")
         last = request.messages[-1].content
         if self._echo:
@@ -108,14 +108,12 @@ class FakeEngine:
 
     def _scores(self, request: ChoiceRequest) -> ChoiceScores | Failure:
         drawn = _draw(request)
-        if _share(drawn[0:4]) < self._fail:
+        if self._fail and _share(drawn[0:4]) < self._fail:
             return Failure("this request fails, as told")
-        logits = [
-            4.0 * _share(_hash(f"{at}:{choice}".encode(), drawn)[:4]) for at, choice in enumerate(request.choices)
-        ]
+        logits = [4.0 * _share(_hash(drawn + bytes([at]))[:4]) for at in range(len(request.choices))]
         logits[0] += self._bias
-        total = math.log(math.fsum(math.exp(logit) for logit in logits)) - math.log(0.95)
-        return ChoiceScores(tuple(logit - total for logit in logits), len(request.messages[-1].content) // 4)
+        total = math.log(sum(map(math.exp, logits)) / 0.95)
+        return ChoiceScores(tuple([logit - total for logit in logits]), len(request.messages[-1].content) // 4)
 
 
 def _draw(request: GenerateRequest | ChoiceRequest) -> bytes:

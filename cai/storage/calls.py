@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -115,7 +116,7 @@ class CallStore:
 
     def put(self, key: bytes, answer: Completion | ChoiceScores) -> None:
         """Keep one answer; the first answer to a key stays."""
-        text = _canonical(answer.to_json())
+        text = _text(answer)
         try:
             self._journal.add(key, text)
         except OSError as error:
@@ -193,6 +194,13 @@ def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 def _is_damage(error: Exception) -> bool:
     """Whether the file itself is broken: locks, full disks and mistakes are subclasses of what is raised then."""
     return type(error) is sqlite3.DatabaseError
+
+
+def _text(answer: Completion | ChoiceScores) -> str:
+    """The answer as one line of JSON; scores, the many and small ones, without an encoder's start-up."""
+    if isinstance(answer, ChoiceScores) and all(map(math.isfinite, answer.logprobs)):
+        return f'{{"logprobs":[{",".join(map(repr, answer.logprobs))}],"prompt_tokens":{answer.prompt_tokens}}}'
+    return _canonical(answer.to_json())
 
 
 def keys_of(fingerprint: str, requests: Iterable[Request]) -> list[bytes]:
