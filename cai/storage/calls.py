@@ -22,12 +22,12 @@ from cai.errors import StoreError
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Request
 from cai.storage.journal import Journal, Line, abandoned, read_answer
 
-COMMIT_SECONDS = 0.5
+COMMIT_SECONDS = 1.0
 FLUSH_SECONDS = 2.0
 FORMAT = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL)"
 _LOOKUP = 500
-_GROUP = 5000
+_GROUP = 10_000
 _canonical = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
 
 
@@ -132,7 +132,7 @@ class CallStore:
         """Commit what is only in the journal."""
         if self._group:
             with self._told():
-                self._commit(list(self._group.items()))
+                self._commit(sorted(self._group.items()))
                 self._journal.clear()
             self._group.clear()
         self._committed = time.monotonic()
