@@ -27,7 +27,7 @@ FLUSH_SECONDS = 2.0
 FORMAT = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL)"
 _LOOKUP = 500
-_GROUP = 10_000
+_GROUP = 6_000
 _canonical = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
 
 

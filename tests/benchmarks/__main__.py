@@ -20,7 +20,7 @@ def main() -> None:
     if not chosen:
         sys.exit(f"no benchmark is named '{only}' (there: {', '.join(names)})")
     found = {row["name"]: row for row in json.loads(OUT.read_text()) if isinstance(row, dict)} if OUT.exists() else {}
-    print(f"{'name':<22}{'ratio':>8}  {'95 %':>16}  {'bar':>8}  {'ours':>12}  {'theirs':>12}  unit")
+    print(f"{'name':<22}{'ratio':>8}  {'low to high':>16}  {'bar':>8}  {'ours':>12}  {'theirs':>12}  unit")
     for name in chosen:
         for result in importlib.import_module(f"tests.benchmarks.bench_{name}").results():
             show(result)
