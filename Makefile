@@ -8,7 +8,7 @@ ONLY ?=
 .PHONY: demo test test-all check bench clean help
 
 help:
-	@echo "make demo      set up, then run the whole pipeline on the embedded model (about 5 minutes on two cores)"
+	@echo "make demo      set up, then run the whole pipeline on the embedded model (about 3 minutes on two cores)"
 	@echo "make test      set up, then the quick tests"
 	@echo "make test-all  the slow tests too (kills, long runs)"
 	@echo "make check     ruff and mypy"
@@ -17,6 +17,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or newer, or set PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), a minute or two"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 

@@ -8,6 +8,7 @@ import pytest
 from cai.errors import InputError
 from cai.exports import LeftOut, load_export
 from cai.human_preferences import read_human_preferences
+from cai.prompts import opening_turn
 from cai.records import Message, assistant, user
 from tests.prompts.writing import write_rows
 
@@ -149,6 +150,6 @@ def test_real_pairs(name, rows, kept, longer):
     assert rows == kept + notes.duplicates + sum(notes.skipped.values())
     share = sum(len(p.chosen) > len(p.rejected) for p in preferences) / kept
     assert share == pytest.approx(longer, abs=0.001)
-    sides = {p.prompt.messages[0].content: p.prompt.split for p in preferences}
-    assert all(sides[p.prompt.messages[0].content] == p.prompt.split for p in preferences)
+    sides = {opening_turn(p.prompt.messages): p.prompt.split for p in preferences}
+    assert all(sides[opening_turn(p.prompt.messages)] == p.prompt.split for p in preferences)
     assert 0.4 < sum(p.p_a for p in preferences) / kept < 0.6

@@ -104,7 +104,9 @@ def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -
     Example:
       cai embedded outcome outputs/demo
     """
+    from cai.cli.show import warn_if_stale
     from cai.embedded.outcome import outcome, outcome_table
 
+    warn_if_stale(run, "sample")
     figures = outcome(run, split)
     click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else outcome_table(figures))

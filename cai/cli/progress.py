@@ -15,11 +15,11 @@ from cai.records import Json
 class Bars:
     """A `Reporter` for people. On a terminal one bar a step with rate and time left; else one line a finished step."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, head: str = "", quiet: bool = False) -> None:
+        self._head = head
         self._quiet = quiet
         self._bars: Any = None
         self._task: Any = None
-        self._step = ""
 
     def __enter__(self) -> Bars:
         if not self._quiet and sys.stderr.isatty():
@@ -41,7 +41,9 @@ class Bars:
             self._bars.stop()
 
     def start(self, step: str, why: str) -> None:
-        self._step = step
+        if self._head and not self._quiet:
+            click.echo(self._head, err=True)
+        self._head = ""
         if self._bars is not None:
             self._task = self._bars.add_task(step, total=None, rate="", note=why)
 
@@ -72,17 +74,22 @@ def _line(step: str, entry: Json) -> str:
 
 def summary_table(summary: Json) -> str:
     """The short table at the end of a run: steps, flip rate, accuracy, where everything lies, what to type next."""
-    rows = [
-        (
-            one["step"], count(one["rows"]), count(one.get("rejected")), count(one.get("calls_made")),
-            count(one.get("calls_saved")), f"{one['seconds']:.1f}", _note(one),
-        )
-        for one in summary["stages"]
-    ]  # fmt: skip
+    rows = [_row(one) for one in summary["stages"]]
     lines = [table(("step", "rows", "rejects", "calls", "saved", "seconds", ""), rows), ""]
+    ran = [one for one in summary["stages"] if one["ran"]]
+    calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
+    lines += [f"this run     {len(ran)} steps, {calls:,} calls, {seconds:.1f} s"]
     lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
+
+
+def _row(one: Json) -> tuple[str, ...]:
+    counts = (count(one["rows"]), count(one.get("rejected")))
+    if not one["ran"]:
+        return (one["step"], *counts, "", "", "", _note(one))
+    calls = (count(one.get("calls_made")), count(one.get("calls_saved")))
+    return (one["step"], *counts, *calls, f"{one['seconds']:.1f}", _note(one))
 
 
 def _note(stage: Json) -> str:

@@ -73,8 +73,9 @@ def run(
     name = recipe if recipe is not None else "rl-cai" if options["model"] else "demo"
     made = load_recipe(name, overrides)
     folder = out or Path("outputs") / made.name
+    head = f"recipe {name}, model {made.model}, constitution {made.constitution}, into {folder}/"
     command = {"recipe": name, "overrides": overrides}
-    with Bars(quiet=quiet or as_json) as bars:
+    with Bars(head, quiet=quiet or as_json) as bars:
         summary = run_recipe(made, folder, until=made.until, command=command, reporter=bars)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ import click
 @click.option("--id", "prefix", default="", metavar="PREFIX", help="Only rows whose prompt id begins so.")
 @click.option("--rejected", is_flag=True, help="The rejected rows, with their reasons.")
 @click.option("--kind", type=click.Choice(["red_team", "helpful", "lookalike"]), help="Only prompts of this kind.")
-@click.option("-n", "number", default=3, show_default=True, help="How many rows.")
+@click.option("-n", "number", type=click.IntRange(min=1), default=3, show_default=True, help="How many rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as they lie in the file.")
 def show(
     run: Path, stage: str | None, prefix: str, rejected: bool, kind: str | None, number: int, as_json: bool
@@ -38,12 +38,23 @@ def show(
         click.echo("\n".join(files))
         return
     path = _find(run, stage, files, rejected)
+    warn_if_stale(run, path.name.partition(".")[0])
     rows = (row for row in read_rows(path) if _wanted(row, prefix, kind))
-    shown = list(islice(rows, max(1, number)))
+    shown = list(islice(rows, number))
     if not shown:
         raise RunError(f"{path}: no row {f'with an id that begins with {prefix!r}' if prefix else 'is there'}")
     for row in shown:
         click.echo(json.dumps(row, ensure_ascii=False) if as_json else _page(row))
+
+
+def warn_if_stale(run: Path, step: str) -> None:
+    """Say on standard error that a step's output is not what the run's plan asks for."""
+    from cai.pipeline.staleness import stale_steps
+    from cai.storage.run import Run
+
+    held = Run.existing(run)
+    if why := stale_steps(held, held.manifest.get("plan", {})).get(step):
+        click.echo(f"note: {step} is stale ({why}); see cai status {run}", err=True)
 
 
 def _stage_files(run: Path) -> list[str]:
@@ -104,8 +115,10 @@ def _body(row: dict[str, Any]) -> Iterator[str]:
             yield _part(side.replace("_", " "), row[side])
     for vote in row.get("votes", ()):
         lead = vote["logprob_a"] - vote["logprob_b"]
+        leader = "a" if lead >= 0 else "b"
         yield _part(
-            f"vote {vote['order']}", f"[{vote['principle_id']}] a leads by {lead:+.3f} nats, mass {vote['mass']:.3f}"
+            f"vote {vote['order']}",
+            f"[{vote['principle_id']}] {leader} leads by {abs(lead):.3f} nats, mass {vote['mass']:.3f}",
         )
     if "p_a" in row:
         yield _part("p(a better)", f"{row['p_a']:.4f}   weight {row['weight']:g}, {row['source']}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
+from cai.errors import ConfigError
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
 from cai.registry import Registry
@@ -47,5 +49,7 @@ def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:
     """
     name = re.split("[/?]", spec, maxsplit=1)[0]
     rest = spec[len(name) :].removeprefix("/")
+    if name not in ENGINES and Path(spec).is_dir():
+        raise ConfigError(f"no engine is named '{name}'; for the model in that folder: hf/{spec}")
     engine: Engine = ENGINES.load(name)(rest, settings or EngineSettings())
     return engine

@@ -60,7 +60,9 @@ class Job:
     _engines: dict[str, Engine] = field(default_factory=dict)
 
     @classmethod
-    def checked(cls, recipe: Recipe, run: Run, forms: Iterable[Form] = FORMS_IN_USE) -> Job:
+    def checked(
+        cls, recipe: Recipe, run: Run, forms: Iterable[Form] = FORMS_IN_USE, roles: Iterable[str] = ROLES
+    ) -> Job:
         """Read and check all that the recipe names; raises a `CAIError` and writes nothing when something is wrong."""
         _check_recipe(recipe)
         constitution = load_constitution(recipe.constitution)
@@ -70,7 +72,7 @@ class Job:
         files = [embedded_prompts() if name == "embedded" else name for name in recipe.prompts]
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
         job = cls(recipe, run, constitution, prompts)
-        for role in ROLES:
+        for role in roles:
             engine = job.engine(role)
             if check := getattr(engine, "check_roles", None):
                 check({message.role for prompt in prompts.prompts for message in prompt.messages} | {"assistant"})

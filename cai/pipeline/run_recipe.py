@@ -11,7 +11,7 @@ from pathlib import Path
 from cai import __version__
 from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
-from cai.pipeline.steps import Step, forms_until, step_names, steps_of
+from cai.pipeline.steps import Step, forms_until, roles_until, step_names, steps_of
 from cai.pipeline.summary import write_summary
 from cai.recipe import Recipe
 from cai.recipe_files import recipe_files, write_recipe
@@ -29,7 +29,7 @@ def run_recipe(
     folder cannot be used.
     """
     run = Run(folder)
-    job = Job.checked(recipe, run, forms_until(recipe, until))
+    job = Job.checked(recipe, run, forms_until(recipe, until), roles_until(recipe, until))
     job.reporter = reporter or Silent()
     steps = steps_of(job, until)
     with run.locked():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from cai.constitution import Form
 from cai.pipeline import work
@@ -60,35 +61,49 @@ def forms_until(recipe: Recipe, until: str | None) -> tuple[Form, ...]:
     return tuple(form for step, form in forms.items() if step in used)
 
 
+def roles_until(recipe: Recipe, until: str | None) -> tuple[str, ...]:
+    """Whose models the steps up to `until` ask: a judge that is not needed need not be there."""
+    names = step_names(recipe)
+    used = names[: names.index(last_step(recipe, until)) + 1] if until else names
+    first = {"model": "respond", "critic": "critique-1", "judge": "label"}
+    return tuple(role for role, step in first.items() if step in used)
+
+
 def steps_of(job: Job, until: str | None = None) -> list[Step]:
     """Every step of the job's recipe, up to `until`."""
     recipe = job.recipe
-    made = {step.name: step for step in _all_steps(job)}
     names = step_names(recipe)
-    if until is not None:
-        names = names[: names.index(last_step(recipe, until)) + 1]
-    return [made[name] for name in names]
+    wanted = names.index(last_step(recipe, until)) + 1 if until is not None else len(names)
+    return list(islice(_all_steps(job), wanted))
 
 
-def _all_steps(job: Job) -> list[Step]:
+def _all_steps(job: Job) -> Iterator[Step]:
+    """In the order of `step_names`; made one by one, so that what is not asked for needs no model."""
     recipe = job.recipe
-    steps = [_prompts(job), _model_step(job, "respond", "prompts", "model", settings_json(recipe.respond))]
+    yield _prompts(job)
+    yield _model_step(job, "respond", "prompts", "model", settings_json(recipe.respond))
     before = "respond"
     for n in range(1, recipe.critique.rounds + 1):
-        steps += [_critique(job, n, before), _revise(job, n)]
+        yield _critique(job, n, before)
+        yield _revise(job, n)
         before = f"revise-{n}"
-    trained = "sft" in recipe.train
-    if trained:
-        settings = settings_json(recipe.sft, "checkpoint_every", "batch_tokens")
-        start = {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed, "template": recipe.engine.template}
-        steps.append(Step("sft", (before,), SFT_MODEL, {**settings, **start}, work.train_sft, ("metrics/sft.json",)))
-    steps += [_sample(job), _label(job), _preferences(job)]
+    if "sft" in recipe.train:
+        yield _sft(job, before)
+    yield _sample(job)
+    yield _label(job)
+    yield _preferences(job)
     if "reward" in recipe.train:
-        steps.append(_reward(job))
+        yield _reward(job)
     exports = settings_json(recipe.export)
     exports["sft"] = {"rounds": recipe.sft.rounds, "helpful": recipe.sft.helpful}
-    steps.append(Step("export", ("prompts", before, "preferences"), "datasets", exports, work.export))
-    return steps
+    yield Step("export", ("prompts", before, "preferences"), "datasets", exports, work.export)
+
+
+def _sft(job: Job, before: str) -> Step:
+    recipe = job.recipe
+    settings = settings_json(recipe.sft, "checkpoint_every", "batch_tokens")
+    settings |= {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed, "template": recipe.engine.template}
+    return Step("sft", (before,), SFT_MODEL, settings, work.train_sft, ("metrics/sft.json",))
 
 
 def _model_step(job: Job, name: str, source: str, role: str, settings: Json, reads: tuple[str, ...] = ()) -> Step:

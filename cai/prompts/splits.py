@@ -23,9 +23,17 @@ def check_share(test_share: float) -> float:
     return test_share
 
 
+SAYS_SOMETHING = 30
+"""Bytes of UTF-8; "May I ask you something?" has 24."""
+
+
 def opening_turn(messages: Sequence[Message]) -> str:
-    """The first user turn, the key by which prompts are split."""
-    return next((message.content for message in messages if message.role == "user"), "").strip()
+    """The user turn by which prompts are split: the first that says something (`SAYS_SOMETHING`), else the last.
+
+    A greeting opens many dialogues that have nothing in common; grouped by it, they would all lie on one side.
+    """
+    turns = [message.content.strip() for message in messages if message.role == "user"]
+    return next((turn for turn in turns if len(turn.encode()) >= SAYS_SOMETHING), turns[-1] if turns else "")
 
 
 def split_of(messages: Sequence[Message], test_share: float) -> Split:

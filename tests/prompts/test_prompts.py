@@ -235,8 +235,10 @@ def test_a_larger_share_only_adds_to_the_test_side(text, small, large):
 
 
 def test_a_prompt_whose_opening_is_held_out_moves_to_test(tmp_path):
-    train = write_rows(tmp_path, {"messages": TWO}, {"prompt": "z"}, name="a.jsonl") + "?split=train"
-    test = write_rows(tmp_path, {"prompt": "a"}, {"prompt": "y", "split": "validation"}, name="b.jsonl")
+    opening = "Please tell me how bread is baked at home."
+    more = [{"role": "user", "content": opening}, *TWO[1:]]
+    train = write_rows(tmp_path, {"messages": more}, {"prompt": "z"}, name="a.jsonl") + "?split=train"
+    test = write_rows(tmp_path, {"prompt": opening}, {"prompt": "y", "split": "validation"}, name="b.jsonl")
     read = read_prompts([train, test + "?split=test"])
     assert [prompt.split for prompt in read.prompts] == ["test", "train", "test", "test"]
     assert read.moved == 1
@@ -332,3 +334,15 @@ def test_real_files(name, rows, prompts, kinds):
 def test_xstest_labels():
     read = read_prompts([str(DATA / "xstest/xstest_prompts.csv")])
     assert sum(prompt.kind == "lookalike" for prompt in read.prompts) == 250
+
+
+def test_dialogues_that_only_share_a_greeting_are_split_by_what_they_ask(tmp_path):
+    rows = [
+        {"messages": [
+            {"role": "user", "content": "Hi, are you there?"}, {"role": "assistant", "content": "Yes."},
+            {"role": "user", "content": f"How do I bake bread number {n} at home, step by step?"},
+        ]}
+        for n in range(200)
+    ]  # fmt: skip
+    splits = [prompt.split for prompt in read_prompts([write_rows(tmp_path, *rows)]).prompts]
+    assert 20 <= splits.count("test") <= 60
