@@ -39,7 +39,7 @@ def train_command(out: Path, seed: int, steps: int | None, device: str, quiet: b
     from cai.embedded.train import TrainSettings, train
 
     settings = TrainSettings(seed=seed) if steps is None else TrainSettings(seed=seed, steps=steps)
-    with Bars(quiet) as bars:
+    with Bars(quiet=quiet) as bars:
         bars.start("embedded", "")
         train(out, settings, lambda row: bars.progress(int(row["step"]) + 1, settings.steps, row["text_loss"]), device)
     if not quiet:
