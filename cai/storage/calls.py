@@ -22,7 +22,7 @@ from cai.errors import StoreError
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Request
 from cai.storage.journal import Journal, Line, abandoned, read_answer
 
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 0.5
 FLUSH_SECONDS = 2.0
 FORMAT = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, answer TEXT NOT NULL)"
