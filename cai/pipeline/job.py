@@ -73,12 +73,17 @@ class Job:
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
         job = cls(recipe, run, constitution, prompts)
         for role in roles:
-            engine = job.engine(role)
-            if check := getattr(engine, "check_roles", None):
-                check({message.role for prompt in prompts.prompts for message in prompt.messages} | {"assistant"})
+            job.engine(role)
         for init in _inits(recipe):
             job.weights(init)
         return job
+
+    def check_roles(self, roles: Iterable[str]) -> None:
+        """Raise `ConfigError` for a turn that a model's chat template cannot render. Loads the tokenizers."""
+        spoken = {message.role for prompt in self.prompts.prompts for message in prompt.messages} | {"assistant"}
+        for role in roles:
+            if check := getattr(self.engine(role), "check_roles", None):
+                check(spoken)
 
     def engine(self, role: str) -> Engine:
         """The engine of "model", "critic", "judge", or "sft" (the policy that this run trained)."""

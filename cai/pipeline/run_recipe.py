@@ -29,13 +29,15 @@ def run_recipe(
     folder cannot be used.
     """
     run = Run(folder)
-    job = Job.checked(recipe, run, forms_until(recipe, until), roles_until(recipe, until))
+    roles = roles_until(recipe, until)
+    job = Job.checked(recipe, run, forms_until(recipe, until), roles)
     job.reporter = reporter or Silent()
     steps = steps_of(job, until)
+    plan = {step.name: step.plan() for step in steps}
+    if stale_steps(run, plan):
+        job.check_roles(roles)
     with run.locked():
         run = job.run = Run(folder)
-        plan = {step.name: step.plan() for step in steps}
-        stale_steps(run, plan)
         _begin(job, plan, until, command or {})
         done = [step.name for step in steps if _brought_up_to_date(job, step)]
         return write_summary(job, until, done)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
+from tests.tiny import build_tiny_model
 
 
 def invoke(*arguments: str) -> Result:
@@ -344,3 +347,19 @@ def test_all_principles_asked_for_by_number_are_weighted_as_all(tmp_path: Path, 
         fake_run(tmp_path / name, prompts, constitution=str(mine), label__principles_per_pair=principles)
     one, other = ([row["p_a"] for row in read_rows(tmp_path / name / "preferences.jsonl")] for name in ("three", "all"))
     assert one == pytest.approx(other)
+
+
+def test_a_no_op_rerun_loads_no_library_of_models(tmp_path: Path, prompts: Path) -> None:
+    """The bar is 3 s beyond start-up; transformers alone takes longer to import."""
+    model = build_tiny_model(tmp_path / "model")
+    command = ["run", "--model", f"hf/{model}", "--prompts", str(prompts), "--out", str(tmp_path / "run"), "--quiet"]
+    command += ["--limit", "2", "--until", "respond", "--set", "respond.max_tokens=4", "--set", "max_rejected=1.0"]
+    invoke(*command, "--set", "train=[]", "--set", "sample.policy=base", "--until", "prompts")
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom cai.cli import main\n"
+        "done = CliRunner().invoke(main, sys.argv[1:])\nassert done.exit_code == 0, done.output\n"
+        "assert 'transformers' not in sys.modules and 'torch' not in sys.modules"
+    )
+    again = [*command, "--set", "train=[]", "--set", "sample.policy=base", "--until", "prompts"]
+    done = subprocess.run([sys.executable, "-c", code, *again], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
