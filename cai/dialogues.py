@@ -94,6 +94,20 @@ def verdict_prefix(template: TemplateName) -> str:
     return "Answer: (" if template == "principle_last" else "The answer is: ("
 
 
+REASONING_PREFIX = "Let's think step by step:"
+"""The assistant text after which the judge reasons (paper §4.1)."""
+
+
+def reasoned_verdict_prefix(reasoning: str, template: TemplateName) -> str:
+    """The assistant text after which the label is read when `reasoning` came first (paper §4.1)."""
+    return f"{REASONING_PREFIX} {reasoning.strip()}\n\n{verdict_prefix(template)}"
+
+
+def reasoning_of(text: str, template: TemplateName) -> str:
+    """What a judge said after `REASONING_PREFIX`, without a verdict that it went on to give."""
+    return text.partition(verdict_prefix(template).removesuffix("("))[0].strip()
+
+
 def verdict_suffix(template: TemplateName) -> str:
     """What follows the label in a worked example."""
     return ")"
