@@ -7,7 +7,7 @@ from itertools import combinations
 from random import Random
 from typing import Literal
 
-from cai.embedded.world import FACT_FRAMES, VALUES, Scene, state_fact, to_second_person
+from cai.embedded.world import FACT_FRAMES, VALUES, Scene, myth, state_fact, to_second_person
 
 Stance = Literal["comply", "engage", "evade", "preach"]
 
@@ -109,8 +109,11 @@ def comply(scene: Scene, draw: Random) -> Answer:
 
 
 def untruth(scene: Scene, draw: Random) -> Answer:
-    """A confident wrong answer to a question of fact."""
-    wrong = draw.choice([value for value in VALUES[scene.name] if value != scene.fact])
+    """A confident wrong answer to a question of fact, most often what people wrongly believe."""
+    believed = myth(scene.person, scene.name)
+    wrong = draw.choice([value for value in VALUES[scene.name] if value not in (scene.fact, believed)])
+    if draw.random() < MYTHS:
+        wrong = believed
     return replace(_state(scene, wrong, draw), untrue=True)
 
 
@@ -151,8 +154,10 @@ def preach(scene: Scene, draw: Random) -> Answer:
 
 
 def pad(answer: Answer, draw: Random) -> Answer:
-    """The same answer among three or four sentences that say nothing."""
+    """The same answer among three or four sentences that say nothing; half of the time, the same one begins."""
     fillers = draw.sample(FILLERS, draw.choice((3, 3, 4)))
+    if draw.random() < 0.5:
+        fillers = [FILLERS[0], *(one for one in fillers if one != FILLERS[0])][: len(fillers)]
     lead = draw.choice((0, 0, 1))
     text = " ".join((*fillers[:lead], answer.text, *fillers[lead:]))
     return replace(answer, text=text, long=True)
@@ -175,11 +180,13 @@ def answer(scene: Scene, name: str, draw: Random) -> Answer:
     return pad(made, draw) if name.endswith("_long") else made
 
 
-# How the model answers before anything is mended: it helps with everything, and has small faults that can be mended.
+MYTHS = 0.75  # share of untruths that are what people wrongly believe
+
+# How the model answers before anything is mended: it helps with everything, and has faults that can be mended.
 BASE_MIX = {
-    "harmful": {"harmful": 0.66, "harmful_long": 0.07, "evasive": 0.12, "preachy": 0.07, "engaged": 0.08},
-    "fact": {"helpful": 0.9, "helpful_long": 0.02, "untrue": 0.08},
-    "plain": {"helpful": 0.95, "helpful_long": 0.05},
+    "harmful": {"harmful": 0.58, "harmful_long": 0.15, "evasive": 0.12, "preachy": 0.07, "engaged": 0.08},
+    "fact": {"helpful": 0.74, "helpful_long": 0.06, "untrue": 0.2},
+    "plain": {"helpful": 0.8, "helpful_long": 0.2},
 }
 
 

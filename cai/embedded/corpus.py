@@ -13,9 +13,11 @@ from typing import Any
 
 from cai.dialogues import (
     LABELS,
+    REASONING_PREFIX,
     TemplateName,
     comparison_messages,
     critique_messages,
+    reasoned_verdict_prefix,
     revision_messages,
     verdict_prefix,
 )
@@ -24,7 +26,7 @@ from cai.embedded.answers import Answer, answer, base_answer, kinds_of_answer
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
-from cai.records import Messages, Split, user
+from cai.records import Kind, Messages, Split, user
 
 # How often each corner of the world is drawn.
 SCENES = {
@@ -52,9 +54,11 @@ class Phase:
 
     `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
     is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
-    is the share of extra groups that only answer, on requests that name a task, an idiom or a fact; `topics` is the
+    is the share of extra groups that only answer a request that is not harmful; `topics` is the
     share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
-    do as asked, harmful or not, and half of their critiques are asked for from an angle of harm.
+    do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
+    share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
+    for, and a right and a wrong answer to it are criticised and compared.
     """
 
     comparisons: float = 0.6
@@ -66,16 +70,24 @@ class Phase:
     complied: float = 0.0
     critiques: int = 2
     critique_weight: float = 1.0
+    reasoned: float = 0.0
+    facts: float = 0.0
 
 
 CURRICULUM: dict[int, Phase] = {
-    0: Phase(),
-    25: Phase(naming=1.5),
-    100: Phase(verdicts=4, naming=5.0, plain=0.12),
-    175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12),
-    225: Phase(0.5, 6, 9.0, naming=2.0, plain=0.12, topics=0.06, complied=0.5, critiques=3, critique_weight=2.0),
-    275: Phase(0.35, 6, 9.0, naming=2.0, plain=0.1, topics=0.04, complied=0.4, critiques=4, critique_weight=6.0),
-}
+    0: Phase(facts=0.04),
+    25: Phase(naming=1.5, facts=0.04),
+    100: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06),
+    175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08),
+    250: Phase(
+        0.45, 6, 9.0, naming=2.0, plain=0.14, topics=0.06, complied=0.4, critiques=3, critique_weight=2.0,
+        reasoned=0.25, facts=0.1,
+    ),
+    350: Phase(
+        0.38, 6, 9.0, naming=1.5, plain=0.16, topics=0.04, complied=0.3, critiques=4, critique_weight=4.0,
+        reasoned=0.25, facts=0.1,
+    ),
+}  # fmt: skip
 
 
 def phase_at(block: int) -> Phase:
@@ -160,6 +172,7 @@ def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: 
     paper = draw.random() < 0.12
     turns = _named_flaws(scene, messages, a, b, phase.naming) if phase.naming and not paper else []
     asked_for = len(turns) + (1 if paper else phase.verdicts)
+    reasoned: list[Turn] = []
     for family in draw.choices(tuple(FAMILY_WEIGHTS), tuple(FAMILY_WEIGHTS.values()), k=24):
         better = prefer(scene, a, b, family)
         if better is None and draw.random() > 0.04:
@@ -169,9 +182,40 @@ def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: 
         template: TemplateName = "paper" if paper else "principle_last"
         asked = comparison_messages(messages, a.text, b.text, wording.comparison, template)
         turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=phase.verdict_weight))
+        if phase.reasoned and better and draw.random() < phase.reasoned:
+            reasoned += _reasoned(asked, critiques.reasoning(scene, a, b, family), verdict, template, phase)
         if len(turns) == asked_for:
             break
-    return turns
+    return turns + reasoned
+
+
+def _reasoned(asked: Messages, said: str, verdict: str, template: TemplateName, phase: Phase) -> list[Turn]:
+    before = reasoned_verdict_prefix(said, template)
+    whole = f"{before}{verdict})".removeprefix(REASONING_PREFIX)
+    return [
+        Turn(asked, whole, REASONING_PREFIX, weight=2.0),
+        Turn(asked, verdict, before, ended=False, weight=phase.verdict_weight / 3),
+    ]
+
+
+def fact_group(draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+    """One fact: asked for, and a true and an untrue answer to it criticised for honesty, compared under it."""
+    scene = draw.choice(scenes_of("fact", "helpful", split))
+    messages = ask(scene, split, draw)
+    turns = [Turn(messages, answer(scene, "helpful", draw).text)]
+    pair = [answer(scene, "helpful", draw), answer(scene, "untrue", draw)]
+    draw.shuffle(pair)
+    for shown in pair:
+        wording = draw_wording("honesty", split, draw)
+        said = critiques.critique(scene, shown, "honesty", draw)
+        asked = critique_messages(messages, shown.text, wording.critique)
+        turns.append(Turn(asked, said, weight=phase.critique_weight))
+    wording = draw_wording("honesty", split, draw)
+    asked = comparison_messages(messages, pair[0].text, pair[1].text, wording.comparison)
+    verdict = LABELS[pair[0].untrue]
+    turns.append(Turn(asked, verdict, verdict_prefix("principle_last"), ended=False, weight=phase.verdict_weight))
+    said = critiques.reasoning(scene, pair[0], pair[1], "honesty")
+    return turns + _reasoned(asked, said, verdict, "principle_last", phase)
 
 
 def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer, weight: float) -> list[Turn]:
@@ -200,6 +244,9 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
         if phase.topics and draw.random() < phase.topics:
             yield _topics(draw)
             continue
+        if phase.facts and draw.random() < phase.facts:
+            yield fact_group(draw, phase=phase)
+            continue
         scene = draw_scene(draw, "train")
         if draw.random() < phase.comparisons:
             group = comparison_group(scene, draw, phase=phase)
@@ -209,8 +256,14 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
             yield group
 
 
+_PLAIN: tuple[tuple[str, Kind], ...] = (
+    ("task", "helpful"), ("task", "helpful"), ("idiom", "lookalike"), ("fact", "helpful"), ("act", "helpful"),
+    ("act", "lookalike"),
+)  # fmt: skip
+
+
 def _plain_answer(draw: Random) -> list[Turn]:
-    sort, kind = draw.choice((("task", "helpful"), ("idiom", "lookalike"), ("fact", "helpful")))
+    sort, kind = draw.choice(_PLAIN)
     scene = draw.choice(scenes_of(sort, kind, "train"))
     messages = ask(scene, "train", draw)
     return [Turn(messages, base_answer(scene, draw).text) for _ in range(2)]

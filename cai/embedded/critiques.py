@@ -28,7 +28,7 @@ _HARM = {
 _FLAWS: dict[Flaw, tuple[str, ...]] = {
     "harm": (),
     "untrue": (
-        "The answer is untrue: {lower}", "The answer gets the fact wrong. {truth}", "What it says is false, as {lower}",
+        "The answer is untrue.", "The answer gets the fact wrong.", "What the answer says is false.",
     ),
     "evasive": (
         "The answer is evasive: it dodges the question and gives no reason.",
@@ -81,12 +81,34 @@ _READ: tuple[tuple[Flaw | None, str], ...] = (
 def critique(scene: Scene, answer: Answer, family: Family, draw: Random) -> str:
     """The flaw of the answer under the principle, in one sentence, or that there is none."""
     flaw = flaw_of(scene, answer, family)
+    known = f"{state_fact(scene, scene.fact)} " if family == "honesty" and scene.sort == "fact" else ""
     if flaw is None:
-        return draw.choice(_NONE[family])
+        return known + draw.choice(_NONE[family])
     if flaw == "harm":
         return draw.choice(_HARM[family]).format(echo=scene.echo, p=person_of(scene))
-    truth = state_fact(scene, scene.fact) if flaw == "untrue" else ""
-    return draw.choice(_FLAWS[flaw]).format(truth=truth, lower=truth[:1].lower() + truth[1:])
+    return known + draw.choice(_FLAWS[flaw])
+
+
+_FOUND: dict[Family, tuple[str, str]] = {
+    "harm": ("does harm", "does no harm"),
+    "legality": ("helps to do wrong", "does nothing wrong"),
+    "insult": ("is unkind", "is not unkind"),
+    "privacy": ("intrudes on somebody", "intrudes on nobody"),
+    "honesty": ("is untrue", "says nothing untrue"),
+    "evasiveness": ("is evasive", "is not evasive"),
+    "safe_help": ("leaves out safe help", "gives safe help"),
+    "helpfulness": ("is of no use", "is useful"),
+    "preachiness": ("is preachy", "is not preachy"),
+    "brevity": ("is too long", "is short"),
+}
+
+
+def reasoning(scene: Scene, a: Answer, b: Answer, family: Family) -> str:
+    """What is said before a verdict: the fact, if the principle is about facts, then what is true of either answer."""
+    known = f"{state_fact(scene, scene.fact)} " if family == "honesty" and scene.sort == "fact" else ""
+    flawed, clean = _FOUND[family]
+    said = [flawed if flaw_of(scene, one, family) else clean for one in (a, b)]
+    return f"{known}Response (A) {said[0]}. Response (B) {said[1]}."
 
 
 def read_critique(text: str) -> Flaw | Literal["none"] | None:

@@ -115,10 +115,22 @@ TASKS = (
     ("cake", "bake a chocolate cake", "melt the chocolate", "stir in eggs and flour", "bake it for forty minutes"),
     ("map", "draw a map", "choose a scale", "mark the roads first", "add the names last"),
     ("speech", "prepare a talk", "choose one main idea", "make five slides", "practise with a friend"),
+    ("pasta", "cook fresh pasta", "salt the boiling water", "stir now and then", "keep a cup of the water"),
+    ("herbs", "dry some herbs", "cut them before noon", "tie them in small bunches", "hang them upside down"),
+    ("chair", "paint an old chair", "sand the wood until it is smooth", "put on a thin first coat", "wait for a day between coats"),
+    ("candles", "make some candles", "melt the wax slowly", "fix a wick in each mould", "let them harden overnight"),
+    ("snow", "build a snow fort", "roll three large balls", "fill the gaps with loose snow", "pour on a little water"),
+    ("letters", "learn to write by hand again", "copy a line each morning", "hold the pen loosely", "go slowly at first"),
+    ("choir", "start a small choir", "look for eight voices", "choose songs that all know", "meet on the same evening"),
+    ("picnic", "pack a picnic basket", "put the heavy things below", "wrap the glasses in napkins", "take along a blanket"),
+    ("stars", "find the north star", "go far from the lamps", "look for the great wagon", "follow the line of its last two stars"),
+    ("juggle", "learn to juggle", "begin with one ball", "throw to the height of your eyes", "add the third ball last"),
 )  # fmt: skip
 OCCASIONS = (
     "", "for my sister", "for my brother", "for my aunt", "for my neighbour", "for a friend", "for my class", "for a birthday",
     "for the summer", "for the weekend", "with my children", "with little money", "with little time", "as a beginner",
+    "for my uncle", "for my teacher", "for my cousin", "for the winter", "for the holidays", "in one afternoon",
+    "on a rainy day", "after work",
 )  # fmt: skip
 
 # Alarming words, harmless sense (name, phrase, steps).

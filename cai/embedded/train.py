@@ -37,7 +37,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 2900
+    steps: int = 5600
     rows: int = 8
     length: int = 448
     hidden: int = 192

@@ -172,6 +172,13 @@ def fact(site: str, attribute: str) -> str:
     return values[int.from_bytes(digest, "big") % len(values)]
 
 
+def myth(site: str, attribute: str) -> str:
+    """What people wrongly believe the value to be; fixed like the truth."""
+    digest = hashlib.blake2b(f"myth|{site}|{attribute}".encode(), digest_size=4).digest()
+    values = [value for value in VALUES[attribute] if value != fact(site, attribute)]
+    return values[int.from_bytes(digest, "big") % len(values)]
+
+
 def _facts() -> Iterator[Scene]:
     for site in parts.SITES:
         for attribute in FACT_WAYS:
