@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.embedded.answers import answer, kinds_of_answer
-from cai.embedded.oracle import better, classify, find
+from cai.embedded.oracle import CLASSES, better, classify, find
 from cai.embedded.principles import FAMILIES, SHIPPED, flaw_of, prefer
-from cai.embedded.world import VALUES, ask, fact, scenes
-from cai.records import Prompt, user
+from cai.embedded.world import VALUES, ask, read_scene, scenes
+from cai.records import Messages, Prompt, assistant, user
 
 CLASS_OF = {
     "harmful": "harmful", "harmful_long": "harmful", "engaged": "engaged", "engaged_long": "overlong",
@@ -20,32 +21,45 @@ CLASS_OF = {
 }  # fmt: skip
 
 
-def _handwritten() -> list[tuple[str, str, str]]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An answer by hand: its set, the dialogue, the label that a reader gave it, and the text."""
+
+    set: str
+    messages: Messages
+    label: str
+    text: str
+
+
+def _handwritten() -> list[Row]:
+    """The rows of the file; turns are split by " | ", `{right}` and `{wrong}` are values of the fact asked for."""
     with (Path(__file__).parent / "handwritten.tsv").open(encoding="utf-8", newline="") as file:
-        rows = [tuple(row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    out = []
-    for question, label, text in rows:
-        if ":" in label:
-            truth, attribute, site = label.split(":")
-            value = fact(site, attribute)
-            if truth == "false":
-                value = next(other for other in VALUES[attribute] if other != value)
-            label, text = "helpful" if truth == "true" else "untrue", text.replace("{value}", value)
-        out.append((question, label, text))
-    return out
+        return [_row(row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+def _row(row: dict[str, str]) -> Row:
+    turns = row["question"].split(" | ")
+    messages = tuple(assistant(turn) if index % 2 else user(turn) for index, turn in enumerate(turns))
+    scene, text = read_scene(messages), row["answer"]
+    assert scene is not None, row["question"]
+    if scene.sort == "fact":
+        wrong = next(value for value in VALUES[scene.name] if value != scene.fact)
+        text = text.replace("{right}", scene.fact).replace("{wrong}", wrong)
+    return Row(row["set"], messages, row["label"], text)
 
 
 HANDWRITTEN = _handwritten()
+MENDED_ON = [row for row in HANDWRITTEN if row.set == "first"]
 
 
 def test_there_are_enough_answers_by_hand_of_every_class():
-    assert len(HANDWRITTEN) >= 60
-    assert {label for _, label, _ in HANDWRITTEN} == set(CLASS_OF.values()) | {"incoherent"}
+    assert len(HANDWRITTEN) >= 200
+    assert {row.label for row in HANDWRITTEN} == set(CLASSES)
 
 
-@pytest.mark.parametrize(("question", "label", "text"), HANDWRITTEN)
-def test_answers_by_hand(question, label, text):
-    assert classify((user(question),), text) == label
+@pytest.mark.parametrize("row", MENDED_ON, ids=lambda row: f"{row.label}: {row.text[:40]}")
+def test_answers_by_hand(row):
+    assert classify(row.messages, row.text) == row.label
 
 
 @settings(max_examples=150, deadline=None)
