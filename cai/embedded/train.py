@@ -1,7 +1,8 @@
 """The recipe of the embedded model: own tokenizer, Llama from random weights, loss on what the assistant says.
 
 Batches are a function of (seed, block) alone, so a killed training goes on from its last complete checkpoint with the
-same numbers. A checkpoint is safetensors (weights, optimizer) and `state.json`, which is written last.
+same numbers. A checkpoint is safetensors (weights, optimizer) and `state.json`, which is written last; `log.jsonl` has
+the losses of every step.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cai.dialogues import LABELS
 from cai.embedded import corpus, trees
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
+from cai.storage.run import atomic_write
 
 SHARDS = 2  # parts of a batch, one a core: a thread each, so that no core waits inside an operation
 BLOCK = 8  # steps whose batches are drawn and packed together
@@ -186,6 +188,7 @@ def train(
     optimizer = MuonAdam(named, settings.muon_lr, settings.adam_lr)
     averaged = {name: parameter.detach().clone() for name, parameter in named.items()}
     step = _resume(out, settings, named, optimizer, averaged)
+    log = _kept_log(out / "log.jsonl", step)
     labels = tokenizer.convert_tokens_to_ids(list(LABELS))
     _keep_memory()
     began = time.perf_counter()
@@ -199,10 +202,13 @@ def train(
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step(learning_rate(settings, step), workers)
                 _average(averaged, named, min(settings.average, step / (step + 10)))
-                report(_row(step, shards, labels, time.perf_counter() - began))
+                log.append(_row(step, shards, labels, time.perf_counter() - began))
+                report(log[-1])
                 step += 1
             if step % settings.checkpoint_every < BLOCK or step >= settings.steps:
                 _save_checkpoint(out, settings, named, optimizer, averaged, step)
+                with atomic_write(out / "log.jsonl") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in log)
             if stop_at is not None and step >= stop_at:
                 return
     with torch.no_grad():
@@ -210,6 +216,12 @@ def train(
             parameter.copy_(averaged[name])
         model.model.norm.weight.mul_(settings.sharpen)
     save_model(model, tokenizer, out / "model")
+
+
+def _kept_log(path: Path, step: int) -> list[dict[str, float]]:
+    """The log's rows before `step`: what came after the last checkpoint is done again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [row for row in map(json.loads, lines) if row["step"] < step]
 
 
 def _threads(count: int) -> ThreadPoolExecutor:
