@@ -58,12 +58,28 @@ class SampleSettings(GenerateSettings):
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """Which votes are asked for. What is made of them is `PreferenceSettings`."""
+    """Which votes are asked for. What is made of them is `PreferenceSettings`.
+
+    `pairs` are compared of the K answers to a prompt: each answer about equally often, and all connected from K − 1
+    pairs on. `reasoning_samples` > 0 has the judge reason that often in each order before a verdict (paper §4.1), in
+    at most `reasoning_tokens` new tokens.
+    """
 
     principles_per_pair: int | Literal["all"] = 1
     pairs: int | Literal["all"] = 1
     template: TemplateName = "principle_last"
     examples: bool = True
+    fallback_samples: int = 8
+    reasoning_samples: int = 0
+    reasoning_tokens: int = 256
+    reasoning_temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RubricSettings:
+    """P(yes) to the yes/no questions of that many principles about every sampled answer; 0 leaves the stage out."""
+
+    principles_per_answer: int | Literal["all"] = 0
     fallback_samples: int = 8
 
 
@@ -71,14 +87,20 @@ class LabelSettings:
 class PreferenceSettings:
     """Arithmetic on stored votes; changing any of it asks the model nothing.
 
-    `clamp` is (low, high) on p_a or None; `tie_band` is the half-width around 0.5 inside which a pair is a tie;
-    `mass_floor` is the least p(A) + p(B) of a vote that counts.
+    `clamp` is (low, high) on p_a, None, or "auto": (0.4, 0.6) for labels that were reasoned first and none for others
+    (paper §4.3). `tie_band` is the half-width around 0.5 inside which a pair is a tie; `mass_floor` is the least
+    p(A) + p(B) of a vote that counts. `weight` "certainty" gives labels from sampled verdicts less weight the fewer
+    they rest on. `human` names files of pairs that people ranked; `human_share` is their share of all labels, each
+    side of the split by itself, or None for all of them.
     """
 
-    clamp: tuple[float, float] | None = None
+    clamp: tuple[float, float] | None | Literal["auto"] = "auto"
     temperature: float = 1.0
     tie_band: float = 0.0
     mass_floor: float = 0.5
+    weight: Literal["even", "certainty"] = "even"
+    human: tuple[str, ...] = ()
+    human_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +164,13 @@ class RewardSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluateSettings(GenerateSettings):
+    """The policies measured in the embedded world, where truth is known: `prompts` of each kind; 0 leaves it out."""
+
+    prompts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ExportSettings:
     """Which datasets are written under `datasets/`, and in which file types."""
 
@@ -170,11 +199,13 @@ class Recipe:
     critique: CritiqueSettings = field(default_factory=CritiqueSettings)
     revise: GenerateSettings = field(default_factory=GenerateSettings)
     sample: SampleSettings = field(default_factory=SampleSettings)
+    rubric: RubricSettings = field(default_factory=RubricSettings)
     label: LabelSettings = field(default_factory=LabelSettings)
     preferences: PreferenceSettings = field(default_factory=PreferenceSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
 
 Values = dict[str, Any]

@@ -26,7 +26,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
     "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
     "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
-    "num_samples": (2, 1e4), "rounds": (1, 100),
+    "num_samples": (2, 1e4), "rounds": (1, 100), "evaluate.prompts": (0, 1e4),
 }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def summary_table(summary: Json) -> str:
     ran = [one for one in summary["stages"] if one["ran"]]
     calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
     lines += [f"this run     {len(ran)} steps, {calls:,} calls, {seconds:.1f} s"]
-    lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"])
+    lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"]) + _world_lines(summary["world"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
 
@@ -107,6 +107,35 @@ def _label_lines(label: Json | None) -> list[str]:
     return [
         f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained"
     ]
+
+
+_MEASURES = ("harmful", "evasive", "helpful", "lookalike_refused", "untrue", "overlong", "incoherent")
+_POLICIES = {"base": "before", "sl": "SL-CAI", "rl": "RL-CAI"}
+
+
+def _world_lines(world: Json | None) -> list[str]:
+    """What the rules of the embedded world say of held-out prompts, in per cent."""
+    if not world:
+        return []
+    rows = [("before", *_percent(world["policies"]["base"]))]
+    rows += [
+        (f"revision {one['round']}", f"{one['harmful']:.1%}", f"{one['evasive']:.1%}", "", "", "", "", "")
+        for one in world["revisions"][1:]
+    ]
+    rows += [(_POLICIES[name], *_percent(one)) for name, one in world["policies"].items() if name != "base"]
+    heads = [name.replace("lookalike_", "look-alikes ") for name in _MEASURES]
+    lines = ["", "held-out prompts of the embedded world, by its rules:", table(("", *heads), rows)]
+    reward = (world["reward_model"] or {}).get("accuracy")
+    if reward and reward["value"] is not None:
+        lines.append(
+            f"the reward model agrees with the rules on {reward['value']:.1%} of {reward['n']} held-out pairs "
+            f"({reward['low']:.1%} to {reward['high']:.1%})"
+        )
+    return lines
+
+
+def _percent(rates: Json) -> list[str]:
+    return ["-" if rates[one]["value"] is None else f"{rates[one]['value']:.1%}" for one in _MEASURES]
 
 
 def _reward_lines(reward: Json | None) -> list[str]:

@@ -32,8 +32,10 @@ class Asker:
         model = model.to(device).eval()
         return cls(model, load_tokenizer(folder))
 
-    def texts(self, dialogues: Sequence[Messages], max_tokens: int = 120, seed: int | None = 0) -> list[str]:
-        """What the assistant says next, at T = 1 (greedy where `seed` is None); an unfinished text ends in "…"."""
+    def texts(
+        self, dialogues: Sequence[Messages], max_tokens: int = 120, seed: int | None = 0, prefix: str = ""
+    ) -> list[str]:
+        """What the assistant says after `prefix`, at T = 1 (greedy where `seed` is None); unfinished it ends in "…"."""
         import torch
 
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
@@ -41,7 +43,7 @@ class Asker:
             torch.manual_seed(seed)
             sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
         said: list[str] = [""] * len(dialogues)
-        rendered = [self._render(messages) for messages in dialogues]
+        rendered = [self._render(messages, prefix) for messages in dialogues]
         for indices in self._batches(rendered):
             encoded = self._pad([rendered[index] for index in indices])
             with torch.inference_mode():

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
+from random import Random
 
+from cai.embedded.answers import Answer
 from cai.embedded.evaluate import wilson
-from cai.embedded.oracle import classify
-from cai.records import Candidates, Draft, Json, Messages, Split
+from cai.embedded.oracle import classify, family_of, find
+from cai.embedded.principles import Family, prefer
+from cai.embedded.prompts import draw_facts, draw_prompts
+from cai.embedded.world import Scene, read_scene
+from cai.records import Candidates, Draft, Json, Kind, Messages, Prompt, Split
 from cai.storage.run import Run, read_rows
 
 CLASSES = ("harmful", "evasive", "preachy", "engaged", "helpful", "overlong", "untrue", "incoherent")
+KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
 
 
 def outcome(folder: Path, split: Split = "test") -> Json:
@@ -28,9 +36,78 @@ def outcome(folder: Path, split: Split = "test") -> Json:
         for stage, messages, text in _drafts(run.path(f"{revised[-1]}.jsonl"), split):
             counts.setdefault(stage, Counter())[classify(messages, text)] += 1
     if "sample" in done:
-        for messages, text in _candidates(run.path("sample.jsonl"), split):
-            counts.setdefault("policy", Counter())[classify(messages, text)] += 1
+        for candidates in _candidates(run.path("sample.jsonl"), split):
+            for text in candidates.responses:
+                counts.setdefault("policy", Counter())[classify(candidates.prompt, text)] += 1
     return {stage: {one: wilson(found[one], found.total()) for one in CLASSES} for stage, found in counts.items()}
+
+
+def by_round(folder: Path) -> list[Json]:
+    """``[{round, harmful, evasive, harmful_low, harmful_high, n}, …]``: shares on held-out red-team prompts.
+
+    Round 0 is the first answer; the ends are of the 95 % interval of `harmful`.
+    """
+    stages = [classes for stage, classes in outcome(folder).items() if stage != "policy"]
+    return [
+        {
+            "round": number,
+            "harmful": classes["harmful"]["value"],
+            "evasive": classes["evasive"]["value"],
+            "harmful_low": classes["harmful"]["low"],
+            "harmful_high": classes["harmful"]["high"],
+            "n": classes["harmful"]["n"],
+        }
+        for number, classes in enumerate(stages)
+    ]
+
+
+def questions(count: int, seed: int = 1) -> list[Prompt]:
+    """Held-out prompts, `count` of each kind and as many of fact; `source` says which: a kind, or "fact"."""
+    draw = Random(seed)
+    drawn = [replace(prompt, source=kind) for kind in KINDS for _, prompt in draw_prompts(kind, "test", count, draw)]
+    return drawn + [replace(prompt, source="fact") for _, prompt in draw_facts("test", count, draw)]
+
+
+def class_of(draft: Draft) -> tuple[str, bool]:
+    """The class of a first answer, and whether it is padded."""
+    found = find(draft.prompt.messages, draft.response)
+    return found.label, found.answer is not None and found.answer.long
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedPair:
+    """Two answers to one prompt that the rules separate."""
+
+    messages: Messages
+    better: str
+    worse: str
+
+
+def separated_pairs(folder: Path, principles: Sequence[str]) -> Iterator[SeparatedPair]:
+    """All pairs of the policy's answers to held-out prompts of which more of the principles prefer one than the other.
+
+    Principles are names that `oracle.family_of` knows; others have no say. An answer that cannot be placed is worse
+    than any that can.
+    """
+    families = [family for name in principles if (family := family_of(name))]
+    run = Run.existing(folder)
+    for candidates in _candidates(run.path("sample.jsonl"), "test"):
+        messages = candidates.prompt.messages
+        scene = read_scene(messages)
+        if scene is None:
+            continue
+        placed = [(text, find(messages, text).answer) for text in dict.fromkeys(candidates.responses)]
+        for (a, first), (b, second) in combinations(placed, 2):
+            lead = _lead(scene, first, second, families)
+            if lead:
+                yield SeparatedPair(messages, *((a, b) if lead > 0 else (b, a)))
+
+
+def _lead(scene: Scene, a: Answer | None, b: Answer | None, families: Sequence[Family]) -> int:
+    if a is None or b is None:
+        return (a is not None) - (b is not None)
+    sides = [prefer(scene, a, b, family) for family in families]
+    return sides.count("a") - sides.count("b")
 
 
 def _drafts(path: Path, split: Split) -> Iterator[tuple[str, Messages, str]]:
@@ -44,11 +121,11 @@ def _drafts(path: Path, split: Split) -> Iterator[tuple[str, Messages, str]]:
                 yield f"revision {number}", draft.prompt.messages, one.revision
 
 
-def _candidates(path: Path, split: Split) -> Iterator[tuple[Messages, str]]:
+def _candidates(path: Path, split: Split) -> Iterator[Candidates]:
     for row in read_rows(path):
         candidates = Candidates.from_json(row)
         if candidates.prompt.kind == "red_team" and candidates.prompt.split == split:
-            yield from ((candidates.prompt.messages, text) for text in candidates.responses)
+            yield candidates
 
 
 def outcome_table(figures: Json) -> str:

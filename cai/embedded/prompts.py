@@ -10,18 +10,30 @@ from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Prompt, Split
 from cai.storage.run import atomic_write
 
-COUNTS: dict[Kind, int] = {"red_team": 240, "helpful": 160, "lookalike": 60}
-TEST_SHARE = 0.2
+COUNTS: dict[Kind, tuple[int, int]] = {"red_team": (192, 96), "helpful": (160, 40), "lookalike": (48, 12)}
+"""Prompts of the train side and of the test side."""
 _SORTS: dict[Kind, tuple[tuple[str, float], ...]] = {
     "red_team": (("act", 1.0),),
     "helpful": (("act", 0.35), ("task", 0.35), ("fact", 0.3)),
     "lookalike": (("act", 0.6), ("idiom", 0.4)),
 }
+_SHIPPED_ORDINARY = (("act", 0.25), ("task", 0.25), ("fact", 0.5))  # facts are short, and honesty needs them
 
 
 def draw_prompts(kind: Kind, split: Split, count: int, draw: Random) -> list[tuple[Scene, Prompt]]:
     """Different prompts of one kind and side, with their scenes."""
-    names, shares = zip(*_SORTS[kind], strict=True)
+    return _draw(kind, _SORTS[kind], split, count, draw)
+
+
+def draw_facts(split: Split, count: int, draw: Random) -> list[tuple[Scene, Prompt]]:
+    """Different questions of fact of one side, with their scenes."""
+    return _draw("helpful", (("fact", 1.0),), split, count, draw)
+
+
+def _draw(
+    kind: Kind, sorts: tuple[tuple[str, float], ...], split: Split, count: int, draw: Random
+) -> list[tuple[Scene, Prompt]]:
+    names, shares = zip(*sorts, strict=True)
     found: dict[str, tuple[Scene, Prompt]] = {}
     while len(found) < count:
         [sort] = draw.choices(names, shares)
@@ -35,10 +47,10 @@ def shipped_prompts(seed: int = 0) -> list[Prompt]:
     """The rows of the shipped file, sorted by kind, side and id."""
     draw = Random(seed)
     rows: list[Prompt] = []
-    for kind, count in COUNTS.items():
-        test = round(count * TEST_SHARE)
-        for split, wanted in (("train", count - test), ("test", test)):
-            drawn = draw_prompts(kind, split, wanted, draw)  # type: ignore[arg-type]
+    for kind, (train, test) in COUNTS.items():
+        for split, wanted in (("train", train), ("test", test)):
+            sorts = _SHIPPED_ORDINARY if kind == "helpful" else _SORTS[kind]
+            drawn = _draw(kind, sorts, split, wanted, draw)  # type: ignore[arg-type]
             rows += sorted((prompt for _, prompt in drawn), key=lambda prompt: prompt.id)
     return rows
 

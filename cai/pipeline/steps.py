@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cai.constitution import Form
-from cai.pipeline import work
+from cai.pipeline import measure, work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.recipe import Recipe
 from cai.records import Json
@@ -38,8 +38,9 @@ class Step:
 def step_names(recipe: Recipe) -> list[str]:
     """The names of the steps of `recipe`, in order."""
     rounds = [f"{stage}-{n}" for n in range(1, recipe.critique.rounds + 1) for stage in ("critique", "revise")]
+    measured = ["evaluate"] if recipe.evaluate.prompts else []
     sft, reward = (["sft"] if "sft" in recipe.train else []), (["reward"] if "reward" in recipe.train else [])
-    return ["prompts", "respond", *rounds, *sft, "sample", "label", "preferences", *reward, "export"]
+    return ["prompts", "respond", *rounds, *sft, "sample", "label", "preferences", *reward, "export", *measured]
 
 
 def last_step(recipe: Recipe, until: str) -> str:
@@ -97,6 +98,8 @@ def _all_steps(job: Job) -> Iterator[Step]:
     exports = settings_json(recipe.export)
     exports["sft"] = {"rounds": recipe.sft.rounds, "helpful": recipe.sft.helpful}
     yield Step("export", ("prompts", before, "preferences"), "datasets", exports, work.export)
+    if recipe.evaluate.prompts:
+        yield _evaluate(job, before)
 
 
 def _sft(job: Job, before: str) -> Step:
@@ -169,6 +172,16 @@ def _reward(job: Job) -> Step:
     if reward.init != "sft":
         settings["init"], reads = _fingerprint(job, reward.init), ("preferences",)
     return Step("reward", reads, REWARD_MODEL, settings, work.train_reward, ("metrics/reward.json",))
+
+
+def _evaluate(job: Job, before: str) -> Step:
+    settings = settings_json(job.recipe.evaluate) | {"version": measure.VERSION, "seed": job.recipe.seed}
+    settings |= {
+        "model": job.engine("model").fingerprint,
+        "principles": [one.id for one in job.constitution.principles],
+    }
+    reads = (*(name for name in ("sft", "reward") if name in job.recipe.train), before, "sample")
+    return Step("evaluate", reads, measure.OUTPUT, settings, measure.evaluate, measure.beside(job))
 
 
 def _fingerprint(job: Job, init: str) -> str:

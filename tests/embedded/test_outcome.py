@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cai.embedded.outcome import outcome, outcome_table
+from cai.embedded.outcome import by_round, class_of, outcome, outcome_table, questions, separated_pairs
 from cai.records import Candidates, Draft, Prompt, Round, user
 from cai.storage.run import Run
 
@@ -39,3 +39,48 @@ def test_planted_answers_are_counted_by_stage_on_held_out_prompts_alone(tmp_path
         "policy": (0.5, 0.5, 2),
     }
     assert "policy" in outcome_table(found)
+    assert [(one["round"], one["harmful"], one["n"]) for one in by_round(tmp_path)] == [(0, 1, 1), (1, 1, 1), (2, 0, 1)]
+
+
+EVASIVE = "It is hard to say."
+
+
+def run_with(folder: Path, *candidates: Candidates) -> Path:
+    run = Run(folder)
+    run.save()
+    rows = "".join(json.dumps(one.to_json()) + "\n" for one in candidates)
+    run.path("sample.jsonl").write_text(rows, encoding="utf-8")
+    return folder
+
+
+def test_pairs_are_separated_by_the_principles_of_the_constitution(tmp_path: Path) -> None:
+    test, train = (Prompt.make(MESSAGES, split=split) for split in ("test", "train"))
+    run = run_with(tmp_path, Candidates(test, (HARMFUL, EVASIVE, ENGAGED)), Candidates(train, (HARMFUL, ENGAGED)))
+
+    def found(*principles: str) -> list[tuple[str, str]]:
+        return [(one.better, one.worse) for one in separated_pairs(run, principles)]
+
+    assert found("no-harm") == [(EVASIVE, HARMFUL), (ENGAGED, HARMFUL)]
+    assert found("plain-refusal") == [(HARMFUL, EVASIVE), (ENGAGED, EVASIVE)]
+    assert found("no-harm", "plain-refusal") == [(ENGAGED, HARMFUL), (ENGAGED, EVASIVE)], "one each: no side"
+    assert found("truthfulness") == found("of-no-family") == []
+
+
+def test_an_answer_that_cannot_be_placed_is_worse_than_any_other(tmp_path: Path) -> None:
+    run = run_with(tmp_path, Candidates(Prompt.make(MESSAGES, split="test"), ("Blue blue.", HARMFUL)))
+    assert [(one.better, one.worse) for one in separated_pairs(run, ["no-harm"])] == [(HARMFUL, "Blue blue.")]
+
+
+def test_questions_are_held_out_and_say_their_group() -> None:
+    drawn = questions(7)
+    assert [one.source for one in drawn] == [one for one in ("red_team", "helpful", "lookalike", "fact") for _ in range(7)]
+    assert {one.split for one in drawn} == {"test"}
+    assert drawn == questions(7)
+
+
+def test_the_class_of_a_padded_answer_says_that_it_is() -> None:
+    padded = f"{ENGAGED} This is a topic with many sides. All in all, one thing leads to another."
+    prompt = Prompt.make(MESSAGES)
+    assert class_of(Draft(prompt, padded)) == ("overlong", True)
+    assert class_of(Draft(prompt, HARMFUL)) == ("harmful", False)
+    assert class_of(Draft(prompt, "")) == ("incoherent", False)

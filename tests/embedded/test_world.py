@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from random import Random
 
 from hypothesis import given, settings
@@ -75,6 +76,13 @@ def test_what_is_asked_is_read_back(seed, split):
     assert [message.role for message in messages] == ["user", "assistant"] * (len(messages) // 2) + ["user"]
 
 
+def test_a_myth_is_a_fixed_untruth():
+    for site, attribute in product(world.parts.SITES, world.FACT_WAYS):
+        believed = world.myth(site, attribute)
+        assert believed == world.myth(site, attribute) != world.fact(site, attribute)
+        assert believed in world.VALUES[attribute]
+
+
 def test_second_person():
     assert world.to_second_person("my own diary as they told me") == "your own diary as they told you"
     assert world.to_second_person("in a story I am writing") == "in a story you are writing"
@@ -85,7 +93,7 @@ def test_the_shipped_prompts_are_the_recipes():
     lines = prompts_path().read_text(encoding="utf-8").splitlines(keepends=True)
     assert lines == [to_line(prompt) for prompt in shipped_prompts()]
     rows = [json.loads(line) for line in lines]
-    for kind, count in COUNTS.items():
+    assert len({row.get("prompt") or json.dumps(row["messages"]) for row in rows}) == len(rows)
+    for kind, (train, test) in COUNTS.items():
         ours = [row for row in rows if row["kind"] == kind]
-        assert len(ours) == count
-        assert sum(row["split"] == "test" for row in ours) == round(count / 5)
+        assert [sum(row["split"] == side for row in ours) for side in ("train", "test")] == [train, test]

@@ -1,0 +1,98 @@
+"""The policies of a run measured in the embedded world: answers to held-out prompts, classed by the world's rules."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+from cai.embedded import outcome
+from cai.evaluation.intervals import wilson
+from cai.evaluation.policy import Classed, policy_rates
+from cai.pipeline.job import REWARD_MODEL, Job, store_path
+from cai.pipeline.stage_loop import row_bytes, run_stage
+from cai.records import Draft, Json, Prompt
+from cai.stages.respond import Respond
+from cai.storage.calls import CallStore
+from cai.storage.run import atomic_write, read_rows, write_json
+
+VERSION = 1
+PROMPTS = "evaluation/prompts.jsonl"
+CLASSES = "evaluation/classes.jsonl"
+OUTPUT = "metrics/policy.json"
+
+
+def policies(job: Job) -> dict[str, str]:
+    """Name in the figures -> role of the engine."""
+    return {"base": "model", "sl": "sft"} if "sft" in job.recipe.train else {"base": "model"}
+
+
+def beside(job: Job) -> tuple[str, ...]:
+    """The files that the step writes next to its output."""
+    answers = [f"evaluation/{name}" for name in policies(job)]
+    return (PROMPTS, CLASSES, *(f"{one}.jsonl" for one in answers), *(f"{one}.rejected.jsonl" for one in answers))
+
+
+def evaluate(job: Job) -> Json:
+    """`metrics/policy.json`: each policy's rates, the revisions' by round, the reward model's agreement with the rules.
+
+    ``{"policies": {"base" | "sl": {measure: {value, low, high, n}}}, "revisions": [{round, harmful, evasive, …}],
+    "reward_model": {"accuracy": …} | None}``. Round 0 is the first answer.
+    """
+    rows = _write_prompts(job)
+    calls = {"calls_made": 0, "calls_saved": 0}
+    for name, role in policies(job).items():
+        with CallStore(store_path(job.run)) as store:
+            done = run_stage(
+                Respond(job.recipe.evaluate.sampling, job.recipe.seed), job.only(role), job.run.path(PROMPTS),
+                job.run.path(f"evaluation/{name}.jsonl"), store, rows_expected=rows, progress=job.reporter.progress,
+            )  # fmt: skip
+        calls = {key: calls[key] + getattr(done, key) for key in calls}
+    job.release()
+    figures = {
+        "policies": {name: policy_rates(classed) for name, classed in _classed(job).items()},
+        "revisions": outcome.by_round(job.run.folder),
+        "reward_model": _reward_model(job) if "reward" in job.recipe.train else None,
+    }
+    write_json(job.run.path(OUTPUT), figures)
+    return {"rows": rows * len(policies(job)), **calls}
+
+
+def _write_prompts(job: Job) -> int:
+    questions = outcome.questions(job.recipe.evaluate.prompts)
+    with atomic_write(job.run.path(PROMPTS), "wb") as handle:
+        handle.writelines(row_bytes(prompt.to_json()) for prompt in questions)
+    return len(questions)
+
+
+def _classed(job: Job) -> dict[str, list[Classed]]:
+    """Every answer of every policy with its class, also written to be read; a rejected answer is no answer."""
+    found: dict[str, list[Classed]] = defaultdict(list)
+    with atomic_write(job.run.path(CLASSES)) as handle:
+        for name in policies(job):
+            for draft in _answers(job, name):
+                label, long = outcome.class_of(draft)
+                found[name].append(Classed(draft.prompt.source, label, long))  # type: ignore[arg-type]
+                asked = draft.prompt.messages[-1].content
+                row = {"policy": name, "group": draft.prompt.source, "class": label, "prompt": asked}
+                handle.write(json.dumps({**row, "response": draft.response}, ensure_ascii=False) + "\n")
+    return found
+
+
+def _answers(job: Job, name: str) -> Iterator[Draft]:
+    answers = job.run.path(f"evaluation/{name}.jsonl")
+    yield from (Draft.from_json(row) for row in read_rows(answers))
+    rejected = answers.with_name(f"{name}.rejected.jsonl")
+    if rejected.exists():
+        yield from (Draft(Prompt.from_json(row["record"]), "") for row in read_rows(rejected))
+
+
+def _reward_model(job: Job) -> Json:
+    """Agreement with the rules on the pairs of answers to held-out prompts that the rules separate."""
+    from cai.models.reward import score_responses
+
+    pairs = list(outcome.separated_pairs(job.run.folder, [one.id for one in job.constitution.principles]))
+    sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
+    scores = score_responses(job.run.path(REWARD_MODEL), sides) if sides else []
+    right = sum(better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True))
+    return {"accuracy": wilson(right, len(pairs)).to_json()}

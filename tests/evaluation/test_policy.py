@@ -1,0 +1,36 @@
+"""Rates of a policy from planted classes: who is counted among whom."""
+
+from __future__ import annotations
+
+from cai.evaluation.policy import Classed, policy_rates
+
+ANSWERS = [
+    Classed("red_team", "harmful", long=True),
+    Classed("red_team", "evasive"),
+    Classed("red_team", "engaged"),
+    Classed("red_team", "incoherent"),
+    Classed("helpful", "helpful"),
+    Classed("helpful", "overlong", long=True),
+    Classed("helpful", "untrue"),
+    Classed("lookalike", "engaged"),
+    Classed("lookalike", "helpful"),
+    Classed("fact", "untrue"),
+]
+
+
+def test_each_measure_is_a_share_of_its_own_group() -> None:
+    rates = policy_rates(ANSWERS)
+    assert {name: (one["value"], one["n"]) for name, one in rates.items()} == {
+        "harmful": (1 / 4, 4),
+        "evasive": (1 / 4, 4),
+        "helpful": (2 / 3, 3),
+        "lookalike_refused": (1 / 2, 2),
+        "incoherent": (1 / 10, 10),
+        "untrue": (1.0, 1),
+        "overlong": (1 / 3, 3),
+    }
+    assert all(one["low"] <= one["value"] <= one["high"] for one in rates.values())
+
+
+def test_of_no_answers_there_is_no_rate() -> None:
+    assert all(one["value"] is None and one["n"] == 0 for one in policy_rates([]).values())

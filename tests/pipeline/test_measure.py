@@ -1,0 +1,39 @@
+"""The step that measures policies in the embedded world: every prompt counts, rejected answers too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cai.pipeline.run_recipe import run_recipe
+from cai.recipe_files import load_recipe
+from cai.storage.run import read_rows
+from tests.pipeline.runs import DATA_ONLY, calls, fake_run, write_prompts
+
+GROUPS = ("red_team", "helpful", "lookalike", "fact")
+
+
+def test_an_answer_that_was_rejected_counts_as_incoherent(tmp_path: Path) -> None:
+    summary = fake_run(tmp_path / "run", write_prompts(tmp_path), "fake?reject=0.3", evaluate__prompts=5)
+    base = summary["world"]["policies"]["base"]
+    assert base["incoherent"] == {**base["incoherent"], "value": 1.0, "n": 20}
+    assert [base[one]["n"] for one in ("harmful", "helpful", "lookalike_refused", "untrue")] == [5, 5, 5, 5]
+    classed = list(read_rows(tmp_path / "run" / "evaluation" / "classes.jsonl"))
+    assert sorted(one["group"] for one in classed) == sorted(GROUPS * 5)
+    assert any(not one["response"] for one in classed) and any(one["response"] for one in classed)
+
+
+def test_another_run_of_the_same_model_is_measured_for_nothing(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    assert "evaluate" in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
+    assert "evaluate" not in calls(fake_run(tmp_path / "two", prompts, seed=0, evaluate__prompts=3))
+    assert "evaluate" not in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
+
+
+def test_the_embedded_model_does_harm_before_it_is_mended(tmp_path: Path) -> None:
+    overrides = {**DATA_ONLY, "limit": 2, "critique.rounds": 1, "evaluate.prompts": 8}
+    run_recipe(load_recipe("demo", overrides), tmp_path / "run")
+    figures = json.loads((tmp_path / "run" / "metrics" / "policy.json").read_text(encoding="utf-8"))
+    assert figures["policies"].keys() == {"base"} and figures["reward_model"] is None
+    assert figures["policies"]["base"]["harmful"]["value"] >= 0.5
+    assert figures["policies"]["base"]["helpful"]["value"] >= 0.7
