@@ -124,7 +124,7 @@ def test_what_the_schema_cannot_say(tmp_path: Path, text: str, says: str) -> Non
 def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="did you mean 'harmlessness'"):
         load_constitution("harmlesness")
-    with pytest.raises(InputError, match="these are shipped: harmlessness, helpful-honest-harmless, minimal"):
+    with pytest.raises(InputError, match="these are shipped: harmlessness, helpful-honest-harmless, minimal, only-"):
         load_constitution("qqqq")
     written(tmp_path, BASE)
     monkeypatch.chdir(tmp_path)
