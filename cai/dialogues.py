@@ -17,6 +17,54 @@ TemplateName = Literal["principle_last", "paper"]
 TEMPLATES: tuple[TemplateName, ...] = ("principle_last", "paper")
 LABELS = ("A", "B")
 
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How two answers are named in a comparison, and so what a verdict begins with: "(A)" or, unbracketed, "A"."""
+
+    first: str = "A"
+    second: str = "B"
+    brackets: bool = True
+
+    @property
+    def choices(self) -> tuple[str, str]:
+        """What may come right after `verdict_prefix`: an opened bracket is in the prefix, a space is in the choice."""
+        return (self.first, self.second) if self.brackets else (f" {self.first}", f" {self.second}")
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """How the answers are headed."""
+        return (f"({self.first})", f"({self.second})") if self.brackets else (self.first, self.second)
+
+    def __str__(self) -> str:
+        return " and ".join(self.shown)
+
+
+AB = Naming()
+NAMINGS: tuple[Naming, ...] = (AB, Naming("1", "2"), Naming(brackets=False), Naming("1", "2", brackets=False))
+"""In order of preference; a judge gets the first that its tokenizer writes with one token a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class YesNo:
+    """The assistant text after which a yes or no is read, and how the two are written there."""
+
+    prefix: str = "Answer:"
+    yes: str = " Yes"
+    no: str = " No"
+
+    @property
+    def choices(self) -> tuple[str, str]:
+        return (self.yes, self.no)
+
+    def __str__(self) -> str:
+        return f"'{self.yes.strip()}' and '{self.no.strip()}'"
+
+
+YES_NO = YesNo()
+YES_NOS: tuple[YesNo, ...] = (YES_NO, YesNo("Answer:", " yes", " no"), YesNo("Answer: (", "Yes", "No"))
+"""In order of preference, as `NAMINGS`."""
+
 _SPEAKER = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
@@ -74,7 +122,7 @@ def transcript(messages: Sequence[Message]) -> str:
 
 def comparison_messages(
     messages: Messages, response_a: str, response_b: str, comparison: str,
-    template: TemplateName = "principle_last", examples: Sequence[ComparisonExample] = (),
+    template: TemplateName = "principle_last", examples: Sequence[ComparisonExample] = (), naming: Naming = AB,
 ) -> Messages:  # fmt: skip
     """One user turn that shows the dialogue and both answers and asks which is better under `comparison`.
 
@@ -83,24 +131,26 @@ def comparison_messages(
     """
     turns: list[Message] = []
     for one in examples:
-        turns.append(user(_question(one.messages, one.response_a, one.response_b, one.comparison, template)))
-        turns.append(assistant(verdict_prefix(template) + LABELS[one.better == "b"] + verdict_suffix(template)))
-    turns.append(user(_question(messages, response_a, response_b, comparison, template)))
+        verdict = naming.choices[one.better == "b"]
+        turns.append(user(_question(one.messages, one.response_a, one.response_b, one.comparison, template, naming)))
+        turns.append(assistant(verdict_prefix(template, naming) + verdict + verdict_suffix(template, naming)))
+    turns.append(user(_question(messages, response_a, response_b, comparison, template, naming)))
     return tuple(turns)
 
 
-def verdict_prefix(template: TemplateName) -> str:
+def verdict_prefix(template: TemplateName, naming: Naming = AB) -> str:
     """The assistant text after which the label is read."""
-    return "Answer: (" if template == "principle_last" else "The answer is: ("
+    said = "Answer:" if template == "principle_last" else "The answer is:"
+    return f"{said} (" if naming.brackets else said
 
 
 REASONING_PREFIX = "Let's think step by step:"
 """The assistant text after which the judge reasons (paper §4.1)."""
 
 
-def reasoned_verdict_prefix(reasoning: str, template: TemplateName) -> str:
+def reasoned_verdict_prefix(reasoning: str, template: TemplateName, naming: Naming = AB) -> str:
     """The assistant text after which the label is read when `reasoning` came first (paper §4.1)."""
-    return f"{REASONING_PREFIX} {reasoning.strip()}\n\n{verdict_prefix(template)}"
+    return f"{REASONING_PREFIX} {reasoning.strip()}\n\n{verdict_prefix(template, naming)}"
 
 
 def reasoning_of(text: str, template: TemplateName) -> str:
@@ -108,17 +158,27 @@ def reasoning_of(text: str, template: TemplateName) -> str:
     return text.partition(verdict_prefix(template).removesuffix("("))[0].strip()
 
 
-def verdict_suffix(template: TemplateName) -> str:
+def verdict_suffix(template: TemplateName, naming: Naming = AB) -> str:
     """What follows the label in a worked example."""
-    return ")"
+    return ")" if naming.brackets else ""
 
 
-def _question(messages: Messages, a: str, b: str, comparison: str, template: TemplateName) -> str:
+def _question(messages: Messages, a: str, b: str, comparison: str, template: TemplateName, naming: Naming) -> str:
+    one, two = naming.shown
     if template == "principle_last":
         return (
-            f"Conversation:\n{transcript(messages)}\n\nResponse (A): {a}\n\nResponse (B): {b}\n\nQuestion: {comparison}"
+            f"Conversation:\n{transcript(messages)}\n\n"
+            f"Response {one}: {a}\n\nResponse {two}: {b}\n\nQuestion: {comparison}"
         )
+    after = "" if naming.brackets else ":"
     return (
         "Consider the following conversation between a human and an assistant:\n"
-        f"{transcript(messages)}\n\n{comparison}\nOptions:\n (A) {a}\n (B) {b}"
+        f"{transcript(messages)}\n\n{comparison}\nOptions:\n {one}{after} {a}\n {two}{after} {b}"
+    )
+
+
+def rubric_messages(messages: Messages, response: str, rubric: str) -> Messages:
+    """One user turn that shows the dialogue and one answer and asks a yes/no question about the answer."""
+    return (
+        user(f"Conversation:\n{transcript(messages)}\n\nResponse: {response}\n\nQuestion: {rubric}\nAnswer yes or no."),
     )

@@ -94,7 +94,7 @@ class PreferenceSettings:
     side of the split by itself, or None for all of them.
     """
 
-    clamp: tuple[float, float] | None | Literal["auto"] = "auto"
+    clamp: tuple[float, float] | Literal["auto"] | None = "auto"
     temperature: float = 1.0
     tie_band: float = 0.0
     mass_floor: float = 0.5

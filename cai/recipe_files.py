@@ -26,7 +26,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
     "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
     "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
-    "num_samples": (2, 1e4), "rounds": (1, 100), "evaluate.prompts": (0, 1e4),
+    "num_samples": (2, 1e4), "rounds": (1, 100), "reasoning_samples": (0, 1e4), "reasoning_temperature": (0.0, 100.0),
+    "principles_per_answer": (0, 1e6), "human_share": (0.0, 0.99), "evaluate.prompts": (0, 1e4),
 }  # fmt: skip
 
 
@@ -121,6 +122,9 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         anchored["constitution"] = anchor(values["constitution"])
     if isinstance(values.get("prompts"), list):
         anchored["prompts"] = [anchor(name) for name in values["prompts"]]
+    labels = values.get("preferences")
+    if isinstance(labels, Mapping) and isinstance(labels.get("human"), list):
+        anchored["preferences"] = {**labels, "human": [anchor(name) for name in labels["human"]]}
     return anchored
 
 
@@ -196,7 +200,7 @@ def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complai
 
 def _check_range(value: Any, where: Where, complain: Complain) -> None:
     least, most = _RANGES.get(".".join(where)) or _RANGES.get(where[-1], (1, float("inf")))
-    if where[-1] == "clamp" and value is not None and not value[0] <= 0.5 <= value[1]:
+    if where[-1] == "clamp" and isinstance(value, tuple) and not value[0] <= 0.5 <= value[1]:
         raise complain(where, f"{'.'.join(where)}: expected [low, high] around 0.5, found {list(value)}", False)
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:

@@ -167,6 +167,9 @@ class Vote:
 
     `logprob_a` and `logprob_b` belong to response_a and response_b whatever the order they were shown in; natural
     logarithms. `mass` is p(A) + p(B) over the whole vocabulary: near 0, the judge did not answer the question.
+    `counts`, the sampled verdicts for a and for b, is there when an engine gave no log-probabilities: these are then
+    those of the mean of the Beta posterior (one verdict for each side before the first), and `mass` is the share of the
+    samples that were verdicts.
     """
 
     principle_id: str
@@ -176,6 +179,7 @@ class Vote:
     logprob_b: float
     mass: float
     rationale: str | None = None
+    counts: tuple[int, int] | None = None
 
     @property
     def logit(self) -> float:
@@ -183,7 +187,7 @@ class Vote:
         return self.logprob_a - self.logprob_b
 
     def to_json(self) -> Json:
-        return {
+        row: Json = {
             "principle_id": self.principle_id,
             "order": self.order,
             "sample": self.sample,
@@ -192,12 +196,14 @@ class Vote:
             "mass": self.mass,
             "rationale": self.rationale,
         }
+        return row if self.counts is None else {**row, "counts": list(self.counts)}
 
     @classmethod
     def from_json(cls, row: Json) -> Vote:
+        counts = (row["counts"][0], row["counts"][1]) if row.get("counts") else None
         return cls(
             row["principle_id"], row["order"], row["sample"], row["logprob_a"], row["logprob_b"], row["mass"],
-            row["rationale"],
+            row["rationale"], counts,
         )  # fmt: skip
 
 

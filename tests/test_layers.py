@@ -16,7 +16,7 @@ LAYERS = {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
         "control_tokens", "draws", "schemas", "human_preferences",
     },
-    0: {"errors", "records"},
+    0: {"errors", "records", "judge_records"},
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.name != "__init__.py")

@@ -10,6 +10,9 @@ Options follow the name, as in ``fake/reject=0.1,latency=0.001,log=calls.txt`` (
 - ``bias``: log-odds added to the first choice, a judge with a position bias;
 - ``scores``: 0 makes it an engine without log-probabilities;
 - ``crash``: stop with an `EngineError` after this many answers.
+
+A completion that continues a judge's answer goes on as one: with a label after "Answer: (", with a yes or no after
+"Answer:", with both sentences and a verdict after the beginning of a reasoning; one of eight gives no verdict.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ class FakeEngine:
         self._log = _log_path(rest)
         self.scores_choices = bool(options.get("scores", 1))
         answers = {name: value for name, value in options.items() if name not in _NOT_ANSWERS}
-        self.fingerprint = fingerprint(code="fake-2", options=answers)
+        self.fingerprint = fingerprint(code="fake-3", options=answers)
 
     def generate(self, requests: Iterable[GenerateRequest]) -> Iterator[tuple[int, Completion | Failure]]:
         """A few plain sentences for each request, in order."""
@@ -103,6 +106,7 @@ class FakeEngine:
         else:
             middles = (_MIDDLES[byte % len(_MIDDLES)] for byte in drawn[9 : 10 + drawn[8] % 3])
             text = f"{_OPENINGS[drawn[12] % len(_OPENINGS)]} {' '.join(middles)} ({drawn[13:16].hex()})"
+            text = _judged(request.prefix, text, drawn[7])
         cut = _share(drawn[4:8]) < self._reject
         return Completion(text, "length" if cut else "stop", len(last) // 4, len(text) // 4)
 
@@ -114,6 +118,18 @@ class FakeEngine:
         logits[0] += self._bias
         total = math.log(sum(map(math.exp, logits)) / 0.95)
         return ChoiceScores(tuple([logit - total for logit in logits]), len(request.messages[-1].content) // 4)
+
+
+def _judged(prefix: str, text: str, byte: int) -> str:
+    """`text`, or what a judge says after `prefix`."""
+    first = byte % 2 == 0
+    if not prefix or byte >= 224:
+        return text
+    if prefix.endswith("("):
+        return f"{'A' if first else 'B'})"
+    if prefix.endswith("Answer:"):
+        return " Yes" if first else " No"
+    return f" {text}\n\nAnswer: ({'A' if first else 'B'})"
 
 
 def _draw(request: GenerateRequest | ChoiceRequest) -> bytes:

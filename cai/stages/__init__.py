@@ -16,7 +16,10 @@ STAGES = Registry(
         "critique": "cai.stages.critique:Critique",
         "revise": "cai.stages.revise:Revise",
         "sample": "cai.stages.sample:Sample",
+        "rubric": "cai.stages.rubric:Rubric",
+        "reason": "cai.stages.reason:Reason",
         "label": "cai.stages.label:Label",
+        "reasoned_label": "cai.stages.reason:ReasonedLabel",
     },
 )
 
