@@ -39,7 +39,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 5600
+    steps: int = 4400
     rows: int = 8
     length: int = 448
     hidden: int = 192
