@@ -83,8 +83,8 @@ CURRICULUM: dict[int, Phase] = {
         0.45, 6, 9.0, naming=2.0, plain=0.14, topics=0.06, complied=0.4, critiques=3, critique_weight=2.0,
         reasoned=0.25, facts=0.1,
     ),
-    350: Phase(
-        0.38, 6, 9.0, naming=1.5, plain=0.16, topics=0.04, complied=0.3, critiques=4, critique_weight=4.0,
+    275: Phase(
+        0.32, 5, 7.0, naming=1.0, plain=0.18, topics=0.03, complied=0.5, critiques=4, critique_weight=4.0,
         reasoned=0.25, facts=0.1,
     ),
 }  # fmt: skip
