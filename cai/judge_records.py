@@ -1,4 +1,4 @@
-"""What a judge says beyond votes, as records: its reasonings, its grades of single answers, and the ranking of K answers.
+"""What a judge says beyond votes, as records: reasonings, grades of single answers, and the ranking of K answers.
 
 Each writes itself as one JSON object (`to_json`) and reads itself back (`from_json`), like those of `records`.
 """

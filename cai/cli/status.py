@@ -40,4 +40,6 @@ def status(run: Path, as_json: bool) -> None:
 def _state(row: dict[str, Any]) -> str:
     if not row["stale"]:
         return "up to date"
+    if "kept" in row:
+        return f"begun: {row['kept']:,} of about {max(row['kept'], row['expected']):,} answers kept"
     return row["why"] if row["rows"] is None else f"stale: {row['why']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -36,10 +36,18 @@ class Engine(Protocol):
     """Changes whenever any answer could: weights, tokenizer, template, dtype, adapter, sampling code version."""
     scores_choices: bool
     """Whether `score` gives log-probabilities; if not, `label` falls back to sampled votes and records it."""
+    scores_strings: bool
+    """Whether a choice of several tokens has the sum of theirs; if not, only choices of one token can be scored."""
 
     def generate(self, requests: Iterable[GenerateRequest]) -> Iterator[tuple[int, Completion | Failure]]: ...
 
     def score(self, requests: Iterable[ChoiceRequest]) -> Iterator[tuple[int, ChoiceScores | Failure]]: ...
+
+    def one_token(self, prefix: str, choices: Sequence[str]) -> bool | None:
+        """Whether each choice is one token of its own right after `prefix`, whose own tokens stay as they are.
+
+        None when the engine does not know its tokenizer. A choice of several tokens is scored as a whole string.
+        """
 
 
 def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:

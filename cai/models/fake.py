@@ -21,7 +21,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -59,6 +59,8 @@ _A = TypeVar("_A")
 class FakeEngine:
     """An engine whose answers depend on nothing but the request. `rest` holds the options; see the module."""
 
+    scores_strings = True
+
     def __init__(self, rest: str, settings: EngineSettings) -> None:
         self.spec = f"fake/{rest}" if rest else "fake"
         options = _options(self.spec, rest)
@@ -79,6 +81,10 @@ class FakeEngine:
         if not self.scores_choices:
             raise EngineError(f"{self.spec} gives no log-probabilities")
         return self._answers(requests, self._scores)
+
+    def one_token(self, prefix: str, choices: Sequence[str]) -> bool:
+        """Always: it has no tokens."""
+        return True
 
     def _answers(self, requests: Iterable[_R], answer: Callable[[_R], _A]) -> Iterator[tuple[int, _A]]:
         log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if self._log else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from cai.chat import Chat
 from cai.errors import CAIError, ConfigError, EngineError
 from cai.models.fingerprints import adapter_files, file_hashes, fingerprint, model_files, resolved_template
 from cai.recipe import EngineSettings
-from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
+from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest, user
 
 if TYPE_CHECKING:
     from cai.models.hf_model import LoadedModel
@@ -33,6 +33,7 @@ class HFEngine:
     """
 
     scores_choices = True
+    scores_strings = True
 
     def __init__(self, rest: str, settings: EngineSettings) -> None:
         self.spec = f"hf/{rest}"
@@ -57,6 +58,12 @@ class HFEngine:
         from cai.models.hf_score import score
 
         yield from score(self._loaded, requests, self._encode_choices, self._settings.batch_tokens)
+
+    def one_token(self, prefix: str, choices: Sequence[str]) -> bool:
+        """Whether each choice is one token right after `prefix` by this model's tokenizer, and no two are the same."""
+        from cai.models.hf_score import separate_tokens
+
+        return separate_tokens(*self.chat.encode_choices((user("Hi"),), prefix, choices))
 
     def check_roles(self, roles: Iterable[str]) -> None:
         """Raise `ConfigError` if the chat template cannot render one of `roles`."""

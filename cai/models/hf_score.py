@@ -61,7 +61,7 @@ def questions_of(index: int, prompt: Sequence[int], options: Sequence[Sequence[i
     `options` are the ids of prompt and choice written as one text. A choice whose text merges with the end of the
     prompt is scored from the first token that differs, all options from the same place.
     """
-    if all(len(option) == len(prompt) + 1 and list(option[:-1]) == list(prompt) for option in options):
+    if _one_token_each(prompt, options):
         picks = tuple((0, option[-1], choice) for choice, option in enumerate(options))
         return [Question(index, tuple(prompt), picks, len(prompt))]
     start = min(shared_length(prompt, option) for option in options)
@@ -71,6 +71,15 @@ def questions_of(index: int, prompt: Sequence[int], options: Sequence[Sequence[i
         picks = tuple((len(option) - 1 - at, option[at], choice) for at in range(start, len(option)))
         found.append(Question(index, tuple(option[:-1]), picks, len(prompt)))
     return found
+
+
+def _one_token_each(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> bool:
+    return all(len(option) == len(prompt) + 1 and list(option[:-1]) == list(prompt) for option in options)
+
+
+def separate_tokens(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> bool:
+    """Whether every option is `prompt` and one more token, another for each: an unknown character is one for all."""
+    return _one_token_each(prompt, options) and len({option[-1] for option in options}) == len(options)
 
 
 def score(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any, TypeVar
@@ -52,6 +52,8 @@ class OpenAIEngine:
 
     Without a URL the package's own address applies (`OPENAI_BASE_URL`, else the public one).
     """
+
+    scores_strings = False
 
     def __init__(self, rest: str, settings: EngineSettings) -> None:
         self.spec = f"openai/{rest}"
@@ -101,7 +103,7 @@ class OpenAIEngine:
         """One request each; exact where the server takes token ids, else from its likeliest tokens."""
 
         def ask(request: ChoiceRequest) -> ChoiceScores | Failure:
-            ids = self._choice_ids(request) if dialect.by_id else ()
+            ids = self._choice_ids(request) or () if dialect.by_id else ()
             path, body = score_call(self._name, request, dialect, ids)
             return self._asked(path, body, lambda answer: choice_scores(answer, request, dialect, ids))
 
@@ -111,6 +113,16 @@ class OpenAIEngine:
                 f"{self.spec}: this server gives no log-probabilities after a given beginning of an answer"
             )
         yield from self._spread(requests, ask)
+
+    def one_token(self, prefix: str, choices: Sequence[str]) -> bool | None:
+        """By the server's `/tokenize`; None where it has none or is asked for plain transcripts."""
+        if self._transcript or not self.scores_choices:
+            return None
+        try:
+            ids = self._choice_ids(ChoiceRequest((user("Hi"),), tuple(choices), prefix))
+        except (EngineError, Refused, BrokenBodyError):
+            return None
+        return None if ids is None else bool(ids)
 
     # ------------------------------------------------------------------------------------------------- asking
 
@@ -221,18 +233,22 @@ class OpenAIEngine:
         except (EngineError, Refused, BrokenBodyError):
             return False
 
-    def _choice_ids(self, request: ChoiceRequest) -> tuple[int, ...]:
-        """Each choice's token right after the prefix, by the server's `/tokenize`; empty if one is not one token."""
+    def _choice_ids(self, request: ChoiceRequest) -> tuple[int, ...] | None:
+        """Each choice's token right after the prefix, by the server's `/tokenize`; empty if one is not one token.
+
+        None if the server's answers hold no tokens: some take another question under that name.
+        """
         key = (request.prefix, request.choices)
         if key not in self._ids:
             before = self._tokenized(request.prefix)
             rows = [self._tokenized(request.prefix + choice) for choice in request.choices]
-            single = all(row[:-1] == before for row in rows)
-            self._ids[key] = tuple(row[-1] for row in rows) if single else ()
+            single = all(len(row) == len(before) + 1 and row[:-1] == before for row in rows)
+            apart = len({row[-1] for row in rows if row}) == len(rows)
+            self._ids[key] = (tuple(row[-1] for row in rows) if single and apart else ()) if before else None
         return self._ids[key]
 
     @cached_property
-    def _ids(self) -> dict[tuple[str, tuple[str, ...]], tuple[int, ...]]:
+    def _ids(self) -> dict[tuple[str, tuple[str, ...]], tuple[int, ...] | None]:
         return {}
 
     def _tokenized(self, answer: str) -> list[int]:

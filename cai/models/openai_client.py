@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +24,8 @@ RETRIED = frozenset({408, 409, 429})
 OWN_FAULT = frozenset({400, 413, 422})
 LONGEST_PAUSE = 600.0
 """Seconds: a server that asks for more is asked again then."""
+TOLD_PAUSE = 5.0
+"""Seconds: a pause of this length is told on standard error, and no more often than this."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 Json = dict[str, Any]
 
@@ -37,7 +41,8 @@ class Refused(Exception):
 class Client:
     """Posts JSON with retries: on 408, 409, 429, 5xx, lost connections, timeouts and broken bodies.
 
-    Raises `Refused` on 400, 413 and 422, and `EngineError` on any other 4xx or when the retries are used up.
+    Raises `Refused` on 400, 413 and 422, and `EngineError` on any other 4xx or when the retries are used up. An address
+    where nothing listens is not tried again until something there has answered once.
     """
 
     def __init__(self, spec: str, url: str | None, timeout: float, retries: int) -> None:
@@ -52,6 +57,8 @@ class Client:
             raise EngineError(f"{spec}: no key; set OPENAI_API_KEY (or CAI_OPENAI_API_KEY) in the environment")
         self._errors = openai
         self._retries = retries
+        self._reached = False
+        self._told, self._telling = -TOLD_PAUSE, threading.Lock()
         self._stopped = threading.Event()
         self.pause: Callable[[float], object] = self._stopped.wait
         self._client = openai.OpenAI(
@@ -83,22 +90,39 @@ class Client:
             wait: float | None = None
             try:
                 answer = send()
+                self._reached = True
                 if not isinstance(answer, dict):
                     raise BrokenBodyError("the answer is not a JSON object")
                 return read(answer)
             except self._errors.APIStatusError as error:
+                self._reached = True
                 self._raise_unless_temporary(error)
                 reason, wait = f"status {error.status_code}", retry_after(error.response.headers)
             except self._errors.APITimeoutError:
                 reason = "no answer in time"
             except self._errors.APIConnectionError as error:
                 reason = f"no connection ({error.__cause__ or error})"
+                if not self._reached and _nobody_there(error):
+                    raise EngineError(
+                        self._shown(f"{self.url}: {reason}; is the server running, and is this its address?")
+                    ) from None
             except (BrokenBodyError, ValueError) as error:
                 reason = f"a broken answer ({error})"
             if attempt >= self._retries or self._stopped.is_set():
                 raise EngineError(self._shown(f"{self.url} gave {reason}, after {attempt + 1} attempts"))
-            self.pause(min(LONGEST_PAUSE, wait) if wait is not None else backoff(attempt))
+            seconds = min(LONGEST_PAUSE, wait) if wait is not None else backoff(attempt)
             attempt += 1
+            if seconds >= TOLD_PAUSE or reason.startswith("no connection"):
+                self._tell(f"{self.url}: {reason}; trying again in {seconds:.0f} s ({attempt} of {self._retries})")
+            self.pause(seconds)
+
+    def _tell(self, text: str) -> None:
+        """One line on standard error, from whichever thread comes first."""
+        with self._telling:
+            now = time.monotonic()
+            if now - self._told >= TOLD_PAUSE:
+                self._told = now
+                sys.stderr.write(f"{self._shown(text)}\n")
 
     def _raise_unless_temporary(self, error: Any) -> None:
         status = error.status_code
@@ -118,6 +142,15 @@ class Client:
         if self._key != "none":
             text = text.replace(self._key, "***")
         return " ".join(text.split())
+
+
+def _nobody_there(error: BaseException | None) -> bool:
+    """Whether a connection was refused, or its host has no address."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def answered(refused: Refused) -> Failure:

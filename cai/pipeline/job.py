@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from cai.constitution import Constitution, Form, load_constitution
 from cai.errors import ConfigError
+from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
 from cai.prompts import PromptSet, read_prompts
+from cai.prompts.spec import parse_spec
 from cai.recipe import EngineSettings, Recipe
 from cai.records import Json
 from cai.storage.run import Run, signature
@@ -50,14 +52,19 @@ def store_path(run: Run) -> Path:
 
 @dataclass(slots=True)
 class Job:
-    """What the steps work on. Engines are made once a model and load their weights at the first request."""
+    """What the steps work on. Engines are made once a model and load their weights at the first request.
+
+    `readings` says how the judge's verdicts are read (`verdicts`); it goes into the manifest.
+    """
 
     recipe: Recipe
     run: Run
     constitution: Constitution
     prompts: PromptSet
     reporter: Reporter = field(default_factory=Silent)
+    readings: dict[str, Json] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
+    _human: dict[str, HumanPreferences] = field(default_factory=dict)
 
     @classmethod
     def checked(
@@ -108,6 +115,13 @@ class Job:
         """Let go of the weights of every engine; one that is asked for again is loaded again."""
         self._engines.clear()
 
+    def human(self) -> dict[str, HumanPreferences]:
+        """The pairs of each file of `preferences.human`, read once; raises `InputError` with the line of a bad row."""
+        for file in self.recipe.preferences.human:
+            if file not in self._human:
+                self._human[file] = read_human_preferences(file, test_share=self.recipe.test_share)
+        return self._human
+
     def weights(self, init: str) -> Path:
         """The folder that a trainer starts from; raises `ConfigError` when the weights are not on this machine."""
         own = init in ("model", "base")
@@ -129,6 +143,7 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
+        paths += [parse_spec(file).path for file in self.recipe.preferences.human]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
         specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
         for spec in specs:

@@ -11,7 +11,8 @@ from pathlib import Path
 from cai import __version__
 from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
-from cai.pipeline.steps import Step, forms_until, roles_until, step_names, steps_of
+from cai.pipeline.step import Step
+from cai.pipeline.steps import forms_until, roles_until, step_names, steps_of
 from cai.pipeline.summary import write_summary
 from cai.recipe import Recipe
 from cai.recipe_files import recipe_files, write_recipe
@@ -34,8 +35,10 @@ def run_recipe(
     job.reporter = reporter or Silent()
     steps = steps_of(job, until)
     plan = {step.name: step.plan() for step in steps}
-    if stale_steps(run, plan):
+    if stale := stale_steps(run, plan):
         job.check_roles(roles)
+        if "preferences" in stale:
+            job.human()
     with run.locked():
         run = job.run = Run(folder)
         _begin(job, plan, until, command or {})
@@ -48,6 +51,7 @@ def _begin(job: Job, plan: Plan, until: str | None, command: Json) -> None:
     manifest = job.run.manifest
     manifest |= {"cai": __version__, "command": {**command, "folder": str(Path.cwd())}, "until": until}
     manifest["plan"] = plan | later_steps(job.run, plan, step_names(job.recipe))
+    manifest["verdicts"] = job.readings
     manifest["sources"] = job.sources() | _recipe_sources(command)
     job.run.save()
     write_recipe(job.recipe, job.run.path("recipe.yaml"))

@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from cai.pipeline.kept import kept_answers
 from cai.pipeline.staleness import Plan, changed_sources, later_steps, stale_steps
 from cai.storage.run import Run
 
@@ -14,7 +15,7 @@ Json = dict[str, Any]
 
 
 def run_status(folder: Path) -> list[Json]:
-    """One row a step: its counts, and why it is stale if it is.
+    """One row a step: its counts, and why it is stale if it is; `kept` and `expected` answers if it was cut off.
 
     While nothing that the plan was made from has been touched, the plan in the manifest is used as it stands; else the
     constitution, the prompts and the recipe are read again and a new plan is made.
@@ -24,7 +25,16 @@ def run_status(folder: Path) -> list[Json]:
     if changed_sources(run):
         plan = _new_plan(run)
     stale = stale_steps(run, plan)
-    return [_status_row(name, run.steps.get(name, {}), stale.get(name, "")) for name in plan]
+    return [
+        _status_row(name, run.steps.get(name, {}), stale.get(name, "")) | _begun(run, name, plan[name], name in stale)
+        for name in plan
+    ]
+
+
+def _begun(run: Run, name: str, planned: Json, stale: bool) -> Json:
+    """Of a step that was begun and is not done: answers kept, and about how many it needs."""
+    counts = kept_answers(run.folder, name, planned["settings"]) if stale else None
+    return {"kept": counts[0], "expected": counts[1]} if counts else {}
 
 
 def _new_plan(run: Run) -> Plan:

@@ -7,20 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from cai.errors import ParseError
 from cai.exports import LeftOut, Source, load_export
 from cai.exports.writing import export_dataset
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, store_path
-from cai.pipeline.stage_loop import (
-    StageResult,
-    check_rejected,
-    reject,
-    rejects_path,
-    row_bytes,
-    run_stage,
-)  # fmt: skip
-from cai.preferences import LabelFigures, soft_label
-from cai.records import SPLITS, Draft, Json, Judgement, Message, Messages, Preference, Prompt
+from cai.pipeline.kept import Kept
+from cai.pipeline.label_work import judging_stage
+from cai.pipeline.stage_loop import row_bytes, run_stage
+from cai.records import SPLITS, Draft, Json, Message, Messages, Preference, Prompt
 from cai.stages import STAGES, Stage
 from cai.storage.calls import CallStore
 from cai.storage.run import atomic_write, read_rows, write_json
@@ -55,59 +48,22 @@ def stage_of(job: Job, step: str) -> Stage:
         case "sample":
             one = recipe.sample
             return make(one.sampling, one.num_samples, one.kinds, seed)  # type: ignore[no-any-return]
-    label = recipe.label
-    fallback = 0 if job.engine("judge").scores_choices else label.fallback_samples
-    examples = job.constitution.comparison_examples if label.examples else ()
-    return make(  # type: ignore[no-any-return]
-        job.constitution, label.principles_per_pair, label.pairs, label.template, examples, fallback, seed
-    )
+    return judging_stage(job, name)
 
 
 def run_model_stage(job: Job, step: str, source: str, role: str) -> Json:
     """Drive one stage with the engine of `role`; what any run has been answered before is not asked again."""
     rows = int(job.run.steps[source]["rows"])
     stage, engine = stage_of(job, step), job.only(role)
-    with CallStore(store_path(job.run)) as store:
+    planned = job.run.manifest["plan"][step]["settings"]
+    with (
+        Kept(job.run.folder, step, planned, job.reporter.progress) as progress,
+        CallStore(store_path(job.run)) as store,
+    ):
         result = run_stage(
             stage, engine, job.run.path(f"{source}.jsonl"), job.run.path(f"{step}.jsonl"), store,
-            rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=job.reporter.progress,
+            rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=progress,
         )  # fmt: skip
-    return result.to_json()
-
-
-def principle_weights(job: Job) -> dict[str, float] | None:
-    """What each principle's vote counts. Drawn principles count alike: the draw has already followed the weights."""
-    pool, drawn = job.constitution.with_form("comparison"), job.recipe.label.principles_per_pair
-    if drawn != "all" and drawn < len(pool):
-        return None
-    return {one.id: one.weight for one in pool}
-
-
-def make_preferences(job: Job) -> Json:
-    """Votes to soft labels; ties and abstentions are counted, abstentions go to the rejects."""
-    weights = principle_weights(job)
-    output = job.run.path("preferences.jsonl")
-    rejected = rejects_path(output)
-    result, figures = StageResult(), LabelFigures()
-    with atomic_write(output, "wb") as good:
-        with atomic_write(rejected, "wb") as bad:
-            for row in read_rows(job.run.path("label.jsonl")):
-                judgement = Judgement.from_json(row)
-                try:
-                    preference = soft_label(judgement, job.recipe.preferences, weights)
-                except ParseError as error:
-                    figures.add(judgement, None)
-                    result.rejected += 1
-                    result.reasons[str(error)] += 1
-                    bad.write(row_bytes(reject(judgement, str(error), ())))
-                else:
-                    figures.add(judgement, preference)
-                    result.rows += 1
-                    good.write(row_bytes(preference.to_json()))
-        check_rejected(result, output, job.recipe.max_rejected)
-    if not result.rejected:
-        rejected.unlink()
-    write_json(job.run.path("metrics/label.json"), figures.to_json())
     return result.to_json()
 
 

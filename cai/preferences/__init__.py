@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from cai.preferences.consistency import Consistency
 from cai.preferences.figures import CLEAR, LabelFigures
+from cai.preferences.mixing import Mix, mixed, on_the_side_of
+from cai.preferences.rankings import compared, rankings, tie_strength
+from cai.preferences.rubrics import p_yes, unpaired_label
 from cai.preferences.soft_labels import REASONED_CLAMP, clamp_of, soft_label
 from cai.preferences.votes import (
     beta_interval,
@@ -24,14 +27,22 @@ __all__ = [
     "REASONED_CLAMP",
     "Consistency",
     "LabelFigures",
+    "Mix",
     "beta_interval",
     "beta_variance",
     "certainty",
     "clamp_of",
+    "compared",
     "debiased_logit",
+    "mixed",
+    "on_the_side_of",
+    "p_yes",
     "paired_votes",
+    "rankings",
     "sigmoid",
     "soft_label",
+    "tie_strength",
+    "unpaired_label",
     "unread",
     "usable",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +16,7 @@ from cai.models import load_model
 from cai.models.openai_client import api_key, backoff, retry_after
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, Completion, Failure, GenerateRequest, Sampling, assistant, user
-from tests.models.loopback import TinyServer, chat_answer
+from tests.models.loopback import Loopback, TinyServer, chat_answer
 
 pytest.importorskip("openai")
 OK = json.dumps(chat_answer("fine")).encode()
@@ -137,11 +138,27 @@ def test_other_refusals_end_the_run_at_once(loopback, status, hint, monkeypatch)
     assert loopback.requests[0][2]["authorization"] == "Bearer sk-very-secret"
 
 
-def test_no_server(loopback):
-    engine = load_model("openai/tiny@http://127.0.0.1:9/v1", replace(SETTINGS, retries=1))
-    engine.client.pause = lambda seconds: None
-    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9/v1 gave no connection .*, after 2 attempts"):
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1"])
+def test_where_nothing_listens_the_first_call_fails_at_once(address, capsys):
+    engine = load_model(f"openai/tiny@{address}", SETTINGS)
+    engine.client.pause = lambda seconds: pytest.fail("it waited")
+    with pytest.raises(EngineError) as told:
         _ = engine.fingerprint
+    assert str(told.value).startswith(f"{address}: no connection (") and "is the server running" in str(told.value)
+    assert "\n" not in str(told.value) and capsys.readouterr().err == ""
+
+
+def test_a_server_that_goes_away_is_tried_again_and_that_is_said_once(capsys):
+    with Loopback() as server:
+        engine = load_model(f"openai/tiny@{server.url}", replace(SETTINGS, concurrency=3, retries=2))
+        assert len(list(engine.generate(iter(asks(1))))) == 1
+    pauses = []
+    engine.client.pause = pauses.append
+    with pytest.raises(EngineError, match=r"gave no connection .*, after 3 attempts"):
+        list(engine.generate(iter(asks(3))))
+    assert len(pauses) == 6
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1: no connection \(.*\); trying again in \d+ s \(1 of 2\)", line)
 
 
 def test_slow_answers_time_out(loopback):

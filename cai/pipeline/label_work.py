@@ -1,0 +1,170 @@
+"""What the steps from the sampled answers to the labels do: the judge's stages, and the arithmetic on what it said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from cai.errors import ParseError
+from cai.pipeline.job import Job
+from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
+from cai.pipeline.verdicts import comparison_reading, rubric_reading
+from cai.preferences import (
+    LabelFigures,
+    Mix,
+    compared,
+    mixed,
+    on_the_side_of,
+    rankings,
+    soft_label,
+    tie_strength,
+)  # fmt: skip
+from cai.preferences.rankings import FITTED, Compared
+from cai.prompts.splits import opening_turn
+from cai.records import Json, Judgement, Preference, Prompt, Sampling, Split
+from cai.stages import STAGES, Stage
+from cai.storage.run import atomic_write, read_rows, write_json
+
+
+def judging_stage(job: Job, step: str) -> Stage:
+    """The stage of "rubric", "reason" or "label"."""
+    label, seed, constitution = job.recipe.label, job.recipe.seed, job.constitution
+    if step == "rubric":
+        rubric, read = job.recipe.rubric, rubric_reading(job)
+        samples = rubric.fallback_samples if read.sampled else 0
+        return _made("rubric", constitution, rubric.principles_per_answer, samples, seed, read.names)
+    reading = comparison_reading(job)
+    examples = constitution.comparison_examples if label.examples else ()
+    asked = (label.principles_per_pair, label.pairs, label.template, examples)
+    if step == "reason":
+        sampling = Sampling(label.reasoning_tokens, label.reasoning_temperature)
+        return _made("reason", constitution, sampling, label.reasoning_samples, *asked, seed, reading.names)
+    if label.reasoning_samples:
+        scores = not reading.sampled
+        return _made("reasoned_label", constitution, label.template, examples, scores, reading.names)
+    samples = label.fallback_samples if reading.sampled else 0
+    return _made("label", constitution, *asked, samples, seed, reading.names)
+
+
+def _made(name: str, *arguments: Any) -> Stage:
+    return STAGES.load(name)(*arguments)  # type: ignore[no-any-return]
+
+
+def principle_weights(job: Job) -> dict[str, float] | None:
+    """What each principle's vote counts, or None where all count alike: a draw has already followed the weights.
+
+    Where no prompt has more principles in reach than are asked for, nothing is drawn.
+    """
+    pool, asked = job.constitution.with_form("comparison"), job.recipe.label.principles_per_pair
+    if asked != "all" and all(asked < _reach(job, prompt) for prompt in job.prompts.prompts):
+        return None
+    return {one.id: one.weight for one in pool}
+
+
+def _reach(job: Job, prompt: Prompt) -> int:
+    return len(job.constitution.for_form("comparison", prompt))
+
+
+def make_preferences(job: Job) -> Json:
+    """Votes to soft labels, and the human ones mixed in; ties and abstentions are counted by kind of prompt.
+
+    Abstentions go to the rejects. The figures are `metrics/label.json`.
+    """
+    output = job.run.path("preferences.jsonl")
+    rejected = rejects_path(output)
+    result, figures = StageResult(), LabelFigures()
+    splits: Counter[Split] = Counter()
+    with atomic_write(output, "wb") as good:
+        with atomic_write(rejected, "wb") as bad:
+            for judgement, preference in _labelled(job):
+                if isinstance(preference, ParseError):
+                    figures.add(judgement, None)
+                    result.rejected += 1
+                    result.reasons[str(preference)] += 1
+                    bad.write(row_bytes(reject(judgement, str(preference), ())))
+                else:
+                    figures.add(judgement, preference)
+                    result.rows += 1
+                    splits[preference.prompt.split] += 1
+                    good.write(row_bytes(preference.to_json()))
+        check_rejected(result, output, job.recipe.max_rejected)
+        mix = _mix(job, splits)
+        good.writelines(row_bytes(one.to_json()) for one in mix.human)
+    result.rows += len(mix.human)
+    if not result.rejected:
+        rejected.unlink()
+    _count_unanswered(job, figures)
+    write_json(job.run.path("metrics/label.json"), figures.to_json())
+    return result.to_json() | _mix_entry(job, mix)
+
+
+def _labelled(job: Job) -> Iterator[tuple[Judgement, Preference | ParseError]]:
+    """Every judgement with its label, or with why it has none."""
+    asked = job.recipe.label.principles_per_pair
+    weights = principle_weights(job)
+    for row in read_rows(job.run.path("label.jsonl")):
+        judgement = Judgement.from_json(row)
+        drawn = asked != "all" and asked < _reach(job, judgement.prompt)
+        try:
+            yield judgement, soft_label(judgement, job.recipe.preferences, None if drawn else weights)
+        except ParseError as error:
+            yield judgement, error
+
+
+def _count_unanswered(job: Job, figures: LabelFigures) -> None:
+    """Pairs that the judge gave no answer on, or that no principle reaches: they are among the rejects."""
+    for step in ("reason", "label"):
+        path = job.run.path(f"{step}.rejected.jsonl")
+        for row in read_rows(path) if path.exists() else ():
+            figures.add_unanswered(row["record"]["prompt"]["kind"], "refused" if row["answers"] else "no principle")
+
+
+def _mix(job: Job, splits: Counter[Split]) -> Mix:
+    settings = job.recipe.preferences
+    if not settings.human:
+        return Mix((), {}, None)
+    sides = {opening_turn(prompt.messages): prompt.split for prompt in job.prompts.prompts}
+    human = [one for read in job.human().values() for one in read.preferences]
+    return mixed(on_the_side_of(sides, human), splits, settings.human_share, job.recipe.seed)
+
+
+def _mix_entry(job: Job, mix: Mix) -> Json:
+    """What the manifest says of the human labels: how each file was read, and the ratio that came out."""
+    if not job.recipe.preferences.human:
+        return {}
+    notes = {file: read.notes.to_json() for file, read in job.human().items()}
+    unused = sum(one["available"] - one["human"] for one in mix.counts.values())
+    return {
+        "mix": mix.to_json(),
+        "human": notes,
+        "left_out": {"human label beyond the share": unused} if unused else {},
+    }
+
+
+def make_rankings(job: Job) -> Json:
+    """`rankings.jsonl`: one row a prompt with three answers or more whose labels connect them; others are counted."""
+    left_out: Counter[str] = Counter()
+    first = []
+    for group in _ranked(job, Counter()):
+        first.append(group)
+        if len(first) == FITTED:
+            break
+    nu = tie_strength(first) if first else 0.0
+    rows = 0
+    with atomic_write(job.run.path("rankings.jsonl"), "wb") as handle:
+        for ranking in rankings(_ranked(job, left_out), nu, job.recipe.preferences.tie_band):
+            handle.write(row_bytes(ranking.to_json()))
+            rows += 1
+    return {"rows": rows, "left_out": dict(left_out), "tie_strength": nu}
+
+
+def _ranked(job: Job, left_out: Counter[str]) -> Iterator[Compared]:
+    preferences = (Preference.from_json(row) for row in read_rows(job.run.path("preferences.jsonl")))
+    for group in compared(preferences):
+        if len(group.responses) < 3:
+            left_out["prompt with two answers"] += 1
+        elif not group.connected:
+            left_out["prompt whose labels do not connect its answers"] += 1
+        else:
+            yield group

@@ -1,0 +1,60 @@
+"""AI labels and human ones in a stated ratio: the paper mixes human helpfulness with AI harmlessness (§4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cai.draws import draw_bits
+from cai.prompts.splits import opening_turn
+from cai.records import SPLITS, Json, Preference, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The human labels that are mixed in, in the order of their files, and how many there were of what by split."""
+
+    human: tuple[Preference, ...]
+    counts: dict[Split, dict[str, int]]
+    asked: float | None
+
+    @property
+    def share(self) -> float | None:
+        """Human labels over all, 0 … 1; None where there are no labels."""
+        human, ai = (sum(one[source] for one in self.counts.values()) for source in ("human", "ai"))
+        return human / (human + ai) if human + ai else None
+
+    @property
+    def short(self) -> int:
+        """Human labels that the stated share wants and that are not there."""
+        return sum(one["wanted"] - one["human"] for one in self.counts.values())
+
+    def to_json(self) -> Json:
+        return {"splits": self.counts, "share": self.share, "asked": self.asked, "short": self.short}
+
+
+def mixed(human: Sequence[Preference], ai: Mapping[Split, int], share: float | None, seed: int) -> Mix:
+    """Draw from `human` what makes it `share` of all labels, on each side of the split; all of it if `share` is None.
+
+    A greater share keeps what a smaller one drew. No AI label is left out: where there are too few human ones, the
+    share is less than asked, and `short` says so.
+    """
+    taken: set[str] = set()
+    counts: dict[Split, dict[str, int]] = {}
+    for split in SPLITS:
+        there = [one.id for one in human if one.prompt.split == split]
+        wanted = len(there) if share is None else round(share / (1.0 - share) * ai.get(split, 0))
+        drawn = sorted(there, key=lambda id: draw_bits(seed, "human", id))[:wanted]
+        taken.update(drawn)
+        counts[split] = {"ai": ai.get(split, 0), "human": len(drawn), "available": len(there), "wanted": wanted}
+    return Mix(tuple(one for one in human if one.id in taken), counts, share)
+
+
+def on_the_side_of(sides: Mapping[str, Split], human: Sequence[Preference]) -> list[Preference]:
+    """`human` with every prompt on the side where its opening turn already is, so that no prompt is on both."""
+    placed = []
+    for one in human:
+        side = sides.get(opening_turn(one.prompt.messages), one.prompt.split)
+        same = side == one.prompt.split
+        placed.append(one if same else replace(one, prompt=replace(one.prompt, split=side)))
+    return placed
