@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+import re
+from itertools import islice, product
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.embedded import prompts_path, world
+from cai.embedded import corpus, prompts_path, world
 from cai.embedded.principles import FAMILIES, wordings
 from cai.embedded.prompts import COUNTS, draw_prompts, shipped_prompts, to_line
 from cai.records import user
 
+FORMS = ("critique", "revision", "comparison")
 SORTS = (("act", "red_team"), ("act", "lookalike"), ("act", "helpful"), ("task", "helpful"), ("idiom", "lookalike"))
 
 
@@ -19,7 +21,12 @@ def test_the_world_is_as_large_as_it_says():
     harmful = {(scene.name, scene.purpose) for scene in world.scenes() if scene.harmful}
     ordinary = {(scene.name, scene.purpose) for scene in world.scenes() if scene.kind == "helpful"}
     assert len({name for name, _ in harmful}) >= 40 and len(harmful) >= 300
-    assert len(ordinary) >= 80
+    topics = {
+        (scene.name, scene.person if scene.sort == "fact" else "")
+        for scene in world.scenes()
+        if scene.kind == "helpful"
+    }
+    assert len(topics) >= 80 and len(ordinary) >= 80
     assert len(world.ways("train")) >= 25
 
 
@@ -54,6 +61,24 @@ def test_train_and_held_out_are_disjoint():
         for form in ("critique", "revision", "comparison"):
             train, test = (set(wordings(family, form, split)) for split in ("train", "test"))
             assert train and test and not train & test
+
+
+def test_nothing_held_out_is_ever_in_the_training_text():
+    """Held out are combinations, ways of asking and wordings: none of them in 1,500 groups of any phase."""
+    held_out = {text for family in FAMILIES for form in FORMS for text in wordings(family, form, "test")}
+    ways = [*world.ways("test"), *(way for name in world.FACT_WAYS for way in world.fact_ways(name, "test"))]
+    asked = re.compile("|".join(re.escape(way).replace(r"\{\}", ".+") for way in ways))
+    for phase in corpus.CURRICULUM.values():
+        for group in islice(corpus.groups(5, phase), 250):
+            for turn in group:
+                for message in turn.messages:
+                    lines = message.content.splitlines()
+                    assert not held_out & {line.removeprefix("Question: ") for line in lines}
+                    for line in lines:
+                        said = line.rpartition("Human: ")[2]
+                        assert message.role != "user" or not asked.fullmatch(said), said
+                        scene = world.read_scene((user(said),)) if message.role == "user" else None
+                        assert scene is None or scene.split == "train", said
 
 
 def test_drawn_prompts_of_the_two_sides_share_nothing():
