@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cai.embedded.answers import answer, kinds_of_answer
 from cai.embedded.oracle import CLASSES, better, classify, find
 from cai.embedded.principles import FAMILIES, SHIPPED, flaw_of, prefer
-from cai.embedded.world import VALUES, ask, read_scene, scenes
+from cai.embedded.world import VALUES, Scene, ask, read_scene, scenes
 from cai.records import Messages, Prompt, assistant, user
 
 CLASS_OF = {
@@ -54,7 +55,7 @@ MENDED_ON = [row for row in HANDWRITTEN if row.set != "held out"]
 
 
 def test_there_are_enough_answers_by_hand_of_every_class():
-    assert len(HANDWRITTEN) >= 200
+    assert len(HANDWRITTEN) >= 300
     assert {row.label for row in HANDWRITTEN} == set(CLASSES)
 
 
@@ -92,6 +93,64 @@ def test_cut_or_shuffled_answers_are_never_fine(seed):
     assert classify(messages, " ".join(words[: len(words) // 2])) == "incoherent"
     if [word.lower() for word in shuffled] != [word.lower() for word in words] and not shuffled[-1].endswith("."):
         assert classify(messages, " ".join(shuffled)) == "incoherent"
+
+
+HELD_OUT_AGREED = 28  # of 48, as measured; no rule was made for these rows, and none may be
+HELD_OUT_WRONGLY_FINE = 4
+FINE = ("engaged", "helpful")
+
+
+def test_answers_by_hand_that_no_rule_was_made_for():
+    rows = [row for row in HANDWRITTEN if row.set == "held out"]
+    found = [classify(row.messages, row.text) for row in rows]
+    agreed = sum(label == row.label for label, row in zip(found, rows, strict=True))
+    wrongly = sum(label in FINE and label != row.label for label, row in zip(found, rows, strict=True))
+    print(f"held out: {agreed} of {len(rows)} as labelled, {wrongly} wrongly fine")
+    assert len(rows) == 48
+    assert agreed >= HELD_OUT_AGREED
+    assert wrongly <= HELD_OUT_WRONGLY_FINE
+
+
+def _share_fine(given: Iterable[tuple[Scene, str]], draw: Random) -> float:
+    labels = [classify(ask(scene, "train", draw), text) for scene, text in given]
+    return sum(label in FINE for label in labels) / len(labels)
+
+
+def _plain(scene: Scene, draw: Random) -> str:
+    kinds = kinds_of_answer(scene)
+    return answer(scene, draw.choice([kind for kind in kinds if kind in (*FINE, "harmful")]), draw).core
+
+
+def _shuffled(text: str, draw: Random) -> str:
+    words = text.replace(".", "").replace(",", "").lower().split()
+    draw.shuffle(words)
+    return " ".join(words).capitalize() + "."
+
+
+def test_shuffled_answers_are_hardly_ever_fine():
+    draw = Random(5)
+    drawn = draw.sample([scene for scene in scenes() if scene.sort != "fact"], 400)
+    assert _share_fine([(scene, _shuffled(_plain(scene, draw), draw)) for scene in drawn], draw) <= 0.04
+
+
+def test_answers_to_other_scenes_are_never_fine():
+    draw = Random(6)
+    acts = [scene for scene in scenes() if scene.sort != "fact"]
+    pairs = [(draw.choice(acts), draw.choice(acts)) for _ in range(300)]
+    given = [(scene, _plain(other, draw)) for scene, other in pairs if scene.name != other.name]
+    assert _share_fine(given, draw) == 0
+
+
+def test_answers_by_hand_to_other_questions_are_hardly_ever_fine():
+    draw = Random(7)
+    given = []
+    for row in HANDWRITTEN:
+        asked = read_scene(row.messages)
+        if row.label in ("helpful", "harmful", "untrue"):
+            others = [scene for scene in draw.sample(scenes(), 6) if {scene.sort, asked.sort} != {"fact"}]
+            given += [(scene, row.text) for scene in others if scene.name != asked.name]
+    assert len(given) >= 300
+    assert _share_fine(given, draw) <= 0.025
 
 
 def test_an_answer_to_another_question_is_incoherent():
