@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cai.cli.label_lines import label_lines, rubric_lines
 from cai.cli.tables import count, table
 from cai.records import Json
 
@@ -79,7 +80,8 @@ def summary_table(summary: Json) -> str:
     ran = [one for one in summary["stages"] if one["ran"]]
     calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
     lines += [f"this run     {len(ran)} steps, {calls:,} calls, {seconds:.1f} s"]
-    lines += _label_lines(summary["label"]) + _reward_lines(summary["reward"]) + _world_lines(summary["world"])
+    lines += label_lines(summary["label"]) + rubric_lines(summary["rubric"])
+    lines += _reward_lines(summary["reward"]) + _world_lines(summary["world"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
 
@@ -96,17 +98,6 @@ def _note(stage: Json) -> str:
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in stage.get("left_out", {}).items())
     state = f"stale: {stage['stale']}" if stage["stale"] else "" if stage["ran"] else "was up to date"
     return "; ".join(part for part in (state, f"left out: {left_out}" if left_out else "") if part)
-
-
-def _label_lines(label: Json | None) -> list[str]:
-    if not label:
-        return []
-    flips = "-" if label["flip_rate"] is None else f"{label['flip_rate']:.1%}"
-    abstained = sum(label["abstained"].values())
-    clear = "" if label["clear_flip_rate"] is None else f" ({label['clear_flip_rate']:.1%} of the clear verdicts)"
-    return [
-        f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained"
-    ]
 
 
 _MEASURES = ("harmful", "evasive", "helpful", "lookalike_refused", "untrue", "overlong", "incoherent")

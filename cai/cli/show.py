@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -108,20 +109,39 @@ def _body(row: dict[str, Any]) -> Iterator[str]:
         yield _part(f"critique {number}", f"[{one['principle_id']}] {one['critique']}")
         if one["revision"] is not None:
             yield _part(f"revision {number}", one["revision"])
+    ranked = row.get("scores")
     for number, text in enumerate(row.get("responses", ()), 1):
         yield _part(f"answer {number}", text)
+        if ranked:
+            yield _part(f"rank {row['ranks'][number - 1]}", f"{ranked[number - 1]:+.3f} nats")
     for side in ("response_a", "response_b"):
         if side in row:
             yield _part(side.replace("_", " "), row[side])
+    for one in row.get("reasonings", ()):
+        stated = f" → {one['stated']}" if one["stated"] else ""
+        said = "(nothing that can be used)" if one["text"] is None else one["text"]
+        yield _part(f"thought {one['order']}", f"[{one['principle_id']}] {said}{stated}")
+    for one in row.get("grades", ()):
+        yes = 1 / (1 + math.exp(min(700.0, one["logprob_no"] - one["logprob_yes"])))
+        yield _part("p(yes)", f"[{one['principle_id']}] {yes:.4f}, mass {one['mass']:.3f}{_counts(one, 'yes', 'no')}")
     for vote in row.get("votes", ()):
+        if vote["rationale"]:
+            yield _part(f"thought {vote['order']}", vote["rationale"])
         lead = vote["logprob_a"] - vote["logprob_b"]
         leader = "a" if lead >= 0 else "b"
         yield _part(
             f"vote {vote['order']}",
-            f"[{vote['principle_id']}] {leader} leads by {abs(lead):.3f} nats, mass {vote['mass']:.3f}",
+            f"[{vote['principle_id']}] {leader} leads by {abs(lead):.3f} nats, mass {vote['mass']:.3f}"
+            + _counts(vote, "a", "b"),
         )
     if "p_a" in row:
         yield _part("p(a better)", f"{row['p_a']:.4f}   weight {row['weight']:g}, {row['source']}")
+
+
+def _counts(one: dict[str, Any], first: str, second: str) -> str:
+    """The sampled verdicts behind it, if it was not read from log-probabilities."""
+    counts = one.get("counts")
+    return f" ({counts[0]} × {first}, {counts[1]} × {second})" if counts else ""
 
 
 def _part(name: str, text: str) -> str:

@@ -64,6 +64,7 @@ class Lint:
 
     def findings(self) -> Iterator[Finding]:
         yield from self.missing_forms()
+        yield from self.missing_rubrics()
         yield from self.alike()
         yield from self.scopes()
         yield from self.kinds_without_principle()
@@ -94,6 +95,14 @@ class Lint:
                 hint = "" if half else _only_for_hint(one, missing)
                 message = f"principle '{one.id}' has no {' and no '.join(map(repr, missing))}{hint}"
                 yield self.at("error", "missing-form", message, "principles", index, "id")
+
+    def missing_rubrics(self) -> Iterator[Finding]:
+        """Rubrics are for all principles or for none: `rubric` refuses a file where only some have one."""
+        if self.constitution.with_form("rubric"):
+            for index, one in self.numbered:
+                if not one.rubric:
+                    message = f"{lacking(one, 'rubric')}, and others have: `rubric` cannot use this file"
+                    yield self.at("warning", "missing-rubric", message, "principles", index, "id")
 
     def alike(self) -> Iterator[Finding]:
         """Pairs of principles that ask nearly the same, which then counts double."""
@@ -152,6 +161,9 @@ class Lint:
                 if (words := len(text.split())) > LONG_WORDS:
                     message = f"the {form} of '{one.id}' has {words} words; small models lose texts over {LONG_WORDS}"
                     yield self.at("warning", "over-long", message, *where)
+                if form == "rubric" and text and not text.rstrip(" \"'”’").endswith(("?", "？", "؟")):
+                    message = f"the rubric of '{one.id}' is no question; it is answered with yes or no"
+                    yield self.at("warning", "rubric-not-a-question", message, *where)
                 if match := _PLACEHOLDER.search(text):
                     message = f"the {form} of '{one.id}' contains '{match.group()}', but nothing is filled into texts"
                     yield self.at("warning", "placeholder", message, *where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cai.pipeline import label_work
 from cai.pipeline.job import Job, settings_json
@@ -36,7 +37,15 @@ def _rubric(job: Job) -> Step:
     settings: Json = {"principles_per_answer": rubric.principles_per_answer}
     settings["verdicts"] = rubric_reading(job).said(f"{rubric.fallback_samples} samples")
     settings |= principles_digest(job, ("rubric",), "all" if rubric.principles_per_answer == "all" else "drawn")
-    return model_step(job, "rubric", "sample", "judge", settings)
+    settings["mass_floor"] = job.recipe.preferences.mass_floor
+    step = model_step(job, "rubric", "sample", "judge", settings)
+
+    def grade(job: Job) -> Json:
+        counts = step.work(job)
+        label_work.write_rubric_figures(job)
+        return counts
+
+    return replace(step, work=grade, beside=(*step.beside, "metrics/rubric.json"))
 
 
 def _reason(job: Job) -> Step:
@@ -46,8 +55,11 @@ def _reason(job: Job) -> Step:
 
 def _label(job: Job) -> Step:
     label = job.recipe.label
-    samples = "stated verdicts" if label.reasoning_samples else f"{label.fallback_samples} samples an order"
-    shown = _shown(job) | {"verdicts": comparison_reading(job).said(samples)}
+    reasoned = f"{label.reasoning_samples} reasonings an order"
+    samples = f"the verdicts of {reasoned}" if label.reasoning_samples else f"{label.fallback_samples} samples an order"
+    read = comparison_reading(job)
+    after = f", after {reasoned}" if label.reasoning_samples and not read.sampled else ""
+    shown = _shown(job) | {"verdicts": read.said(samples) + after}
     if label.reasoning_samples:
         settings: Json = {"template": label.template, **shown, **principles_digest(job, ("comparison",), "named")}
         return model_step(job, "label", "reason", "judge", settings, stage="reasoned_label")

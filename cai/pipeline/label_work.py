@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from cai.errors import ParseError
+from cai.judge_records import Graded
 from cai.pipeline.job import Job
 from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
 from cai.pipeline.verdicts import comparison_reading, rubric_reading
 from cai.preferences import (
     LabelFigures,
     Mix,
+    RubricFigures,
     compared,
     mixed,
     on_the_side_of,
@@ -140,6 +142,14 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
         "human": notes,
         "left_out": {"human label beyond the share": unused} if unused else {},
     }
+
+
+def write_rubric_figures(job: Job) -> None:
+    """`metrics/rubric.json`: mean P(yes) by principle, and what abstained."""
+    figures = RubricFigures()
+    for row in read_rows(job.run.path("rubric.jsonl")):
+        figures.add(Graded.from_json(row), job.recipe.preferences.mass_floor)
+    write_json(job.run.path("metrics/rubric.json"), figures.to_json())
 
 
 def make_rankings(job: Job) -> Json:

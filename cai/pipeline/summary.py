@@ -26,7 +26,8 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
         "stages": [
             _stage(name, run.steps[name], name in ran, stale.get(name, "")) for name in plan if name in run.steps
         ],
-        "label": _metrics(run, "label") if "preferences" in current else None,
+        "label": _label(run) if "preferences" in current else None,
+        "rubric": _metrics(run, "rubric") if "rubric" in current else None,
         "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in current else None,
         "world": _metrics(run, "policy") if "evaluate" in current else None,
         "files": {name: str(run.path(plan[name]["output"])) for name in current},
@@ -39,6 +40,13 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
 def _stage(name: str, entry: Mapping[str, Any], ran: bool, stale: str) -> Json:
     keys = ("rows", "rejected", "reasons", "left_out", "calls_made", "calls_saved", "seconds")
     return {"step": name, "ran": ran, "stale": stale, **{key: entry[key] for key in keys if key in entry}}
+
+
+def _label(run: Run) -> Json:
+    """The judge's figures, how its verdicts were read, and the mix with human labels if there is one."""
+    figures = _metrics(run, "label") or {}
+    read = run.steps["label"]["settings"]["verdicts"] if "label" in run.steps else None
+    return {**figures, "verdicts": read, "mix": run.steps["preferences"].get("mix")}
 
 
 def _metrics(run: Run, name: str) -> Json | None:

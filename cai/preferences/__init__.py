@@ -9,7 +9,7 @@ from cai.preferences.consistency import Consistency
 from cai.preferences.figures import CLEAR, LabelFigures
 from cai.preferences.mixing import Mix, mixed, on_the_side_of
 from cai.preferences.rankings import compared, rankings, tie_strength
-from cai.preferences.rubrics import p_yes, unpaired_label
+from cai.preferences.rubrics import RubricFigures, p_yes, unpaired_label
 from cai.preferences.soft_labels import REASONED_CLAMP, clamp_of, soft_label
 from cai.preferences.votes import (
     beta_interval,
@@ -28,6 +28,7 @@ __all__ = [
     "Consistency",
     "LabelFigures",
     "Mix",
+    "RubricFigures",
     "beta_interval",
     "beta_variance",
     "certainty",

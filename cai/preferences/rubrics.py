@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cai.errors import ParseError
 from cai.judge_records import Graded
 from cai.preferences.votes import sigmoid
+from cai.records import Json
 
 
 def p_yes(answer: Graded, mass_floor: float = 0.5, weights: Mapping[str, float] | None = None) -> float:
@@ -33,3 +36,43 @@ def unpaired_label(
     """Whether an answer is wanted, as KTO asks; None within `band` of the `threshold`. Raises as `p_yes`."""
     p = p_yes(answer, mass_floor, weights)
     return None if abs(p - threshold) <= band and band else p >= threshold
+
+
+@dataclass(slots=True)
+class RubricFigures:
+    """How the answers of a file were graded: by principle, and abstentions by kind of prompt."""
+
+    answers: int = 0
+    _kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    _asked: Counter[str] = field(default_factory=Counter)
+    _counted: Counter[str] = field(default_factory=Counter)
+    _yes: dict[str, float] = field(default_factory=dict)
+    _mass: dict[str, float] = field(default_factory=dict)
+
+    def add(self, answer: Graded, mass_floor: float) -> None:
+        """Count one answer; grades under the floor abstain."""
+        self.answers += 1
+        kind = self._kinds.setdefault(answer.prompt.kind, Counter(answers=0, abstained=0))
+        kind["answers"] += 1
+        kind["abstained"] += not any(one.mass and one.mass >= mass_floor for one in answer.grades)
+        for one in answer.grades:
+            self._asked[one.principle_id] += 1
+            self._mass[one.principle_id] = self._mass.get(one.principle_id, 0.0) + one.mass
+            if one.mass and one.mass >= mass_floor:
+                self._counted[one.principle_id] += 1
+                yes = sigmoid(one.logprob_yes - one.logprob_no)
+                self._yes[one.principle_id] = self._yes.get(one.principle_id, 0.0) + yes
+
+    def to_json(self) -> Json:
+        """`p_yes` and `mass` are means, 0 … 1; `p_yes` is None for a principle whose every grade abstained."""
+        principles = {
+            id: {
+                "asked": asked,
+                "counted": self._counted[id],
+                "p_yes": self._yes[id] / self._counted[id] if self._counted[id] else None,
+                "mass": self._mass[id] / asked,
+            }
+            for id, asked in sorted(self._asked.items())
+        }
+        kinds = {kind: dict(one) for kind, one in sorted(self._kinds.items())}
+        return {"answers": self.answers, "kinds": kinds, "principles": principles}

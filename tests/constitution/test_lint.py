@@ -53,6 +53,9 @@ def test_a_good_file_has_no_findings() -> None:
         ("name: t\n", "name: t\ntests: [{prompt: p, better: x, worse: y, principle: c}]\n", "error", "invalid", 2, "no principle has the id 'c'"),
         ("name: t\n", "name: t\nexamples: {comparison: [{prompt: p, comparison: q, response_a: x, response_b: x, better: a}]}\n",
          "error", "same-responses", 2, "same text"),
+        ("kinder?\n", "kinder?\n    rubric: Is it kind?\n", "warning", "missing-rubric", 8, "'b' has no 'rubric', and others have"),
+        ("kinder?\n  - id: b\n", "kinder?\n    rubric: It is kind.\n  - id: b\n    rubric: Is it true?\n",
+         "warning", "rubric-not-a-question", 7, "the rubric of 'a' is no question"),
     ],
 )  # fmt: skip
 def test_planted_faults(old: str, new: str, level: str, code: str, line: int, says: str) -> None:

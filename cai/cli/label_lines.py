@@ -1,0 +1,66 @@
+"""The lines about labels at the end of a run: flips, how verdicts were read, circles, abstentions, the human share."""
+
+from __future__ import annotations
+
+from cai.records import Json
+
+_INDENT = " " * 13
+
+
+def label_lines(label: Json | None) -> list[str]:
+    """What the judge did; nothing where nothing was labelled."""
+    if not label:
+        return []
+    flips = "-" if label["flip_rate"] is None else f"{label['flip_rate']:.1%}"
+    clear = "" if label["clear_flip_rate"] is None else f" ({label['clear_flip_rate']:.1%} of the clear verdicts)"
+    abstained = sum(label["abstained"].values())
+    lines = [
+        f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained",
+        f"{_INDENT}read from {label['verdicts']}",
+    ]
+    return [*lines, *_sampled(label), *_circles(label), *_abstained(label), *_mix(label["mix"])]
+
+
+def _sampled(label: Json) -> list[str]:
+    if not (sampled := label["sampled"]):
+        return []
+    return [
+        f"{_INDENT}{sampled['verdicts_a_vote']:.1f} verdicts a vote; "
+        f"its 95 % interval is {sampled['interval_width']:.2f} wide on average"
+    ]
+
+
+def _circles(label: Json) -> list[str]:
+    if not label["triples"]:
+        return []
+    return [
+        f"{_INDENT}{label['cyclic_triples']:,} of {label['triples']:,} triples of answers run in a circle "
+        f"({label['cyclic_share']:.1%}; by chance 25 %)"
+    ]
+
+
+def _abstained(label: Json) -> list[str]:
+    if not label["abstained"]:
+        return []
+    kinds = [f"{one['abstained']:,} of {one['pairs']:,} {kind}" for kind, one in label["kinds"].items()]
+    why = [f"{sum(kinds.values()):,} {reason}" for reason, kinds in label["abstained_why"].items()]
+    return [f"abstained    {', '.join(kinds)} ({', '.join(why)})"]
+
+
+def _mix(mix: Json | None) -> list[str]:
+    if not mix:
+        return []
+    human, ai = (sum(one[source] for one in mix["splits"].values()) for source in ("human", "ai"))
+    asked = "" if mix["asked"] is None else f", {mix['asked']:.1%} asked"
+    short = f"; {mix['short']:,} more would be needed" if mix["short"] else ""
+    share = "-" if mix["share"] is None else f"{mix['share']:.1%}"
+    return [f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"]
+
+
+def rubric_lines(rubric: Json | None) -> list[str]:
+    """How many answers were graded, and how many of them by nobody."""
+    if not rubric:
+        return []
+    silent = sum(one["abstained"] for one in rubric["kinds"].values())
+    kinds = ", ".join(f"{one['abstained']:,} of {one['answers']:,} {kind}" for kind, one in rubric["kinds"].items())
+    return [f"rubric       {rubric['answers']:,} answers, {silent} abstained" + (f" ({kinds})" if silent else "")]

@@ -1,0 +1,159 @@
+"""A file of ranked answers to preferences: each pair once, on its side of the split, and how the file was read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+from cai.errors import InputError
+from cai.human_preferences.shapes import Ranked, number, ranked_pairs
+from cai.prompts.files import Row, read_rows
+from cai.prompts.kinds import find_kind
+from cai.prompts.shapes import UnusableRow, check_messages
+from cai.prompts.spec import PromptFile, parse_spec
+from cai.prompts.splits import check_share, given_split, opening_turn, split_of
+from cai.records import Json, Kind, Message, Preference, Prompt, Split, content_id
+
+
+@dataclass(slots=True)
+class PairNotes:
+    """How a file was read: `kept` + `duplicates` + Σ `skipped` = `pairs`, where a row of no use counts as one.
+
+    `pairs` is `rows` but for rows that rank more than two answers. `skipped` counts by reason, `first` gives the place
+    of the first of each; `contradicting` counts repeated pairs that were ranked the other way, whose label is then the
+    mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on).
+    """
+
+    rows: int = 0
+    pairs: int = 0
+    kept: int = 0
+    ties: int = 0
+    duplicates: int = 0
+    contradicting: int = 0
+    moved: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+
+    def skip(self, reason: UnusableRow, place: str) -> None:
+        """Count a row or pair that is left out."""
+        self.skipped[str(reason)] += 1
+        self.first.setdefault(str(reason), place)
+
+    def to_json(self) -> Json:
+        kinds = [{"kind": kind, "from": ground, "rows": rows} for (kind, ground), rows in self.kinds.items()]
+        return {
+            "rows": self.rows, "pairs": self.pairs, "kept": self.kept, "ties": self.ties,
+            "duplicates": self.duplicates, "contradicting": self.contradicting, "moved_to_test": self.moved,
+            "skipped": dict(self.skipped), "first": self.first, "kinds": kinds,
+        }  # fmt: skip
+
+
+class HumanPreferences(NamedTuple):
+    """The pairs of a file, in its order, each once, and how it was read."""
+
+    preferences: list[Preference]
+    notes: PairNotes
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A pair as it stands while the file is read, and the label of each row that ranked it."""
+
+    preference: Preference
+    split: Split | None
+    labels: list[float]
+
+
+def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPreferences:
+    """Read ranked pairs: ``PATH`` or ``PATH?key=value&…``, as for prompts (kind, split, source, tags, format).
+
+    Rows are HH transcripts under `chosen` and `rejected`; TRL preference rows with the prompt explicit or implicit,
+    plain or conversational, also UltraFeedback's binarized ones; AlpacaEval annotations (`output_1`, `output_2`,
+    `preference`); or UltraFeedback's own rows (`completions` with `overall_score`), of which every pair is read. A
+    `p_chosen` column is kept as a soft label, a tie is 0.5, and rows without a verdict are left out and counted, like
+    those whose answers are equal or empty, or whose two dialogues differ before the last answer. Which answer is
+    response_a is drawn by hash, so p_a is near 0 as often as near 1. The side of the split is drawn by the opening user
+    turn. Raises `InputError` for rows that are not pairs.
+    """
+    check_share(test_share)
+    spec = parse_spec(file)
+    if spec.column or spec.drop_answer or spec.first_turn:
+        raise InputError(
+            "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
+        )
+    pairs: dict[str, _Pair] = {}
+    notes = PairNotes()
+    for row in read_rows(spec):
+        notes.rows += 1
+        for new in _read_pairs(row, spec, notes):
+            known = pairs.setdefault(new.preference.id, new)
+            if known is not new:
+                notes.duplicates += 1
+                notes.contradicting += (known.labels[0] - 0.5) * (new.labels[0] - 0.5) < 0
+                known.labels += new.labels
+    if not pairs:
+        raise InputError("holds no pairs" + (": every row was left out" if notes.rows else ""), spec.path)
+    notes.kept = len(pairs)
+    settled = _settled(list(pairs.values()), test_share, notes)
+    notes.ties = sum(one.p_a == 0.5 for one in settled)
+    return HumanPreferences(settled, notes)
+
+
+def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> list[Preference]:
+    """Each pair with the mean of its labels, on the side where its opening turn is."""
+    sides = [pair.split or split_of(pair.preference.prompt.messages, test_share) for pair in pairs]
+    openings = [opening_turn(pair.preference.prompt.messages) for pair in pairs]
+    held_out = {opening for opening, side in zip(openings, sides, strict=True) if side == "test"}
+    settled = []
+    for pair, opening, side in zip(pairs, openings, sides, strict=True):
+        final: Split = "test" if opening in held_out else "train"
+        notes.moved += final != side
+        prompt = replace(pair.preference.prompt, split=final)
+        settled.append(replace(pair.preference, prompt=prompt, p_a=sum(pair.labels) / len(pair.labels)))
+    return settled
+
+
+def _read_pairs(row: Row, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]:
+    """The pairs of one row that are of use; the others are counted."""
+    coming = ranked_pairs(row, spec)
+    while True:
+        try:
+            found = None
+            found = next(coming, None)
+            if found is None:
+                return
+            notes.pairs += 1
+            if isinstance(found, UnusableRow):
+                raise found
+            pair = _pair(row, spec, found, notes)
+        except UnusableRow as reason:
+            notes.pairs += found is None
+            notes.skip(reason, row.place)
+            continue
+        yield pair
+
+
+def _pair(row: Row, spec: PromptFile, found: Ranked, notes: PairNotes) -> _Pair:
+    if not found.first.strip() or not found.second.strip():
+        raise UnusableRow("an answer is empty")
+    if found.first == found.second:
+        raise UnusableRow("both answers are the same text")
+    check_messages(row, (*found.messages, Message("assistant", found.first), Message("assistant", found.second)))
+    kind, ground = find_kind(row, spec, default="helpful")
+    notes.kinds[kind, ground] += 1
+    prompt = Prompt.make(found.messages, kind, spec.name, tags=spec.tags)
+    preference = _placed(row, prompt, found)
+    return _Pair(preference, given_split(row, spec), [preference.p_a])
+
+
+def _placed(row: Row, prompt: Prompt, found: Ranked) -> Preference:
+    """The pair with its sides ordered by a hash of their texts, which knows nothing of the label."""
+    source: Literal["ai", "human"] = "ai" if row.value.get("source") == "ai" else "human"
+    weight = number(row, row.value, "weight", 1.0, math.inf)
+    straight = Preference(prompt, found.first, found.second, found.p_first, weight, source)
+    first = min((found.first, found.second), key=lambda text: content_id("side", prompt.id, text))
+    return straight if first == found.first else straight.swap()

@@ -1,0 +1,192 @@
+"""What a row of ranked answers means, whatever shape it is written in: its prompt, and the pairs that it ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from cai.prompts.files import Row
+from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
+from cai.prompts.spec import PromptFile
+from cai.records import Messages
+
+_CHOSEN = ("chosen", "chosen_messages")
+_REJECTED = ("rejected", "rejected_messages")
+_PROMPT = ("prompt", "messages", "conversations", "conversation", "question", "instruction")
+SHAPES = "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score"
+
+
+class Ranked(NamedTuple):
+    """Two answers to one prompt and the probability that the first is better; 0.5 is a tie."""
+
+    messages: Messages
+    first: str
+    second: str
+    p_first: float
+
+
+def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
+    """The pairs of a row, and in place of one that says nothing, why.
+
+    Raises `UnusableRow` for a row without any, `InputError` at its place for one that is of no shape known here.
+    """
+    cells = row.value
+    if not isinstance(cells, dict):
+        raise row.error(f"expected an object with the columns 'chosen' and 'rejected'; {SHAPES}")
+    if "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
+        yield from _scored(row, cells, spec)
+    elif "output_1" in cells and "output_2" in cells:
+        yield _annotated(row, cells, spec)
+    else:
+        yield _chosen(row, cells)
+
+
+def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
+    """A number from 0 to `most` in a column that may be missing; raises `InputError` for anything else."""
+    value = cells.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
+        raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
+    return float(value)
+
+
+# ------------------------------------------------------------------------- two outputs and a preference (AlpacaEval)
+
+
+def _annotated(row: Row, cells: dict[str, Any], spec: PromptFile) -> Ranked:
+    """An annotation of AlpacaEval: 1 … 2 is how far the second output is preferred, 1.5 a draw.
+
+    0 is a draw as well, in older files and for equal outputs; null is no verdict (alpaca_eval/metrics/helpers.py).
+    """
+    said = _numeric(cells.get("preference"))
+    if said is None:
+        raise UnusableRow("no verdict (preference is null)")
+    if said != 0.0 and not 1.0 <= said <= 2.0:
+        raise row.error(f"preference is {cells['preference']!r}, expected 0, null, or a number from 1 to 2")
+    first, second = (_text(row, cells[name], name) for name in ("output_1", "output_2"))
+    return Ranked(read_dialogue(row, spec).messages, first, second, 0.5 if said == 0.0 else 2.0 - said)
+
+
+def _numeric(value: Any) -> float | None:
+    """A number, also one written as text; None for nothing; NaN for what is no number and so fits no range."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan", "none", "null")):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        found = float(value)
+    except ValueError:
+        return math.nan
+    return None if math.isnan(found) else found
+
+
+def _text(row: Row, cell: Any, column: str) -> str:
+    if not isinstance(cell, str):
+        raise row.error(f"'{column}' must be a text")
+    return cell.strip()
+
+
+# ---------------------------------------------------------------------- several completions with scores (UltraFeedback)
+
+
+def _scored(row: Row, cells: dict[str, Any], spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
+    """Every pair of a prompt's completions; equal scores are a tie."""
+    completions = cells["completions"]
+    if isinstance(completions, dict):
+        completions = [dict(zip(completions, ones, strict=False)) for ones in zip(*completions.values(), strict=False)]
+    if not isinstance(completions, list) or not all(isinstance(one, dict) for one in completions):
+        raise row.error("'completions' must be a list of objects with response and overall_score")
+    if len(completions) < 2:
+        raise UnusableRow("fewer than two completions")
+    messages = read_dialogue(row, spec).messages
+    texts = [_text(row, one.get("response"), "response") for one in completions]
+    scores = [_score(row, one) for one in completions]
+    for i, j in combinations(range(len(texts)), 2):
+        first, second = scores[i], scores[j]
+        if first is None or second is None:
+            yield UnusableRow("a completion has no overall_score")
+        else:
+            yield Ranked(messages, texts[i], texts[j], 0.5 if first == second else float(first > second))
+
+
+def _score(row: Row, completion: dict[str, Any]) -> float | None:
+    value = completion.get("overall_score")
+    score = None if value == "N/A" else _numeric(value)
+    if score is not None and math.isnan(score):
+        raise row.error(f"overall_score is {value!r}, expected a number")
+    return score
+
+
+# ------------------------------------------------------------------------------ chosen and rejected (HH, TRL, ShareGPT)
+
+
+def _chosen(row: Row, cells: dict[str, Any]) -> Ranked:
+    columns = [next((name for name in names if name in cells), names[0]) for names in (_CHOSEN, _REJECTED)]
+    if not any(name in cells for name in columns) and not {one.lower() for one in cells} & set(columns):
+        found = ", ".join(repr(name[:40]) for name in list(cells)[:12])
+        raise row.error(f"no ranked answers (columns: {found}); {SHAPES}")
+    chosen, rejected = (find_column(row, cells, (name,)) for name in columns)
+    return Ranked(*_dialogues(row, cells, chosen, rejected), _p_chosen(row, cells))
+
+
+def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
+    """The soft label where there is one; else 1, or 0.5 where both answers have one score (UltraFeedback binarized)."""
+    if "p_chosen" in cells:
+        return number(row, cells, "p_chosen", 1.0, 1.0)
+    better, worse = _numeric(cells.get("score_chosen")), _numeric(cells.get("score_rejected"))
+    if better is None or worse is None or math.isnan(better) or math.isnan(worse) or better > worse:
+        return 1.0
+    if better < worse:
+        raise UnusableRow("the rejected answer has the higher score")
+    return 0.5
+
+
+def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> tuple[Messages, str, str]:
+    """The prompt's turns and the two answers."""
+    column = next((name for name in _PROMPT if cells.get(name) is not None), None)
+    if column is not None:
+        messages = read_cell(row, cells[column], column).messages
+        if not messages:
+            raise row.error(f"'{column}' has no turns")
+        if messages[-1].role != "user":
+            raise row.error(f"the prompt must end with a user turn, this one ends with the role {messages[-1].role}")
+        return (
+            messages,
+            _answer(row, cells[chosen], chosen, messages),
+            _answer(row, cells[rejected], rejected, messages),
+        )
+    return _apart(_whole(row, cells[chosen], chosen), _whole(row, cells[rejected], rejected))
+
+
+def _apart(better: Messages, worse: Messages) -> tuple[Messages, str, str]:
+    """What two dialogues share, and their last answers."""
+    if better[-1].role != "assistant" or worse[-1].role != "assistant":
+        raise UnusableRow("an answer is empty")
+    if better[:-1] != worse[:-1]:
+        raise UnusableRow("the two dialogues differ before the last answer")
+    if len(better) < 2 or better[-2].role != "user":
+        raise UnusableRow("no user turn comes before the answer")
+    return better[:-1], better[-1].content, worse[-1].content
+
+
+def _answer(row: Row, cell: Any, column: str, prompt: Messages) -> str:
+    """One answer beside an explicit prompt: a text, one assistant message, or the whole dialogue again."""
+    if isinstance(cell, str):
+        return cell.strip()
+    messages = read_messages(row, cell, column)
+    if len(messages) > 1 and messages[:-1] == prompt:
+        messages = messages[-1:]
+    if len(messages) != 1 or messages[0].role != "assistant":
+        raise row.error(f"'{column}' must be one assistant message after the prompt, found {len(messages)} messages")
+    return messages[0].content
+
+
+def _whole(row: Row, cell: Any, column: str) -> Messages:
+    """A dialogue that ends with the answer: a transcript or a list of messages."""
+    messages = read_cell(row, cell, column).messages
+    if isinstance(cell, str) and len(messages) == 1 and messages[0].content == cell:
+        raise row.error(f"no prompt: no 'prompt' column, and '{column}' is not a Human:/Assistant: transcript")
+    if not messages:
+        raise row.error(f"'{column}' has no turns")
+    return messages
