@@ -144,12 +144,17 @@ class RewardSettings:
 
     `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory and the last bits of
     a sum: a training that was cut off under another value starts afresh. The same holds for `sft`.
+
+    `loss` "listwise" fits the ranking that a prompt's labels give three or more answers (Plackett–Luce). `mega_batch`
+    steps at a time are drawn together and dealt out by length, which saves pads where rows have any. `dtype` is what is
+    computed in; weights stay float32. `freeze_backbone` trains the head alone.
     """
 
     init: Literal["sft", "base"] | str = "sft"
     lr: float = 1e-5
     epochs: float = 1.0
     batch_size: int = 32
+    mega_batch: int = 1
     max_length: int = 1024
     too_long: Literal["truncate_left", "reject"] = "truncate_left"
     max_rejected: float = 0.5
@@ -158,7 +163,10 @@ class RewardSettings:
     warmup_ratio: float = 0.05
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
+    loss: Literal["pairs", "listwise"] = "pairs"
     centering: float = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    freeze_backbone: bool = False
     checkpoint_every: int = 200
     lora: LoraSettings | None = None
 

@@ -1,4 +1,4 @@
-"""From the folder of a causal language model to a reward model and its tokenizer, ready to train."""
+"""From the folder of a language model, decoder or encoder, to a reward model and its tokenizer, ready to train."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ class Backbone:
 
     @property
     def context(self) -> int | None:
-        """The most positions that the model has, or None if it does not say."""
-        return context_length(self.model.config)
+        """The most tokens that the model can read, or None if it does not say."""
+        length = context_length(self.model.config)
+        places = (one for name, one in self.model.named_modules() if name.endswith("position_embeddings"))
+        pads = (getattr(one, "padding_idx", None) for one in places)  # RoBERTa counts positions from behind its pad
+        return length and length - next((pad + 1 for pad in pads if pad is not None), 0)
 
 
 def context_length(config: Any) -> int | None:
@@ -40,8 +43,11 @@ def context_length(config: Any) -> int | None:
     return int(length) if isinstance(length, int) and length > 0 else None
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder; raises `TrainingError` if there is none, or it has no EOS."""
+def load_tokenizer(folder: Path, encoder: bool = False) -> Any:
+    """The tokenizer of a model folder; raises `TrainingError` if there is none, or it has no EOS.
+
+    With `encoder`, BERT's [CLS] and [SEP] may stand for BOS and EOS where there are none.
+    """
     from transformers import AutoTokenizer
 
     if not (folder / "config.json").is_file():
@@ -50,18 +56,20 @@ def load_tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except UNREADABLE as error:
         raise TrainingError(f"no tokenizer can be loaded from {folder}: {cause(error)}") from error
+    if encoder and tokenizer.eos_token_id is None and tokenizer.sep_token_id is not None:
+        tokenizer.eos_token, tokenizer.bos_token = tokenizer.sep_token, tokenizer.bos_token or tokenizer.cls_token
     if tokenizer.eos_token_id is None:
         raise TrainingError(f"the tokenizer of {folder} has no EOS token, which every answer must end with")
     return tokenizer
 
 
 def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backbone:
-    """A reward model that starts from the causal language model in `folder`; only its head is drawn, from `seed`.
+    """A reward model that starts from the language model in `folder`; only its head is drawn, from `seed`.
 
     The tokenizer's own template is made to write what `template` does, and pad is made a token of its own where it is
     missing or equal to EOS. Raises `TrainingError`.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, encoder=True)
     notes = [note for note in (_own_pad(tokenizer), _own_template(tokenizer, template)) if note]
     model = _classifier(folder, seed)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:

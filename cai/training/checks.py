@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,16 @@ def score_ids(
         ids, mask = padded(rows[start : start + batch_size], pad_id, left)
         extra = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0).to(device)} if positions else {}
         with torch.inference_mode():
-            logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False, **extra).logits
+            logits = class_logits(model, ids.to(device), mask.to(device), **extra)
         scores += logits[:, 0].float().tolist()
     return scores
+
+
+def class_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, **extra: torch.Tensor) -> torch.Tensor:
+    """(rows, labels) of a sequence classifier, without a cache where it has one."""
+    options: Json = {"use_cache": False} if "use_cache" in signature(model.forward).parameters else {}
+    logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, **extra, **options).logits
+    return logits
 
 
 def padded(rows: Sequence[Sequence[int]], pad_id: int, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,12 +80,15 @@ def check_ids(tokenizer: Any, rows: Sequence[Sequence[int]]) -> None:
 def check_scores(model: Any, rows: Sequence[Sequence[int]], pad_id: int) -> list[str]:
     """Raise `TrainingError` unless scores agree at batch 1 and 8 and with pads on either side; returns notes.
 
-    A model with absolute positions agrees on left padding only if it is given `position_ids`; that is noted.
+    A model with absolute positions agrees on left padding only if it is given `position_ids`, an encoder that is scored
+    at its first token not at all; both are noted.
     """
     if pad_id != model.config.get_text_config().pad_token_id or pad_id != model.config.pad_token_id:
         raise TrainingError(f"config.pad_token_id is not {pad_id}, the tokenizer's pad")
     alone = score_ids(model, rows, 1, pad_id)
     _require_equal(alone, score_ids(model, rows, 8, pad_id), "batch 1 and batch 8, pads on the right")
+    if not hasattr(model, "score"):
+        return [f"{type(model).__name__} does not score the last token: pad on the right"]
     left = score_ids(model, rows, 8, pad_id, left=True)
     if not _differences(alone, left):
         return []

@@ -1,8 +1,9 @@
-"""Training a reward model on soft labels: one loop, on accelerate, that a kill at any moment does not change.
+"""Training a reward model on soft labels: one loop, one process or several, which a kill at any moment does not change.
 
-A step is a pure function of the weights, the optimizer and its number: its rows come from `schedule.Plan`, its learning
-rate from `schedule.lr_factor`, its noise (adapter dropout) from a seed of its own. A checkpoint therefore holds tensors
-and a step number and nothing else, and a run that is killed and continued ends in the same bits as one that is not.
+A step is a pure function of the weights, the optimizer and its number: its groups come from `schedule.Plan`, its
+learning rate from `schedule.lr_factor`, its noise (adapter dropout) from a seed of its own. A checkpoint therefore
+holds tensors and a step number and nothing else, and a run that is killed and continued ends in the same bits as one
+that is not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from torch import Tensor
 
 from cai.chat import Template
 from cai.errors import TrainingError
@@ -30,12 +31,15 @@ from cai.training.checkpoint import (
     folder_fingerprint,
     rows_fingerprint,
 )
-from cai.training.checks import check_ids, check_saved, check_scores, golden_scores, padded
+from cai.training.checks import check_ids, check_saved, check_scores, golden_scores
 from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
-from cai.training.losses import preference_loss
+from cai.training.losses import group_loss
+from cai.training.parallel import Team, layers_of, placed, unwrapped, whole
+from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
-from cai.training.rows import Counts, Pair, encode_pairs
-from cai.training.schedule import Plan, lr_factor, micro_batches
+from cai.training.rows import Counts, Group, encode_groups
+from cai.training.schedule import Plan, dealt, lr_factor
+from cai.training.scoring import Scorer, best_way
 
 Progress = Callable[[int, int, float], None]
 
@@ -44,70 +48,93 @@ def train_reward(
     backbone: Path, preferences: Sequence[Preference], out: Path, settings: RewardSettings, seed: int, *,
     checkpoints: Path, progress: Progress | None = None, template: Template = "auto",
 ) -> Json:  # fmt: skip
-    """Train a sequence classifier with one label, starting from a causal language model, and save it in `out`.
+    """Train a sequence classifier with one label, starting from a language model, and save it in `out`.
 
     `progress(step, total, loss)` is called after every step. Dialogues are written by `template`, which the saved
     tokenizer then has. Returns counts, losses in nats, and notes; at once if `out` holds what this very call made.
-    Raises `TrainingError` if it cannot start or if the model fails a check; `out` is then left as it was.
+    Under `accelerate launch` every process calls it, and the first one writes. Raises `TrainingError` if it cannot
+    start or if the model fails a check; `out` is then left as it was.
     """
     out = checked_out(out, backbone)
     with quiet_libraries(), torch.random.fork_rng():
+        team = Team.gathered()
         base = load_backbone(backbone, seed, template)
         limit = min(settings.max_length, base.context or settings.max_length)
-        pairs, counts = encode_pairs(base.chat, preferences, limit, settings.too_long)
+        groups, counts = encode_groups(base.chat, preferences, limit, settings.too_long)
         counts.check(limit, settings.max_rejected)
-        check_ids(base.tokenizer, [ids for pair in pairs for ids in (pair.ids_a, pair.ids_b)])
-        hashed = rows_fingerprint([row for pair in pairs for row in (pair.ids_a, pair.ids_b, (pair.p_a, pair.weight))])
-        key = fingerprint("reward", decisive(settings), seed, template, folder_fingerprint(backbone), hashed)
-        store = Checkpoints(checkpoints, key)
-        if report := finished(out, key):
+        check_ids(base.tokenizer, [row for group in groups for row in group.rows])
+        key = fingerprint(
+            "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups)
+        )
+        store = team.first(lambda: Checkpoints(checkpoints, key))
+        report = finished(out, key)
+        team.wait()
+        if report is None:
+            run = RewardRun(base, groups, settings, seed, team)
+            run.restore(team.first(store.latest))
+            _train(run, store, progress if team.leads else None)
+            model = run.model(lambda: load_backbone(backbone, seed, template))
+            report = team.told(_finish(run, model, backbone, base, counts, out, key) if team.leads else {})
+        if team.leads:
             store.clear()
-            return report
-        run = RewardRun(base, pairs, settings, seed)
-        run.restore(store.latest())
-        while run.step < run.total:
-            loss = run.advance()
-            if run.step % settings.checkpoint_every == 0 or run.step == run.total:
-                run.save(store)
-            if progress:
-                progress(run.step, run.total, loss)
-        report = _finish(run, backbone, base, counts, out, key)
-        store.clear()
     return report
+
+
+def _train(run: RewardRun, store: Checkpoints, progress: Progress | None) -> None:
+    while run.step < run.total:
+        loss = run.advance()
+        if run.step % run.settings.checkpoint_every == 0 or run.step == run.total:
+            run.save(store)
+        if progress:
+            progress(run.step, run.total, loss)
 
 
 class RewardRun:
     """The state of a run between two steps: weights, optimizer moments, losses so far."""
 
-    def __init__(self, base: Backbone, pairs: Sequence[Pair], settings: RewardSettings, seed: int) -> None:
+    def __init__(
+        self, base: Backbone, groups: Sequence[Group], settings: RewardSettings, seed: int, team: Team | None = None
+    ) -> None:
         torch.manual_seed(seed)
-        self.pairs, self.settings, self.seed = pairs, settings, seed
+        self.groups, self.settings, self.seed = groups, settings, seed
+        self.team = team or Team.gathered()
         self.pad_id = base.tokenizer.pad_token_id
-        self.plan = Plan(len(pairs), settings.batch_size, settings.epochs, seed)
+        sizes, widths = [len(group.comparisons) for group in groups], [group.width for group in groups]
+        self.plan = Plan(sizes, widths, settings.batch_size, settings.epochs, seed, settings.mega_batch)
         self.total, self.step = self.plan.total_steps, 0
         self.losses: list[float] = []
-        self.accelerator = Accelerator()
-        model = with_adapters(base.model, settings.lora, "SEQ_CLS")
-        optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay), lr=settings.lr)
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.handle = _trainable_model(base.model, settings)
+        base.model.to(self.team.device)
+        self.way, why = best_way(base.model, self.pad_id, groups)
+        bfloat16, problem = autocast_type(settings.dtype, self.team.device)
+        self.notes = [note for note in (why, problem) if note]
+        self.scorer = Scorer(base.model, self.pad_id, self.way, bfloat16)
+        self.module = self.team.wrap(self.scorer, list(layers_of(base.model)))
+        fused = self.team.device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.trained(), settings.weight_decay), lr=settings.lr, fused=fused
+        )
 
     def advance(self) -> float:
         """One optimizer step over `batch_size` pairs, in as many forward passes as `batch_tokens` asks for."""
         torch.manual_seed(_step_seed(self.seed, self.step))
         batch = self.plan.batch(self.step)
-        total_weight = sum(self.pairs[row].weight for row in batch)
-        widths = {row: 2 * self.pairs[row].width for row in batch}
-        self.model.train()
+        total_weight = sum(self.groups[at].weight for at in batch)
+        self.module.train()
+        mine = self._micro_batches(batch)
         loss = 0.0
-        for rows in micro_batches(batch, widths, self.settings.batch_tokens):
-            fit, objective = self._forward([self.pairs[row] for row in rows])
-            self.accelerator.backward(objective / total_weight)
-            loss += fit.item() / total_weight
+        for number, chosen in enumerate(mine):
+            with self.team.alone(self.module, last=number + 1 == len(mine)):
+                fit, objective = self._losses(chosen or batch[:1])
+                share = self.team.size / total_weight if chosen else 0.0
+                (objective * share).backward()  # type: ignore[no-untyped-call]
+                loss += fit.item() / total_weight if chosen else 0.0
+        loss = self.team.summed(loss)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {self.step + 1}; lower reward.lr (now {self.settings.lr:g})"
             )
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.max_grad_norm)
         factor = lr_factor(self.step, self.total, self.settings.warmup_ratio, self.settings.scheduler)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * factor
@@ -117,73 +144,113 @@ class RewardRun:
         self.losses.append(loss)
         return loss
 
-    def _forward(self, pairs: Sequence[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both sides in one forward pass of (2 · pairs, widest) token ids; the place of a packed one."""
-        device = self.accelerator.device
-        ids, mask = padded([*(one.ids_a for one in pairs), *(one.ids_b for one in pairs)], self.pad_id)
-        logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
-        reward_a, reward_b = logits[:, 0].float().chunk(2)
-        p_a = torch.tensor([one.p_a for one in pairs], device=device)
-        weight = torch.tensor([one.weight for one in pairs], device=device)
-        return preference_loss(reward_a, reward_b, p_a, weight, self.settings.centering)
+    def _micro_batches(self, batch: Sequence[int]) -> list[list[int]]:
+        """This process's part of a step; as many for every process, so that none waits for another in vain."""
+        shares = dealt(batch, {at: self.groups[at].tokens for at in batch}, self.team.size)
+        cuts = [self.scorer.batches(share, self.groups, self.settings.batch_tokens) for share in shares]
+        mine = cuts[self.team.number]
+        return mine + [[]] * (max(map(len, cuts)) - len(mine))
 
-    @property
-    def plain(self) -> Any:
-        """The model without what accelerate has put around it."""
-        return self.accelerator.unwrap_model(self.model)
+    def _losses(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+        groups = [self.groups[at] for at in chosen]
+        scores = self.module(groups)
+        return group_loss(scores, groups, self.settings.centering, self.settings.loss == "listwise")
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """What is learnt, by name; with several processes, each has its part."""
+        return {name: one for name, one in unwrapped(self.module).named_parameters() if one.requires_grad}
 
     def save(self, store: Checkpoints) -> None:
+        """Write a checkpoint; the first process does, with what all hold."""
+        named = self.trained()
+        weights = {name: whole(one) for name, one in named.items()}
         moments = {
-            f"{index}.{name}": tensor
-            for index, state in self.optimizer.state_dict()["state"].items()
-            for name, tensor in state.items()
+            f"{name}/{moment}": whole(tensor)
+            for name, one in named.items()
+            for moment, tensor in self.optimizer.state[one].items()
         }
-        tensors = {"weights": _trainable(self.plain), "optimizer": moments}
-        store.save(Checkpoint(self.step, {"losses": self.losses}, tensors))
+        if self.team.leads:
+            tensors = {"weights": weights, "optimizer": moments}
+            store.save(Checkpoint(self.step, {"losses": self.losses}, tensors))
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go on from a checkpoint, or begin."""
         if checkpoint is None:
             return
-        weights = _trainable(self.plain)
+        named = self.trained()
         with torch.no_grad():
             for name, tensor in checkpoint.tensors["weights"].items():
-                weights[name].copy_(tensor)
-        state: dict[int, dict[str, torch.Tensor]] = {}
+                named[name].copy_(placed(tensor.to(self.team.device), named[name]))
+        number = {id(one): at for at, one in enumerate(_listed(self.optimizer))}
+        state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in checkpoint.tensors["optimizer"].items():
-            index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = tensor
+            name, _, moment = key.rpartition("/")
+            spread = placed(tensor.to(self.team.device), named[name]) if tensor.ndim else tensor
+            state.setdefault(number[id(named[name])], {})[moment] = spread
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step, self.losses = checkpoint.step, list(checkpoint.state["losses"])
 
+    def model(self, again: Callable[[], Backbone]) -> Any:
+        """The trained model as everybody loads it; from shards, put together in a model that `again` builds."""
+        if not self.team.shards:
+            self.scorer.restore()
+            return merged(self.handle).eval()
+        weights = {name: whole(one) for name, one in self.trained().items()}
+        fresh = again().model
+        handle = _trainable_model(fresh, self.settings)
+        with torch.no_grad():
+            for name, one in Scorer(fresh, self.pad_id, "padded").named_parameters():
+                if name in weights:
+                    one.copy_(weights[name])
+        return merged(handle).eval()
 
-def _trainable(model: Any) -> dict[str, torch.Tensor]:
-    return {name: one for name, one in model.named_parameters() if one.requires_grad}
+
+def _trainable_model(model: Any, settings: RewardSettings) -> Any:
+    """`model` with adapters, or with a frozen backbone, as the settings ask."""
+    if settings.freeze_backbone and settings.lora:
+        raise TrainingError("reward.lora adapts the backbone and reward.freeze_backbone keeps it as it is; choose one")
+    if settings.freeze_backbone:
+        model.base_model.requires_grad_(False)
+    return with_adapters(model, settings.lora, "SEQ_CLS")
 
 
-def _parameter_groups(model: Any, weight_decay: float) -> list[Json]:
+def _parameter_groups(trained: dict[str, torch.nn.Parameter], weight_decay: float) -> list[Json]:
     """Matrices decay; biases and norms do not."""
-    trained = list(_trainable(model).values())
     return [
-        {"params": [one for one in trained if one.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
+        {"params": [one for one in trained.values() if one.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [one for one in trained.values() if one.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def _listed(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [one for group in optimizer.param_groups for one in group["params"]]
 
 
 def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
 
 
-def _finish(run: RewardRun, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str) -> Json:
+def _fingerprint(groups: Sequence[Group]) -> str:
+    rows: list[Sequence[float]] = []
+    for group in groups:
+        rows += [group.stem, *group.tails]
+        rows += [(one.first, one.second, one.p_first, one.weight) for one in group.comparisons]
+    return rows_fingerprint(rows)
+
+
+def _finish(run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str) -> Json:
     """Check the model, save it with its golden scores, read it back, and say what was done."""
-    model = merged(run.plain).eval()
-    sample = sorted((ids for pair in run.pairs[:8] for ids in (pair.ids_a, pair.ids_b)), key=len)
-    notes = [*base.notes, *check_scores(model, sample, run.pad_id)]
+    sample = sorted((row for group in run.groups[:8] for row in group.rows), key=len)[:16]
+    notes = [*base.notes, *run.notes, *check_scores(model, sample, run.pad_id)]
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
+    rows = [len(row) for group in run.groups for row in group.rows]
     report = {
         "steps": run.total,
         **counts.to_json(),
-        "tokens": sum(len(pair.ids_a) + len(pair.ids_b) for pair in run.pairs),
+        "prompts": len(run.groups),
+        "layout": "padded" if run.way == "padded" else "packed",
+        "tokens": sum(rows) if run.way == "padded" else sum(group.tokens for group in run.groups),
         "parameters": sum(one.numel() for one in model.parameters()),
         "loss_first": first,
         "loss": last,

@@ -22,18 +22,41 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one prompt; `p_a` is the probability that the first is better."""
+class Comparison:
+    """Two answers of a group, by number; `p_first` is the probability that the first is better."""
 
-    ids_a: list[int]
-    ids_b: list[int]
-    p_a: float
+    first: int
+    second: int
+    p_first: float
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One prompt and its different answers: all begin with `stem`, `tails` are what is left of each, EOS included."""
+
+    stem: list[int]
+    tails: tuple[list[int], ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """Every answer with its prompt, as a model would read it alone."""
+        return [self.stem + tail for tail in self.tails]
 
     @property
     def width(self) -> int:
-        """Tokens of the longer side."""
-        return max(len(self.ids_a), len(self.ids_b))
+        """Tokens of the longest row."""
+        return len(self.stem) + max(map(len, self.tails))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens with the stem counted once."""
+        return len(self.stem) + sum(map(len, self.tails))
+
+    @property
+    def weight(self) -> float:
+        return sum(one.weight for one in self.comparisons)
 
 
 @dataclass(slots=True)
@@ -45,19 +68,21 @@ class Counts:
     truncated: int = 0
     too_long: int = 0
     not_rendered: int = 0
+    same_answer: int = 0
     zero_weight: int = 0
     reason: str = ""
 
     def to_json(self) -> Json:
-        names = ("given", "used", "truncated", "too_long", "not_rendered", "zero_weight")
+        names = ("given", "used", "truncated", "too_long", "not_rendered", "same_answer", "zero_weight")
         return {f"rows_{name}": getattr(self, name) for name in names}
 
     def check(self, max_length: int, max_rejected: float) -> None:
         """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected."""
-        rejected = self.too_long + self.not_rendered
+        rejected = self.too_long + self.not_rendered + self.same_answer
         if self.used and rejected <= max_rejected * self.given:
             return
         why = f"{self.too_long} too long for {max_length} tokens, {self.not_rendered} not rendered"
+        why += f", {self.same_answer} with one answer twice" if self.same_answer else ""
         first = f" (first: {self.reason})" if self.reason else ""
         raise TrainingError(
             f"{rejected} of {self.given} rows cannot be trained on: {why}{first}; "
@@ -72,17 +97,27 @@ def encode_dialogues(
     rows, counts = [], Counts(given=len(dialogues))
     for messages in dialogues:
         row = _encoded(chat, messages, counts)
-        if row is not None:
-            rows += _fitted(chat, [row], max_length, too_long, counts)
+        if row is None:
+            counts.not_rendered += 1
+            continue
+        cut = _cut(chat, [row], max_length, too_long)
+        counts.too_long += cut is None
+        counts.truncated += bool(cut)
+        rows += [] if cut is None else [_without(row, *cut) if cut else row]
     counts.used = len(rows)
     return rows, counts
 
 
-def encode_pairs(
+def encode_groups(
     chat: Chat, preferences: Sequence[Preference], max_length: int, too_long: TooLong
-) -> tuple[list[Pair], Counts]:
-    """Every preference as a `Pair`; both sides lose the same tokens of the prompt, so that only the answers differ."""
-    pairs, counts = [], Counts(given=len(preferences))
+) -> tuple[list[Group], Counts]:
+    """The preferences of each prompt as one `Group`, in order of first appearance; each answer is there once.
+
+    All rows of a group lose the same tokens of the prompt, so that only the answers differ; where that would reach an
+    answer, the longest one goes, with its pairs. `Counts` counts pairs. Raises `TrainingError` for what is no label.
+    """
+    counts = Counts(given=len(preferences))
+    asked: dict[Messages, list[Preference]] = {}
     for one in preferences:
         if not (0.0 <= one.p_a <= 1.0 and 0.0 <= one.weight < float("inf")):
             raise TrainingError(
@@ -90,36 +125,87 @@ def encode_pairs(
             )
         if one.weight == 0.0:
             counts.zero_weight += 1
-            continue
-        a = _encoded(chat, (*one.prompt.messages, assistant(one.response_a)), counts)
-        b = a and _encoded(chat, (*one.prompt.messages, assistant(one.response_b)), counts)
-        if a and b and (fitted := _fitted(chat, [a, b], max_length, too_long, counts)):
-            pairs.append(Pair(fitted[0].ids, fitted[1].ids, one.p_a, one.weight))
-    counts.used = len(pairs)
-    return pairs, counts
+        else:
+            asked.setdefault(one.prompt.messages, []).append(one)
+    groups = []
+    for messages, pairs in asked.items():
+        rows, kept = _answers(chat, messages, pairs, counts)
+        rows, kept = _fitted(chat, rows, kept, max_length, too_long, counts)
+        if kept:
+            groups.append(_group(rows, kept))
+    counts.used = sum(len(group.comparisons) for group in groups)
+    return groups, counts
+
+
+def _answers(
+    chat: Chat, messages: Messages, pairs: Sequence[Preference], counts: Counts
+) -> tuple[dict[str, Row], list[Preference]]:
+    """Every answer that can be rendered, and the pairs of two of them that differ."""
+    texts = dict.fromkeys(text for one in pairs for text in (one.response_a, one.response_b))
+    encoded = {text: _encoded(chat, (*messages, assistant(text)), counts) for text in texts}
+    rows = {text: row for text, row in encoded.items() if row is not None}
+    there = [one for one in pairs if one.response_a in rows and one.response_b in rows]
+    kept = [one for one in there if rows[one.response_a].ids != rows[one.response_b].ids]
+    counts.not_rendered += len(pairs) - len(there)
+    counts.same_answer += len(there) - len(kept)
+    return rows, kept
+
+
+def _fitted(
+    chat: Chat, rows: dict[str, Row], pairs: list[Preference], max_length: int, too_long: TooLong, counts: Counts
+) -> tuple[dict[str, Row], list[Preference]]:
+    """The rows of as many pairs as fit, all cut by the same tokens of the prompt."""
+    given = len(pairs)
+    while pairs:
+        used = {text: rows[text] for one in pairs for text in (one.response_a, one.response_b)}
+        cut = _cut(chat, list(used.values()), max_length, too_long)
+        if cut is not None:
+            counts.too_long += given - len(pairs)
+            counts.truncated += len(pairs) * bool(cut)
+            return ({text: _without(row, *cut) for text, row in used.items()} if cut else used), pairs
+        longest = max(used, key=lambda text: len(used[text].ids))
+        pairs = [one for one in pairs if longest not in (one.response_a, one.response_b)]
+    counts.too_long += given
+    return {}, []
+
+
+def _group(rows: dict[str, Row], pairs: Sequence[Preference]) -> Group:
+    """Answers that differ as texts and not as tokens are one answer."""
+    numbers: dict[tuple[int, ...], int] = {}
+    for row in rows.values():
+        numbers.setdefault(tuple(row.ids), len(numbers))
+    number = {text: numbers[tuple(row.ids)] for text, row in rows.items()}
+    stem = _common_start(list(numbers))
+    comparisons = (Comparison(number[one.response_a], number[one.response_b], one.p_a, one.weight) for one in pairs)
+    return Group(stem, tuple(list(ids[len(stem) :]) for ids in numbers), tuple(comparisons))
+
+
+def _common_start(rows: Sequence[tuple[int, ...]]) -> list[int]:
+    """The longest start that all rows share and that leaves each at least one token."""
+    low, high = min(rows), max(rows)
+    most = min(map(len, rows)) - 1
+    shared = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), most)
+    return list(low[: min(shared, most)])
 
 
 def _encoded(chat: Chat, messages: Messages, counts: Counts) -> Row | None:
     try:
         return Row(*chat.encode_supervised(messages))
     except ConfigError as error:
-        counts.not_rendered += 1
         counts.reason = counts.reason or str(error)
         return None
 
 
-def _fitted(chat: Chat, rows: Sequence[Row], max_length: int, too_long: TooLong, counts: Counts) -> list[Row]:
-    """`rows` cut by one amount behind the BOS so that all fit; none, and counted, if that would reach an answer."""
+def _cut(chat: Chat, rows: Sequence[Row], max_length: int, too_long: TooLong) -> tuple[int, int] | tuple[()] | None:
+    """Which tokens behind the BOS all rows must lose to fit: none, a range, or None if that would reach an answer."""
     excess = max(len(row.ids) for row in rows) - max_length
     if excess <= 0:
-        return list(rows)
+        return ()
     bos = chat.tokenizer.bos_token_id
     kept = int(bos is not None and rows[0].ids[0] == bos)
     if too_long == "reject" or any(kept + excess > row.answer.index(True) for row in rows):
-        counts.too_long += 1
-        return []
-    counts.truncated += 1
-    return [_without(row, kept, kept + excess) for row in rows]
+        return None
+    return kept, kept + excess
 
 
 def _without(row: Row, start: int, end: int) -> Row:

@@ -26,7 +26,7 @@ from cai.records import Preference, Prompt, assistant, user
 from cai.training.backbone import load_backbone
 from cai.training.checks import check_ids, check_scores
 from cai.training.reward import RewardRun, train_reward
-from cai.training.rows import encode_pairs
+from cai.training.rows import encode_groups
 from cai.training.templates import template_ids
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import preferences, weights_hash
@@ -221,11 +221,11 @@ def test_micro_batches_change_memory_and_not_the_gradient(base):
     gradients = []
     for budget in (100, 100_000):
         made = load_backbone(base, 0)
-        pairs, _ = encode_pairs(made.chat, rows, 128, "reject")
+        groups, _ = encode_groups(made.chat, rows, 128, "reject")
         settings = replace(SETTINGS, batch_size=12, batch_tokens=budget, lr=0.0, weight_decay=0.0)
-        run = RewardRun(made, pairs, settings, 0)
+        run = RewardRun(made, groups, settings, 0)
         kept = []
-        run.optimizer.optimizer.register_step_pre_hook(
+        run.optimizer.register_step_pre_hook(
             lambda optimizer, *_, kept=kept: kept.extend(
                 one.grad.clone() for group in optimizer.param_groups for one in group["params"]
             )

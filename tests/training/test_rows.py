@@ -5,7 +5,7 @@ import pytest
 from cai.chat import Chat
 from cai.errors import TrainingError
 from cai.records import Message, Preference, Prompt, assistant, user
-from cai.training.rows import encode_dialogues, encode_pairs
+from cai.training.rows import Comparison, encode_dialogues, encode_groups
 from tests.tiny import build_tiny_tokenizer
 
 LONG = "What is the capital of France? Tell me which of these answers is better. " * 4
@@ -39,32 +39,68 @@ def test_the_prompt_is_cut_on_the_left_behind_the_bos(chat):
 
 def test_both_sides_of_a_pair_lose_the_same_tokens(chat):
     one = preference(LONG, "Paris.", "The first answer is harmful because it explains.")
-    [whole], _ = encode_pairs(chat, [one], 1000, "reject")
-    [pair], counts = encode_pairs(chat, [one], 40, "truncate_left")
-    assert pair.width == 40
-    assert len(whole.ids_a) - len(pair.ids_a) == len(whole.ids_b) - len(pair.ids_b) > 0
-    shared = len(pair.ids_a) - len(chat.tokenizer("Paris.")["input_ids"]) - 1
-    assert pair.ids_a[:shared] == pair.ids_b[:shared]
+    [whole], _ = encode_groups(chat, [one], 1000, "reject")
+    [group], counts = encode_groups(chat, [one], 40, "truncate_left")
+    assert group.width == 40 == max(map(len, group.rows))
+    assert group.tails == whole.tails
+    lost = len(whole.stem) - len(group.stem)
+    assert lost > 0 and group.stem == whole.stem[:1] + whole.stem[1 + lost :]
     assert counts.truncated == 1
+
+
+def test_the_answers_of_a_prompt_are_one_group(chat):
+    a, b, c = "Paris.", "Paris is the capital of France.", "No."
+    rows = [preference("q", a, b, 0.9), preference("other", a, b), preference("q", c, a, 0.2, 2.0)]
+    [group, other], counts = encode_groups(chat, rows, 99, "reject")
+    wholes = [chat.encode_dialogue((user("q"), assistant(text))) for text in (a, b, c)]
+    assert group.rows == wholes
+    assert group.comparisons == (Comparison(0, 1, 0.9, 1.0), Comparison(2, 0, 0.2, 2.0))
+    assert group.tokens == sum(map(len, wholes)) - 2 * len(group.stem) and group.weight == 3.0
+    assert group.stem == chat.encode((user("q"),)) and other.stem[: len(other.stem) - 1] != group.stem
+    assert counts.used == counts.given == 3
+
+
+def test_what_answers_begin_with_alike_is_in_the_stem(chat):
+    [group], _ = encode_groups(chat, [preference("q", "Paris is", "Paris is the capital.")], 99, "reject")
+    eos = chat.tokenizer.eos_token_id
+    assert group.tails[0] == [eos] and len(group.tails[1]) > 1
+    assert chat.tokenizer.decode(group.stem).endswith("Paris is")
+
+
+@pytest.mark.parametrize("too_long", ["truncate_left", "reject"])
+def test_an_answer_that_is_too_long_takes_its_own_pairs_with_it(chat, too_long):
+    rows = [preference("q", "Paris.", LONG), preference("q", "Paris.", "No."), preference("q", "No.", LONG)]
+    [group], counts = encode_groups(chat, rows, 60, too_long)
+    assert len(group.tails) == 2 and len(group.comparisons) == 1
+    assert (counts.used, counts.too_long, counts.truncated) == (1, 2, 0)
+
+
+def test_one_answer_twice_is_counted_and_not_learnt(chat):
+    rows = [preference("q", "Paris.", "Paris."), preference("q", "Paris.", "No.")]
+    [group], counts = encode_groups(chat, rows, 60, "reject")
+    assert (counts.same_answer, counts.used, len(group.comparisons)) == (1, 1, 1)
+    with pytest.raises(TrainingError, match=r"1 of 2 rows cannot be trained on: .* 1 with one answer twice"):
+        counts.check(60, 0.1)
 
 
 @pytest.mark.parametrize(("too_long", "used"), [("truncate_left", 1), ("reject", 0)])
 def test_an_answer_is_never_cut(chat, too_long, used):
     rows = [preference(LONG, "Paris.", "No."), preference("What?", LONG, "No.")]
-    pairs, counts = encode_pairs(chat, rows, 40, too_long)
-    assert (len(pairs), counts.too_long) == (used, 2 - used)
+    groups, counts = encode_groups(chat, rows, 40, too_long)
+    assert (len(groups), counts.too_long) == (used, 2 - used)
     assert counts.given == counts.used + counts.too_long
 
 
 def test_weight_zero_is_left_out_and_counted(chat):
-    pairs, counts = encode_pairs(chat, [preference("q", "a", "b", weight=0.0), preference("q", "a", "b")], 99, "reject")
-    assert (len(pairs), counts.zero_weight, counts.used) == (1, 1, 1)
+    rows = [preference("q", "a", "b", weight=0.0), preference("q", "a", "b")]
+    groups, counts = encode_groups(chat, rows, 99, "reject")
+    assert (len(groups), counts.zero_weight, counts.used) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("p_a", "weight"), [(1.1, 1.0), (-0.1, 1.0), (float("nan"), 1.0), (0.5, -1.0)])
 def test_a_label_that_is_no_probability_is_an_error(chat, p_a, weight):
     with pytest.raises(TrainingError, match="p_a"):
-        encode_pairs(chat, [preference("q", "a", "b", p_a, weight)], 99, "reject")
+        encode_groups(chat, [preference("q", "a", "b", p_a, weight)], 99, "reject")
 
 
 def test_a_role_that_the_template_refuses_is_counted_with_its_reason(chat):

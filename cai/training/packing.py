@@ -1,0 +1,155 @@
+"""A prompt and all its answers in one row, `[stem | a | b | …]`, and several such groups one after the other.
+
+Every token is computed once and none is a pad. A group is a tree: each answer reads the stem and itself, and its
+positions go on from the stem's end, so each gets the score that it would get alone. Linear layers see one row of
+tokens; attention alone knows of groups. There are two kinds of it: `attend_in_blocks`, a call of PyTorch's fused causal
+attention for each answer, which wastes nothing and so is the fastest on a CPU, and FlexAttention under `packed_mask` on
+CUDA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from cai.training.rows import Group
+
+BLOCKS = "cai_blocks"
+"""The name of `attend_in_blocks` among the attention functions of transformers."""
+_FLEX_BLOCK = 128
+_CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
+
+
+class CannotPack(ValueError):
+    """An attention layer asks for what packed rows cannot give; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Groups as one row of T tokens. `stems` and `tails` give lengths group by group, `ends` each answer's last token.
+
+    ids, positions: (1, T), integers; ends: (answers,); `masks`: for each tail but a group's first, (tail, stem + tail),
+    True where it reads.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    ends: Tensor
+    stems: tuple[int, ...]
+    tails: tuple[tuple[int, ...], ...]
+    masks: tuple[tuple[Tensor, ...], ...]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer with its stem."""
+        return max(stem + max(tails) for stem, tails in zip(self.stems, self.tails, strict=True))
+
+
+def pack(groups: Sequence[Group], device: torch.device | str = "cpu") -> Packed:
+    """`groups` one after the other in one row."""
+    ids: list[int] = []
+    positions: list[int] = []
+    ends: list[int] = []
+    for group in groups:
+        stem = len(group.stem)
+        ids += group.stem
+        positions += range(stem)
+        for tail in group.tails:
+            ids += tail
+            positions += range(stem, stem + len(tail))
+            ends.append(len(ids) - 1)
+    stems = tuple(len(group.stem) for group in groups)
+    tails = tuple(tuple(len(tail) for tail in group.tails) for group in groups)
+    masks = tuple(
+        tuple(torch.ones(tail, stem + tail, dtype=torch.bool, device=device).tril(stem) for tail in rest)
+        for stem, (_, *rest) in zip(stems, tails, strict=True)
+    )
+    row = torch.tensor([ids, positions], device=device)
+    return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks)
+
+
+def attend_in_blocks(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, dropout: float = 0.0, packed: Packed | None = None, **more: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Attention of every answer to its stem and itself; query (1, heads, T, size) gives (1, T, heads, size).
+
+    An attention function of transformers; `packed` comes down to it through the model's keyword arguments. Raises
+    `CannotPack` if it does not, or if the layer is more than plain causal attention.
+    """
+    packed = _plain(packed, more)
+    if query.shape[1] != key.shape[1]:
+        key, value = (one.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for one in (key, value))
+    sizes = [size for stem, (first, *rest) in zip(packed.stems, packed.tails, strict=True)
+             for size in (stem + first, *rest)]  # fmt: skip
+    queries, keys, values = (iter(torch.split(one, sizes, dim=2)) for one in (query, key, value))
+    read: list[Tensor] = []
+    for stem, masks in zip(packed.stems, packed.masks, strict=True):
+        first_key, first_value = next(keys), next(values)
+        options: Any = {"scale": scaling, "dropout_p": dropout}
+        read.append(scaled_dot_product_attention(next(queries), first_key, first_value, is_causal=True, **options))
+        for mask in masks:
+            own_key = torch.cat((first_key[:, :, :stem], next(keys)), dim=2)
+            own_value = torch.cat((first_value[:, :, :stem], next(values)), dim=2)
+            read.append(scaled_dot_product_attention(next(queries), own_key, own_value, attn_mask=mask, **options))
+    return torch.cat(read, dim=2).transpose(1, 2), None
+
+
+def _plain(packed: Packed | None, more: dict[str, Any]) -> Packed:
+    if packed is None:
+        raise CannotPack("its layers do not hand keyword arguments on to attention")
+    odd = [name for name in _CHANGES_SCORES if more.get(name) is not None]
+    window = more.get("sliding_window")
+    if window is not None and window < packed.longest:
+        odd.append(f"a window of {window} tokens")
+    if odd:
+        raise CannotPack(f"its attention has {', '.join(odd)}")
+    return packed
+
+
+def packed_mask(packed: Packed) -> Callable[[Any, Any, Any, Any], Tensor]:
+    """Whether the token at place q reads the one at place k, as FlexAttention asks: (batch, head, q, k) to a boolean.
+
+    Places behind the row, which fill it up to whole blocks, read themselves alone.
+    """
+    device, total = packed.ids.device, packed.ids.shape[1]
+    group: list[int] = []
+    branch: list[int] = []
+    for number, (stem, tails) in enumerate(zip(packed.stems, packed.tails, strict=True)):
+        lengths = (stem, *tails)
+        group += [number] * sum(lengths)
+        branch += [at for at, length in enumerate(lengths) for _ in range(length)]
+    filler = range(-1, -1 - flex_length(total) + total, -1)
+    groups = torch.tensor([*group, *filler], device=device)
+    branches = torch.tensor([*branch, *(0 for _ in filler)], device=device)
+
+    def reads(batch: Any, head: Any, q: Any, k: Any) -> Tensor:
+        shared = (branches[k] == 0) | (branches[k] == branches[q])
+        seen: Tensor = (q >= k) & (groups[q] == groups[k]) & shared
+        return seen
+
+    return reads
+
+
+def flex_length(tokens: int) -> int:
+    """`tokens` rounded up to whole blocks of FlexAttention."""
+    return -(-tokens // _FLEX_BLOCK) * _FLEX_BLOCK
+
+
+def flex_inputs(packed: Packed, pad_id: int) -> dict[str, Any]:
+    """What a transformers model under its own `flex_attention` takes: ids, positions and a BlockMask."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    length = flex_length(packed.ids.shape[1])
+    filler = length - packed.ids.shape[1]
+    build: Any = torch.compile(create_block_mask)
+    return {
+        "input_ids": torch.nn.functional.pad(packed.ids, (0, filler), value=pad_id),
+        "position_ids": torch.nn.functional.pad(packed.positions, (0, filler)),
+        "attention_mask": build(packed_mask(packed), None, None, length, length, device=packed.ids.device),
+    }

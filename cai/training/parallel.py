@@ -1,0 +1,139 @@
+"""One process or several, started by `accelerate launch`: data parallel, or sharded (FSDP) where `--use_fsdp` asks.
+
+Several processes without an accelerator train on the CPU over gloo. Sharding is PyTorch's own `fully_shard`, on every
+kind of device alike: accelerate has none for the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes of a training. With one, every method does nothing but hand on what it is given."""
+
+    state: Any
+
+    @classmethod
+    def gathered(cls) -> Team:
+        """This process and those that were launched with it."""
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        return cls(PartialState(cpu=True) if several and not torch.accelerator.is_available() else PartialState())
+
+    @property
+    def size(self) -> int:
+        return int(self.state.num_processes)
+
+    @property
+    def number(self) -> int:
+        return int(self.state.process_index)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.number == 0
+
+    @property
+    def device(self) -> torch.device:
+        # accelerate names the CPU of a second process "cpu:0", which is no other device than "cpu".
+        device: torch.device = self.state.device
+        return torch.device("cpu") if device.type == "cpu" else device
+
+    @property
+    def shards(self) -> bool:
+        """Whether weights are spread over the processes."""
+        return self.size > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            self.state.wait_for_everyone()
+
+    def first(self, work: Callable[[], T]) -> T:
+        """`work()` on the leading process, then on the others."""
+        if self.leads:
+            done = work()
+        self.wait()
+        if not self.leads:
+            done = work()
+        self.wait()
+        return done
+
+    def told(self, value: T) -> T:
+        """What the leading process holds, plain data."""
+        if self.size == 1:
+            return value
+        held: list[Any] = [value]
+        torch.distributed.broadcast_object_list(held, src=0)
+        told: T = held[0]
+        return told
+
+    def summed(self, number: float) -> float:
+        """The sum of every process's `number`."""
+        if self.size == 1:
+            return number
+        total = torch.tensor(number, dtype=torch.float64, device="cpu" if self.device.type == "cpu" else self.device)
+        torch.distributed.all_reduce(total)
+        return float(total)
+
+    def wrap(self, module: nn.Module, layers: Iterable[nn.Module]) -> nn.Module:
+        """`module` so that its gradients become the mean over the processes; sharded by `layers`, if at all."""
+        if self.size == 1:
+            return module
+        if self.shards:
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard
+
+            mesh = init_device_mesh(self.device.type, (self.size,))
+            for layer in layers:
+                fully_shard(layer, mesh=mesh)
+            fully_shard(module, mesh=mesh)
+            return module
+        devices = None if self.device.type == "cpu" else [self.device]
+        return nn.parallel.DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+
+    def alone(self, module: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Keeps gradients of all but the last micro-batch to this process."""
+        if last or not isinstance(module, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        kept: AbstractContextManager[None] = module.no_sync()
+        return kept
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be sharded; every process must ask, in one order."""
+    full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full.detach()
+
+
+def placed(tensor: Tensor, like: Tensor) -> Tensor:
+    """`tensor`, which every process has whole, spread as `like` is."""
+    if not hasattr(like, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor, like.device_mesh, like.placements)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """`module` without the data-parallel one around it."""
+    inner: nn.Module = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    return inner
+
+
+def layers_of(model: Any) -> Iterator[nn.Module]:
+    """The repeated layers of a transformers model, which are never split further."""
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    return (module for module in model.modules() if type(module).__name__ in names)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import (
+    BertConfig,
+    Gemma2Config,
+    GPT2Config,
+    MistralConfig,
+    Qwen3Config,
+    StableLmConfig,
+)
+
+from cai.training.checks import padded, score_ids
+from cai.training.losses import group_loss
+from cai.training.packing import attend_in_blocks, flex_length, pack, packed_mask
+from cai.training.scoring import Scorer, best_way
+from tests.training.groups import PAD, SHAPE, classifier, group
+
+GROUPS = st.lists(
+    st.tuples(st.integers(0, 24), st.lists(st.integers(1, 12), min_size=2, max_size=5)), min_size=1, max_size=4
+)
+QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def made(shapes) -> list:
+    return [group(stem, tails, seed) for seed, (stem, tails) in enumerate(shapes)]
+
+
+def dense(groups) -> torch.Tensor:
+    """What reads what, written down token by token: (T, T), True where the row's token reads the column's."""
+    total = sum(one.tokens for one in groups)
+    mask = torch.zeros(total, total, dtype=torch.bool)
+    start = 0
+    for one in groups:
+        stem = range(start, start + len(one.stem))
+        start += len(one.stem)
+        for at in stem:
+            mask[at, stem.start : at + 1] = True
+        for tail in one.tails:
+            for at in range(start, start + len(tail)):
+                mask[at, stem.start : stem.stop] = mask[at, start : at + 1] = True
+            start += len(tail)
+    return mask
+
+
+def test_a_row_written_out():
+    one = group(3, [2, 1])
+    row = pack([one, group(1, [1, 2])])
+    assert row.ids[0, :6].tolist() == one.stem + one.tails[0] + one.tails[1]
+    assert row.positions[0].tolist() == [0, 1, 2, 3, 4, 3, 0, 1, 1, 2]
+    assert row.ends.tolist() == [4, 5, 7, 9]
+    assert row.longest == 5
+
+
+@QUICK
+@given(GROUPS)
+def test_loss_and_gradients_are_those_of_padded_rows(shapes):
+    groups, model = made(shapes), classifier()
+    found = {}
+    for way in ("padded", "blocks"):
+        scorer = Scorer(model, PAD, way).train()
+        scores = scorer(groups)
+        fit, objective = group_loss(scores, groups, 0.1)
+        model.zero_grad()
+        objective.backward()
+        gradients = torch.cat([one.grad.flatten() for one in model.parameters()])
+        found[way] = scores.detach(), fit.item(), gradients
+        scorer.restore()
+    (scores, loss, gradient), (packed_scores, packed_loss, packed_gradient) = found["padded"], found["blocks"]
+    torch.testing.assert_close(packed_scores, scores, rtol=1e-5, atol=1e-5)
+    assert abs(packed_loss - loss) <= 1e-5 * max(1.0, abs(loss))
+    assert (packed_gradient - gradient).norm() <= 1e-4 * gradient.norm()
+
+
+@QUICK
+@given(GROUPS)
+def test_a_score_is_that_of_the_answer_alone(shapes):
+    groups, model = made(shapes), classifier()
+    rows = [row for one in groups for row in one.rows]
+    with torch.no_grad():
+        scores = Scorer(model, PAD, "blocks")(groups).tolist()
+    model.set_attn_implementation("sdpa")
+    assert scores == pytest.approx(score_ids(model, rows, 1, PAD), abs=1e-5)
+    assert scores == pytest.approx(score_ids(model, rows, 8, PAD), abs=1e-5)
+    assert scores == pytest.approx(score_ids(model, rows, 8, PAD, left=True), abs=1e-5)
+
+
+@QUICK
+@given(GROUPS)
+def test_the_mask_for_flex_attention_reads_what_the_blocks_read(shapes):
+    groups = made(shapes)
+    packed, expected = pack(groups), dense(groups)
+    total = len(expected)
+    reads = packed_mask(packed)
+    at = torch.arange(flex_length(total))
+    mask = reads(0, 0, at[:, None], at[None, :])
+    assert torch.equal(mask[:total, :total], expected)
+    assert not mask[:total, total:].any() and not mask[total:, :total].any()
+    assert torch.equal(mask[total:, total:], torch.eye(len(at) - total, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, total, 8, generator=generator)
+    found, _ = attend_in_blocks(None, query, key, value, None, packed=packed)
+    right = scaled_dot_product_attention(query, key, value, attn_mask=expected).transpose(1, 2)
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+def test_flex_attention_itself_agrees_on_a_row():
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    packed = pack([group(40, [30, 50]), group(3, [9, 2, 20])])
+    total = packed.ids.shape[1]
+    length = flex_length(total)
+    query, key, value = torch.randn(3, 1, 2, length, 16, generator=torch.Generator().manual_seed(0))
+    block_mask = create_block_mask(packed_mask(packed), None, None, length, length, device="cpu")
+    found = flex_attention(query, key, value, block_mask=block_mask)[:, :, :total].transpose(1, 2)
+    right, _ = attend_in_blocks(
+        None, query[:, :, :total], key[:, :, :total], value[:, :, :total], None, packed=packed
+    )  # fmt: skip
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5)
+
+
+def test_four_answers_cost_a_third_of_six_pairs():
+    four = group(60, [50, 45, 55, 48])
+    apart = sum(len(four.rows[one.first]) + len(four.rows[one.second]) for one in four.comparisons)
+    assert len(four.comparisons) == 6
+    assert pack([four]).ids.shape[1] == four.tokens <= 0.35 * apart
+
+
+LLAMA_LIKE = {**SHAPE, "num_key_value_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("config", "way", "why"),
+    [
+        (None, "blocks", ""),
+        (Qwen3Config(**LLAMA_LIKE, head_dim=16), "blocks", ""),
+        (GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, pad_token_id=PAD, num_labels=1), "blocks", ""),
+        (MistralConfig(**LLAMA_LIKE, sliding_window=64), "blocks", ""),
+        (MistralConfig(**LLAMA_LIKE, sliding_window=63), "padded", "a window of 63 tokens"),
+        (Gemma2Config(**LLAMA_LIKE, head_dim=8), "padded", "softcap"),
+        (StableLmConfig(**LLAMA_LIKE), "padded", "do not hand keyword arguments on"),
+        (BertConfig(**SHAPE), "padded", "does not score the last token"),
+    ],
+    ids=["llama", "qwen3", "gpt2", "mistral", "window", "softcap", "stablelm", "bert"],
+)
+def test_the_way_is_found_by_trying(config, way, why):
+    model = classifier(config)
+    before = model.config._attn_implementation
+    groups = [group(3, [2, 1]), group(40, [24, 2]), group(20, [9, 4])]
+    found, reason = best_way(model, PAD, groups)
+    assert found == way and (why in reason if why else not reason)
+    assert model.config._attn_implementation == before
+
+
+def test_a_model_that_reads_the_whole_row_is_found_out(monkeypatch):
+    """One whose attention ignores what it is told gives other states, and so is not packed."""
+    import cai.training.scoring as scoring
+
+    def careless(module, query, key, value, attention_mask, scaling=None, **more):
+        read = scaled_dot_product_attention(
+            query, key.repeat_interleave(2, 1), value.repeat_interleave(2, 1), is_causal=True, scale=scaling
+        )
+        return read.transpose(1, 2), None
+
+    monkeypatch.setattr(scoring, "attend_in_blocks", careless)
+    way, why = best_way(classifier(), PAD, [group(3, [2, 1]), group(40, [24, 2])])
+    assert way == "padded" and "its states differ by" in why
+
+
+def test_padded_rows_are_those_of_the_groups():
+    ids, mask = padded(group(3, [2, 1]).rows, PAD)
+    assert ids.shape == (2, 5) and mask.tolist() == [[1] * 5, [1] * 4 + [0]]
