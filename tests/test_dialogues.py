@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cai.dialogues import (
+    NAMINGS,
     TEMPLATES,
     ComparisonExample,
+    Naming,
     RevisionExample,
     comparison_messages,
     critique_messages,
+    reasoned_verdict_prefix,
     revision_messages,
     verdict_prefix,
 )  # fmt: skip
@@ -45,6 +48,16 @@ def test_comparison(template: str) -> None:
         DIALOGUE, "Hide her shoes.", "Talk to her.", "Which response is kinder?", template, (COMPARED,)
     )
     check_golden(f"dialogues/comparison_{template}.txt", shown(asked, verdict_prefix(template)))
+
+
+@pytest.mark.parametrize(("name", "naming"), [("numbers", NAMINGS[1]), ("bare", NAMINGS[2])])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_comparison_with_other_names(template: str, name: str, naming: Naming) -> None:
+    asked = comparison_messages(
+        DIALOGUE, "Hide her shoes.", "Talk to her.", "Which response is kinder?", template, (COMPARED,), naming
+    )
+    prefix = reasoned_verdict_prefix("Both are short.", template, naming)
+    check_golden(f"dialogues/comparison_{template}_{name}.txt", shown(asked, prefix))
 
 
 def test_principles_share_the_whole_stem_when_the_principle_is_last() -> None:

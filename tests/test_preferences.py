@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.errors import ParseError
-from cai.preferences import LabelFigures, sigmoid, soft_label
+from cai.preferences import LabelFigures, beta_interval, beta_variance, sigmoid, soft_label
 from cai.recipe import PreferenceSettings
 from cai.records import Judgement, Prompt, Vote, user
 
@@ -86,3 +87,65 @@ def test_figures_count_what_was_planted() -> None:
     assert found["flip_rate"] == pytest.approx(2 / 5)
     assert (found["clear"], found["clear_flip_rate"]) == (pytest.approx(2 / 5), 0.0)
     assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 5)
+
+
+def counted(order: str, a: int, b: int, asked: int = 8, sample: int = 0) -> Vote:
+    share = (a + 1) / (a + b + 2)
+    return Vote("p", order, sample, math.log(share), math.log1p(-share), (a + b) / asked, None, (a, b))  # type: ignore[arg-type]
+
+
+def test_a_counted_vote_is_the_mean_of_its_beta_posterior() -> None:
+    from scipy.stats import beta
+
+    judgement = judged(counted("ab", 6, 2), counted("ba", 6, 2))
+    assert soft_label(judgement, PreferenceSettings()).p_a == pytest.approx(beta(7, 3).mean())
+    assert beta_variance((6, 2)) == pytest.approx(beta(7, 3).var())
+    assert beta_interval((6, 2)) == pytest.approx(beta(7, 3).interval(0.95))
+    assert beta_variance((0, 0)) == pytest.approx(1 / 12)
+
+
+def test_fewer_verdicts_are_less_certain_and_weigh_less_if_wanted() -> None:
+    few, many = judged(counted("ab", 1, 0), counted("ba", 1, 0)), judged(counted("ab", 60, 2), counted("ba", 60, 2))
+    exact = judged(vote("ab", 2.0), vote("ba", -2.0))
+    assert [soft_label(one, PreferenceSettings(mass_floor=0.0)).weight for one in (few, many, exact)] == [1.0, 1.0, 1.0]
+    settings = PreferenceSettings(mass_floor=0.0, weight="certainty")
+    weights = [soft_label(one, settings).weight for one in (few, many, exact)]
+    assert 0 < weights[0] < 0.5 < weights[1] < 1 == weights[2]
+    assert weights[0] == pytest.approx(1 - 12 * beta_variance((1, 0)))
+
+
+def test_a_vote_of_nothing_abstains_whatever_the_floor() -> None:
+    with pytest.raises(ParseError, match="no verdict could be read"):
+        soft_label(judged(counted("ab", 0, 0), counted("ba", 3, 0)), PreferenceSettings(mass_floor=0.0))
+
+
+def test_samples_are_averaged_within_their_principle_before_weights_apply() -> None:
+    votes = []
+    for sample, logit in enumerate((3.0, 1.0)):
+        votes += [replace(vote("ab", logit, "x"), sample=sample), replace(vote("ba", -logit, "x"), sample=sample)]
+    votes += [vote("ab", -1.0, "y"), vote("ba", 1.0, "y")]
+    label = soft_label(judged(*votes), PreferenceSettings(), {"x": 1.0, "y": 3.0})
+    assert label.p_a == pytest.approx(((sigmoid(3) + sigmoid(1)) / 2 + 3 * sigmoid(-1)) / 4, abs=1e-9)
+
+
+def test_abstentions_are_counted_by_kind_and_by_reason() -> None:
+    figures = LabelFigures()
+    helpful = Prompt.make((user("help"),), "helpful")
+    low = judged(vote("ab", 1.0, mass=0.1), vote("ba", 1.0, mass=0.1))
+    unread = judged(counted("ab", 0, 0), counted("ba", 0, 0))
+    good = judged(vote("ab", 1.0), vote("ba", -1.0))
+    for judgement in (low, low, unread, good, replace(good, prompt=helpful)):
+        try:
+            figures.add(judgement, soft_label(judgement, PreferenceSettings()))
+        except ParseError:
+            figures.add(judgement, None)
+    figures.add_unanswered("helpful", "refused")
+    figures.add_unanswered("red_team", "refused")
+    found = figures.to_json()
+    assert found["abstained"] == {"helpful": 1, "red_team": 4} and found["pairs"] == 7
+    assert found["abstained_why"] == {
+        "low mass": {"red_team": 2}, "refused": {"helpful": 1, "red_team": 1}, "unparsed": {"red_team": 1},
+    }  # fmt: skip
+    assert found["kinds"]["red_team"] == {"pairs": 5, "ties": 0, "abstained": 4}
+    assert found["mean_p_chosen"] == pytest.approx(sigmoid(1.0))
+    assert found["sampled"]["votes"] == 2 and found["sampled"]["interval_width"] == pytest.approx(0.95)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from cai.constitution import Constitution, Principle
-from cai.dialogues import TEMPLATES, verdict_prefix
-from cai.records import ChoiceRequest, Completion, GenerateRequest, Judgement, Prompt, user
+from cai.dialogues import NAMINGS, TEMPLATES, ComparisonExample, Naming, verdict_prefix
+from cai.records import ChoiceRequest, ChoiceScores, Completion, GenerateRequest, Judgement, Prompt, Vote, user
 from cai.stages.label import VERDICT_TOKENS, Label, read_verdict
 
 
@@ -91,3 +92,38 @@ def test_samples_are_counted_and_unread_ones_lower_the_mass() -> None:
 
 def test_with_log_probabilities_nothing_is_sampled() -> None:
     assert [type(one) for one in stage(0).requests(PAIR)] == [ChoiceRequest] * 2
+
+
+def test_counts_are_kept_for_the_answers_whatever_the_order() -> None:
+    label = stage(4)
+    texts = ["A)", "A)", "A)", "what?", "A)", "B)", "B)", "B)"]
+    ab, ba = label.parse(PAIR, [Completion(text, "stop", 9, 3) for text in texts]).votes
+    assert (ab.counts, ba.counts) == ((3, 0), (3, 1))
+    assert math.exp(ab.logprob_a) == pytest.approx(4 / 5) and math.exp(ba.logprob_a) == pytest.approx(4 / 6)
+    assert Vote.from_json(ba.to_json()) == ba and "counts" in ba.to_json()
+
+
+def test_a_vote_from_log_probabilities_is_written_as_before() -> None:
+    ab, _ = stage(0).parse(PAIR, [ChoiceScores((-0.1, -3.0), 9)] * 2).votes
+    assert ab.counts is None and "counts" not in ab.to_json() and Vote.from_json(ab.to_json()) == ab
+
+
+@pytest.mark.parametrize("naming", NAMINGS, ids=str)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_other_names_change_heads_examples_and_choices_alike(template: str, naming: Naming) -> None:
+    worked = ComparisonExample((user("Hi"),), "Which is kinder?", "no", "yes", "b")
+    label = replace(stage(0), template=template, examples=(worked,), naming=naming)  # type: ignore[arg-type]
+    ab, ba = label.requests(PAIR)
+    assert isinstance(ab, ChoiceRequest) and ab.choices == naming.choices
+    question, verdict, asked = (message.content for message in ab.messages)
+    one, two = naming.shown
+    assert question.index(one) < question.index("no") < question.index(two) < question.index("yes")
+    assert asked.index("one") < asked.index("other")
+    assert verdict.startswith(ab.prefix + naming.choices[1]) and verdict.endswith(two)
+    assert ba.messages[-1].content.index("other") < ba.messages[-1].content.index("one")
+
+
+def test_the_default_names_are_asked_for_as_ever() -> None:
+    [request, _] = stage(0).requests(PAIR)
+    assert (request.prefix, request.choices) == ("Answer: (", ("A", "B"))  # type: ignore[union-attr]
+    assert "Response (A): one\n\nResponse (B): other" in request.messages[-1].content
