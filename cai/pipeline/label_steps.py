@@ -55,7 +55,7 @@ def _reason(job: Job) -> Step:
 
 def _label(job: Job) -> Step:
     label = job.recipe.label
-    reasoned = f"{label.reasoning_samples} reasonings an order"
+    reasoned = f"{label.reasoning_samples} reasoning{'s' * (label.reasoning_samples > 1)} an order"
     samples = f"the verdicts of {reasoned}" if label.reasoning_samples else f"{label.fallback_samples} samples an order"
     read = comparison_reading(job)
     after = f", after {reasoned}" if label.reasoning_samples and not read.sampled else ""

@@ -1,0 +1,333 @@
+"""Labels in a whole run: what a change of their settings asks, reasoning that resumes, rankings, rubrics, the mix."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cai.errors import EngineError, InputError, RunError
+from cai.judge_records import Deliberation, Graded, Ranking
+from cai.pipeline.status import run_status
+from cai.preferences import REASONED_CLAMP
+from cai.prompts.splits import opening_turn
+from cai.records import Json, Judgement, Preference
+from cai.storage.run import Run, read_rows
+from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
+from tests.pipeline.test_run_recipe import constitution_file, invoke
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    return write_prompts(tmp_path, red_team=12, helpful=4)
+
+
+def preferences(run: Path) -> list[Preference]:
+    return [Preference.from_json(row) for row in read_rows(run / "preferences.jsonl")]
+
+
+def human_file(folder: Path, count: int = 60, name: str = "human.jsonl") -> Path:
+    path = folder / name
+    rows = [
+        {"prompt": f"How do I knit a scarf of {n} rows?", "chosen": "gladly", "rejected": "no"} for n in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+# ------------------------------------------------------------------------------------- what changes ask of the model
+
+ARITHMETIC: dict[str, dict[str, Any]] = {
+    "clamp": {"preferences__clamp": [0.45, 0.55]},
+    "temperature": {"preferences__temperature": 3.0},
+    "tie band": {"preferences__tie_band": 0.2},
+    "mass floor": {"preferences__mass_floor": 0.96},
+    "weight": {"preferences__weight": "certainty"},
+    "human share": {"preferences__human_share": 0.5},
+}
+
+
+@pytest.mark.parametrize("what", ARITHMETIC)
+@pytest.mark.parametrize("reasoned", [0, 1], ids=["plain", "reasoned"])
+def test_changing_what_is_made_of_votes_asks_nothing(tmp_path: Path, prompts: Path, what: str, reasoned: int) -> None:
+    more: dict[str, Any] = {
+        "preferences__human": [str(human_file(tmp_path))], "preferences__human_share": 0.2, "max_rejected": 1.0,
+        "label__reasoning_samples": reasoned,
+    }  # fmt: skip
+    fake_run(tmp_path / "run", prompts, **more)
+    before = (tmp_path / "run" / "preferences.jsonl").read_bytes()
+    log = tmp_path / "log"
+    change = ARITHMETIC[what]
+    if what == "mass floor":
+        with pytest.raises(RunError, match="abstained"):
+            fake_run(tmp_path / "run", prompts, f"fake?log={log}", **{**more, **change})
+    else:
+        summary = fake_run(tmp_path / "run", prompts, f"fake?log={log}", **{**more, **change})
+        assert [one["step"] for one in summary["stages"] if one["ran"]] == ["preferences", "export"]
+        assert ((tmp_path / "run" / "preferences.jsonl").read_bytes() != before) == (what != "weight")
+    assert not log.exists() or log.read_text() == ""
+
+
+def test_changing_a_principles_weight_asks_nothing_where_all_are_asked(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    settings: dict[str, Any] = {"constitution": str(mine), "label__principles_per_pair": "all"}
+    fake_run(tmp_path / "run", prompts, **settings)
+    before = [one.p_a for one in preferences(tmp_path / "run")]
+    value = yaml.safe_load(mine.read_text())
+    value["principles"][0]["weight"] = 7.0
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    why = {row["step"]: row["why"] for row in run_status(tmp_path / "run") if row["stale"]}
+    assert "label" not in why and why["preferences"].startswith("weights.")
+    summary = fake_run(tmp_path / "run", prompts, **settings)
+    steps = {one["step"] for one in summary["stages"] if one["ran"]}
+    assert {"preferences"} <= steps and not {"reason", "label"} & steps
+    assert "label" not in calls(summary)
+    assert [one.p_a for one in preferences(tmp_path / "run")] != before
+
+
+def test_weights_count_for_a_prompt_all_of_whose_principles_are_asked(tmp_path: Path) -> None:
+    """Two principles a pair: three reach helpful prompts, which draw by weight; two reach the others, which weigh."""
+    prompts = write_prompts(tmp_path, red_team=6, helpful=6)
+    forms = {"critique": "Harm?", "revision": "Mend it."}
+    principles: list[dict[str, Any]] = [
+        {"id": "a", "comparison": "A?", "weight": 9.0, **forms}, {"id": "b", "comparison": "B?", **forms},
+        {"id": "c", "comparison": "C?", "applies_to": {"kinds": ["helpful"]}, **forms},
+    ]  # fmt: skip
+    mine = tmp_path / "scoped.yaml"
+    mine.write_text(yaml.safe_dump({"name": "scoped", "principles": principles}, sort_keys=False))
+    kinds = ["red_team", "helpful"]
+    fake_run(tmp_path / "run", prompts, constitution=str(mine), label__principles_per_pair=2, sample__kinds=kinds)
+    judged = [Judgement.from_json(row) for row in read_rows(tmp_path / "run" / "label.jsonl")]
+    for judgement, made in zip(judged, preferences(tmp_path / "run"), strict=True):
+        p = {id: _p(judgement, id) for id in {vote.principle_id for vote in judgement.votes}}
+        weights = {"a": 9.0, "b": 1.0} if judgement.prompt.kind == "red_team" else dict.fromkeys(p, 1.0)
+        assert len(p) == 2
+        wanted = sum(weights[id] * one for id, one in p.items()) / sum(weights.values())
+        assert made.p_a == pytest.approx(wanted)
+
+
+def _p(judgement: Judgement, principle: str) -> float:
+    import math
+
+    logit = sum(vote.logit for vote in judgement.votes if vote.principle_id == principle) / 2
+    return 1 / (1 + math.exp(-logit))
+
+
+# ------------------------------------------------------------------------------------------------------- reasoning
+
+
+def test_reasonings_are_kept_in_their_votes_and_labels_are_clamped(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts, label__reasoning_samples=2, label__principles_per_pair=2)
+    assert calls(summary)["reason"] == 12 * 2 * 2 * 2
+    thoughts = [Deliberation.from_json(row) for row in read_rows(tmp_path / "run" / "reason.jsonl")]
+    judged = [Judgement.from_json(row) for row in read_rows(tmp_path / "run" / "label.jsonl")]
+    for thought, judgement in zip(thoughts, judged, strict=True):
+        assert thought.id == judgement.id and len(judgement.votes) == 2 * 2 * 2
+        assert [one.text for one in thought.reasonings] == [vote.rationale for vote in judgement.votes]
+        assert Counter((vote.order, vote.sample) for vote in judgement.votes) == {
+            (order, n): 2 for order in ("ab", "ba") for n in (0, 1)
+        }  # fmt: skip
+    low, high = REASONED_CLAMP
+    found = [one.p_a for one in preferences(tmp_path / "run")]
+    assert all(low <= p <= high for p in found) and {low, high} & set(found)
+
+
+def test_reasoning_goes_on_where_it_was_stopped_and_is_replayed_byte_for_byte(tmp_path: Path, prompts: Path) -> None:
+    more = {"label__reasoning_samples": 2}
+    with pytest.raises(EngineError, match="stopped after 20 answers"):
+        fake_run(tmp_path / "one", prompts, judge="fake?crash=20", **more)
+    [begun] = [row for row in run_status(tmp_path / "one") if "kept" in row]
+    assert (begun["step"], begun["kept"], begun["expected"]) == ("reason", 20, 48)
+    assert "begun: 20 of about 48 answers kept" in invoke("status", str(tmp_path / "one")).stdout
+    summary = fake_run(tmp_path / "one", prompts, **more)
+    reason = next(one for one in summary["stages"] if one["step"] == "reason")
+    assert (reason["calls_made"], reason["calls_saved"]) == (28, 20)
+    assert "kept" not in str(run_status(tmp_path / "one"))
+    again = fake_run(tmp_path / "two", prompts, **more)
+    assert calls(again) == {} and all_files(tmp_path / "one") == all_files(tmp_path / "two")
+
+
+def test_another_reasoning_is_only_asked_where_it_is_new(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "run", prompts, label__reasoning_samples=1)
+    assert calls(fake_run(tmp_path / "run", prompts, label__reasoning_samples=2)) == {"reason": 24, "label": 24}
+    assert calls(fake_run(tmp_path / "run", prompts)) == {"label": 24}
+
+
+def test_a_judge_without_log_probabilities_is_read_by_what_it_states(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(
+        tmp_path / "run", prompts, judge="fake?scores=0", label__reasoning_samples=5, preferences__mass_floor=0.1
+    )
+    assert summary["label"]["verdicts"] == "the verdicts of 5 reasonings an order"
+    assert "label" not in calls(summary)
+    for row in read_rows(tmp_path / "run" / "label.jsonl"):
+        assert all(sum(vote["counts"]) <= 1 for vote in row["votes"])
+    assert 3.0 < summary["label"]["sampled"]["verdicts_a_vote"] <= 5.0
+
+
+def test_sampled_votes_say_how_sure_they_are(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts, judge="fake?scores=0", preferences__weight="certainty")
+    weights = [one.weight for one in preferences(tmp_path / "run")]
+    assert all(0.5 < weight < 1.0 for weight in weights)
+    assert summary["label"]["verdicts"] == "8 samples an order"
+    assert 0.2 < summary["label"]["sampled"]["interval_width"] < 0.8
+
+
+# --------------------------------------------------------------------------------------------- rankings and rubrics
+
+
+def ranked_run(folder: Path, prompts: Path, pairs: int | str, **settings: Any) -> tuple[Json, list[Ranking]]:
+    summary = fake_run(folder, prompts, sample__num_samples=4, label__pairs=pairs, until="rankings", **settings)
+    return summary, [Ranking.from_json(row) for row in read_rows(folder / "rankings.jsonl")]
+
+
+def test_four_answers_and_four_comparisons_make_a_ranking_of_every_prompt(tmp_path: Path, prompts: Path) -> None:
+    summary, found = ranked_run(tmp_path / "run", prompts, 4)
+    candidates = {row["prompt"]["id"]: row["responses"] for row in read_rows(tmp_path / "run" / "sample.jsonl")}
+    assert len(found) == 12 and calls(summary)["label"] == 12 * 4 * 2
+    for one in found:
+        assert sorted(one.responses) == sorted(candidates[one.prompt.id]) and one.comparisons == 4
+        assert sorted(one.ranks) == [1, 2, 3, 4]
+        assert one.scores[one.ranks.index(1)] == max(one.scores) and sum(one.scores) == pytest.approx(0, abs=1e-4)
+
+
+def test_all_pairs_tell_circles_and_more_pairs_keep_the_fewer(tmp_path: Path, prompts: Path) -> None:
+    ranked_run(tmp_path / "run", prompts, 4)
+    summary, _ = ranked_run(tmp_path / "run", prompts, "all")
+    assert calls(summary) == {"label": 12 * 2 * 2}
+    figures = summary["label"]
+    assert figures["triples"] == 12 * 4 and 0 < figures["cyclic_share"] < 0.5
+    shown = invoke("run", "--quiet", "--help").exit_code == 0
+    assert shown
+
+
+def test_too_few_comparisons_are_no_ranking_and_are_counted(tmp_path: Path, prompts: Path) -> None:
+    summary, found = ranked_run(tmp_path / "run", prompts, 2)
+    step = next(one for one in summary["stages"] if one["step"] == "rankings")
+    assert found == [] and sum(step["left_out"].values()) == 12
+    assert any("do not connect" in reason or "two answers" in reason for reason in step["left_out"])
+
+
+def test_two_answers_need_no_ranking(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "run", prompts)
+    assert "rankings" not in {one["step"] for one in summary["stages"]}
+
+
+def test_rubrics_have_a_file_of_their_own_and_touch_nothing_else(tmp_path: Path, prompts: Path) -> None:
+    fake_run(tmp_path / "one", prompts)
+    summary = fake_run(tmp_path / "two", prompts, rubric__principles_per_answer="all")
+    assert calls(summary) == {"rubric": 12 * 2 * 16}
+    rows = [Graded.from_json(row) for row in read_rows(tmp_path / "two" / "rubric.jsonl")]
+    assert len(rows) == 24 and all(len(one.grades) == 16 for one in rows)
+    one, two = all_files(tmp_path / "one"), all_files(tmp_path / "two")
+    assert {name: two[name] for name in one} == one
+    assert summary["rubric"]["answers"] == 24 and len(summary["rubric"]["principles"]) == 16
+    shown = invoke("show", str(tmp_path / "two"), "rubric", "-n", "1").stdout
+    assert shown.count("p(yes)") == 16
+
+
+def test_a_constitution_without_rubrics_cannot_be_graded_by_and_that_is_told_first(
+    tmp_path: Path, prompts: Path
+) -> None:
+    mine = constitution_file(tmp_path)
+    value = yaml.safe_load(mine.read_text())
+    value["principles"][1].pop("rubric")
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    with pytest.raises(InputError, match="has no 'rubric', which this run needs"):
+        fake_run(tmp_path / "run", prompts, constitution=str(mine), rubric__principles_per_answer=1)
+    assert not (tmp_path / "run").exists()
+    assert calls(fake_run(tmp_path / "run", prompts, constitution=str(mine)))["label"] > 0
+
+
+# ---------------------------------------------------------------------------------------------- abstentions and mix
+
+
+def test_refusals_are_counted_by_kind_and_by_reason(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path, red_team=40, helpful=40)
+    summary = fake_run(tmp_path / "run", prompts, judge="fake?fail=0.1", sample__kinds=["red_team", "helpful"])
+    figures = summary["label"]
+    step = next(one for one in summary["stages"] if one["step"] == "label")
+    assert step["rejected"] == sum(figures["abstained"].values()) == sum(figures["abstained_why"]["refused"].values())
+    rejected = Counter(row["record"]["prompt"]["kind"] for row in read_rows(tmp_path / "run" / "label.rejected.jsonl"))
+    assert figures["abstained"] == rejected and len(rejected) == 2
+    assert {kind: one["pairs"] for kind, one in figures["kinds"].items()} == {"red_team": 40, "helpful": 40}
+    assert figures["pairs"] == 80 == len(preferences(tmp_path / "run")) + step["rejected"]
+
+
+def test_what_nobody_could_read_is_printed_by_kind(tmp_path: Path, prompts: Path) -> None:
+    out = tmp_path / "run"
+    done = invoke(
+        "run", "--model", "fake", "--judge", "fake?fail=0.2", "--prompts", str(prompts), "--out", str(out),
+        "--set", "train=[]", "--set", "sample.policy=base", "--set", "max_rejected=1.0", "--set", "critique.rounds=1",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("abstained")]
+    count = json.loads((out / "metrics" / "label.json").read_text())["abstained"]["red_team"]
+    assert f"{count} of 12 red_team ({count} refused)" in line
+    assert "read from log-probabilities of (A) and (B), one token each" in done.stdout
+
+
+def test_human_labels_are_mixed_in_by_the_stated_share_and_keep_their_source(tmp_path: Path, prompts: Path) -> None:
+    human = human_file(tmp_path, 200)
+    summary = fake_run(tmp_path / "run", prompts, preferences__human=[str(human)], preferences__human_share=0.4)
+    found = preferences(tmp_path / "run")
+    counts = Counter(one.source for one in found)
+    assert counts["ai"] == 12 and counts["human"] / len(found) == pytest.approx(0.4, abs=0.06)
+    assert [one.source for one in found] == ["ai"] * 12 + ["human"] * counts["human"]
+    entry = Run.existing(tmp_path / "run").steps["preferences"]
+    assert entry["rows"] == len(found) and entry["human"][str(human)]["kept"] == 200
+    assert sum(one["human"] for one in entry["mix"]["splits"].values()) == counts["human"]
+    assert summary["label"]["pairs"] == 12, "the judge's figures are its own"
+    exported = [
+        json.loads(line) for line in (tmp_path / "run/datasets/preference/train.jsonl").read_text().splitlines()
+    ]
+    assert {row["source"] for row in exported} == {"ai", "human"}
+
+
+def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) -> None:
+    human = tmp_path / "same.jsonl"
+    rows = [{**json.loads(line), "chosen": "gladly", "rejected": "no"} for line in prompts.read_text().splitlines()]
+    human.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fake_run(tmp_path / "run", prompts, preferences__human=[f"{human}?split=test"])
+    found = preferences(tmp_path / "run")
+    sides = {}
+    for one in found:
+        assert sides.setdefault(opening_turn(one.prompt.messages), one.prompt.split) == one.prompt.split
+    assert Counter(one.source for one in found) == {"ai": 12, "human": 16}
+    assert {one.prompt.split for one in found} == {"train", "test"}
+
+
+def test_a_bad_human_file_is_told_before_anything_is_asked(tmp_path: Path, prompts: Path) -> None:
+    human = human_file(tmp_path)
+    human.write_text(human.read_text() + '{"prompt": "x", "chosen": "y"}\n')
+    log = tmp_path / "log"
+    with pytest.raises(InputError, match=r"human\.jsonl:61: no column 'rejected'"):
+        fake_run(tmp_path / "run", prompts, f"fake?log={log}", preferences__human=[str(human)])
+    assert not log.exists() and not (tmp_path / "run").exists()
+
+
+def test_an_edited_human_file_makes_the_labels_stale_and_nothing_else(tmp_path: Path, prompts: Path) -> None:
+    human = human_file(tmp_path)
+    fake_run(tmp_path / "run", prompts, preferences__human=[str(human)])
+    human_file(tmp_path, 61)
+    why = {row["step"]: row["why"] for row in run_status(tmp_path / "run") if row["stale"]}
+    assert set(why) == {"preferences", "export"} and "human" in why["preferences"]
+    assert calls(fake_run(tmp_path / "run", prompts, preferences__human=[str(human)])) == {}
+
+
+def test_human_files_in_a_recipe_are_found_beside_it(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    human_file(tmp_path / "here")
+    recipe = tmp_path / "here" / "mine.yaml"
+    recipe.write_text(
+        "extends: rl-cai\nmodel: fake\ntrain: []\nsample: {policy: base}\nprompts: [../prompts.jsonl]\n"
+        "preferences: {human: ['human.jsonl?kind=helpful'], human_share: 0.3}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = invoke("run", "--recipe", "here/mine.yaml", "--out", "run")
+    assert done.exit_code == 0 and "% human, 30.0% asked" in done.stdout
