@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cai.records import Message, assistant, user
 from tests.prompts.writing import write_rows
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/preference_pairs"
+ALPACA = DATA.parent / "alpaca_eval_gpt4_prefs"
 real_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not there")
 
 STEM = "\n\nHuman: hi\n\nAssistant: Hello.\n\nHuman: bye\n\nAssistant:"
@@ -128,6 +130,116 @@ WRONG = [
 def test_bad_rows_are_one_clear_line(row, message, tmp_path):
     with pytest.raises(InputError, match=re.escape(message)):
         read_human_preferences(write_rows(tmp_path, row))
+
+
+ANNOTATED = {"instruction": "q", "output_1": "one", "output_2": "two", "generator_1": "x", "generator_2": "y"}
+
+
+@pytest.mark.parametrize(
+    ("preference", "p_first"),
+    [(1, 1.0), (2, 0.0), (1.0, 1.0), (2.0, 0.0), (1.5, 0.5), (0, 0.5), (0.0, 0.5), (1.25, 0.75), ("2", 0.0)],
+)
+def test_annotations_of_alpaca_eval(preference, p_first, tmp_path):
+    [one], notes = read_human_preferences(write_rows(tmp_path, {**ANNOTATED, "preference": preference}))
+    assert one.prompt.messages == (user("q"),) and {one.response_a, one.response_b} == {"one", "two"}
+    assert (one.p_a if one.response_a == "one" else 1 - one.p_a) == p_first
+    assert one.source == "human" and notes.ties == (p_first == 0.5)
+
+
+def test_annotations_without_a_verdict_are_counted_and_never_a_label(tmp_path):
+    rows = [{**ANNOTATED, "preference": 1}]
+    rows += [{**ANNOTATED, "instruction": f"q{n}", "preference": value} for n, value in enumerate((None, "", "nan"))]
+    rows += [{**ANNOTATED, "preference": 0, "output_2": "one"}, {**ANNOTATED, "input": "text", "preference": 2}]
+    found, notes = read_human_preferences(write_rows(tmp_path, *rows))
+    assert [one.prompt.messages[0].content for one in found] == ["q", "q\n\ntext"]
+    assert notes.skipped == {"no verdict (preference is null)": 3, "both answers are the same text": 1}
+    assert notes.pairs == notes.rows == 6 == notes.kept + notes.duplicates + sum(notes.skipped.values())
+
+
+def completion(text, score):
+    return {"model": "m", "principle": "honesty", "custom_system_prompt": "s", "response": text, "overall_score": score}
+
+
+def test_every_pair_of_ultrafeedback_is_read_and_equal_scores_tie(tmp_path):
+    completions = [completion("best", 9.0), completion("good", 7.5), completion("also good", 7.5), completion("bad", 1)]
+    found, notes = read_human_preferences(
+        write_rows(tmp_path, {"source": "evol_instruct", "instruction": "q", "models": [], "completions": completions})
+    )
+    better = {(one.chosen, one.rejected) for one in found if one.p_a != 0.5}
+    assert better == {(a, b) for a, b in (("best", "good"), ("best", "also good"), ("best", "bad"), ("good", "bad"),
+                                         ("also good", "bad"))}  # fmt: skip
+    assert [{one.response_a, one.response_b} for one in found if one.p_a == 0.5] == [{"good", "also good"}]
+    assert (notes.rows, notes.pairs, notes.kept, notes.ties) == (1, 6, 6, 1)
+    assert {one.source for one in found} == {"human"} and {one.prompt.messages for one in found} == {(user("q"),)}
+
+
+def test_what_ultrafeedback_lacks_is_counted(tmp_path):
+    rows = [
+        {"instruction": "q", "completions": [completion("a", 5), completion("b", None), completion("c", 3)]},
+        {"instruction": "r", "completions": [completion("a", 5), completion("a", 4), completion(" ", 3)]},
+        {"instruction": "s", "completions": [completion("a", 5)]},
+        {"instruction": "t", "completions": {"response": ["a", "b"], "overall_score": [1.0, 2.0]}},
+    ]
+    found, notes = read_human_preferences(write_rows(tmp_path, *rows))
+    assert [(one.chosen, one.rejected) for one in found] == [("a", "c"), ("b", "a")]
+    assert notes.skipped == {
+        "a completion has no overall_score": 2, "both answers are the same text": 1, "an answer is empty": 2,
+        "fewer than two completions": 1,
+    }  # fmt: skip
+    assert notes.pairs == 8 == notes.kept + notes.duplicates + sum(notes.skipped.values())
+
+
+@pytest.mark.parametrize(
+    ("scores", "p_chosen"), [((9.0, 5.0), 1.0), ((7.0, 7.0), 0.5), ((None, 5.0), 1.0), ((5.0, 9.0), None)]
+)
+def test_binarized_ultrafeedback_ties_where_both_scores_are_one(scores, p_chosen, tmp_path):
+    row = {
+        "prompt": "q", "prompt_id": "1", "messages": [user("q").to_json(), *answer("yes")],
+        "chosen": [user("q").to_json(), *answer("yes")], "rejected": [user("q").to_json(), *answer("no")],
+        "score_chosen": scores[0], "score_rejected": scores[1],
+    }  # fmt: skip
+    implicit = {name: value for name, value in row.items() if name not in ("prompt", "messages")}
+    for one in (row, implicit):
+        other = {"prompt": "r", "chosen": "a", "rejected": "b"}
+        found, notes = read_human_preferences(write_rows(tmp_path, one, other))
+        read = [pair for pair in found if pair.prompt.messages == (user("q"),)]
+        if p_chosen is None:
+            assert read == [] and notes.skipped == {"the rejected answer has the higher score": 1}
+        else:
+            assert [pair.p_chosen for pair in read] == [p_chosen]
+            assert {read[0].response_a, read[0].response_b} == {"yes", "no"}
+
+
+WRONG_SHAPES = [
+    ({**ANNOTATED, "preference": 3}, "preference is 3, expected 0, null, or a number from 1 to 2"),
+    ({**ANNOTATED, "preference": 0.5}, "preference is 0.5, expected 0, null, or"),
+    ({**ANNOTATED, "preference": "A"}, "preference is 'A', expected 0"),
+    ({**ANNOTATED, "output_1": None, "preference": 1}, "'output_1' must be a text"),
+    ({"instruction": "q", "completions": "x"}, "'completions' must be a list of objects with response"),
+    ({"instruction": "q", "completions": [completion("a", "x"), completion("b", 1)]}, "overall_score is 'x'"),
+    ({"completions": [completion("a", 2), completion("b", 1)]}, "no column that holds a prompt"),
+    (
+        {"question": "q", "label": 1},
+        "no ranked answers (columns: 'question', 'label'); expected chosen and rejected, or",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), WRONG_SHAPES)
+def test_other_bad_rows_are_one_clear_line(row, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(f"p.jsonl:1: {message}")):
+        read_human_preferences(write_rows(tmp_path, row))
+
+
+@pytest.mark.skipif(not ALPACA.is_dir(), reason="the shared data is not there")
+@pytest.mark.parametrize(("name", "kept", "second"), [("alpaca-7b", 789, 205), ("claude", 805, 737)])
+def test_real_annotations(name, kept, second, tmp_path):
+    file = ALPACA / f"{name}.annotations.json"
+    found, notes = read_human_preferences(str(file))
+    rows = {row["instruction"]: row for row in json.loads(file.read_text())}
+    assert (notes.rows, notes.kept, notes.ties) == (805, kept, 0)
+    assert sum(one.chosen == rows[one.prompt.messages[0].content]["output_2"].strip() for one in found) == second
+    assert notes.skipped.total() == 805 - kept and {one.source for one in found} == {"human"}
 
 
 def test_no_pairs(tmp_path):
