@@ -117,9 +117,14 @@ def _labelled(job: Job) -> Iterator[tuple[Judgement, Preference | ParseError]]:
 def _count_unanswered(job: Job, figures: LabelFigures) -> None:
     """Pairs that the judge gave no answer on, or that no principle reaches: they are among the rejects."""
     for step in ("reason", "label"):
-        path = job.run.path(f"{step}.rejected.jsonl")
-        for row in read_rows(path) if path.exists() else ():
+        for row in _rejected(job, step):
             figures.add_unanswered(row["record"]["prompt"]["kind"], "refused" if row["answers"] else "no principle")
+
+
+def _rejected(job: Job, step: str) -> Iterator[Json]:
+    path = job.run.path(f"{step}.rejected.jsonl")
+    if path.exists():
+        yield from read_rows(path)
 
 
 def _mix(job: Job, splits: Counter[Split]) -> Mix:
@@ -149,6 +154,8 @@ def write_rubric_figures(job: Job) -> None:
     figures = RubricFigures()
     for row in read_rows(job.run.path("rubric.jsonl")):
         figures.add(Graded.from_json(row), job.recipe.preferences.mass_floor)
+    for row in _rejected(job, "rubric"):
+        figures.add_unanswered(row["record"]["prompt"]["kind"])
     write_json(job.run.path("metrics/rubric.json"), figures.to_json())
 
 

@@ -72,7 +72,8 @@ def compared(preferences: Iterable[Preference]) -> Iterator[Compared]:
 
 def tie_strength(some: Sequence[Compared]) -> float:
     """ν of Davidson's model for these prompts; 0 where no label is a tie."""
-    return _fitted(some, None)[1]
+    ties = any(p == 0.5 for one in some for _, _, p, _ in one.labels)
+    return _fitted(some, None)[1] if ties else 0.0
 
 
 def rankings(groups: Iterable[Compared], nu: float, tie_band: float = 0.0) -> Iterator[Ranking]:

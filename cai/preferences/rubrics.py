@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cai.errors import ParseError
 from cai.judge_records import Graded
 from cai.preferences.votes import sigmoid
-from cai.records import Json
+from cai.records import Json, Kind
 
 
 def p_yes(answer: Graded, mass_floor: float = 0.5, weights: Mapping[str, float] | None = None) -> float:
@@ -52,9 +52,7 @@ class RubricFigures:
     def add(self, answer: Graded, mass_floor: float) -> None:
         """Count one answer; grades under the floor abstain."""
         self.answers += 1
-        kind = self._kinds.setdefault(answer.prompt.kind, Counter(answers=0, abstained=0))
-        kind["answers"] += 1
-        kind["abstained"] += not any(one.mass and one.mass >= mass_floor for one in answer.grades)
+        self._count(answer.prompt.kind, not any(one.mass and one.mass >= mass_floor for one in answer.grades))
         for one in answer.grades:
             self._asked[one.principle_id] += 1
             self._mass[one.principle_id] = self._mass.get(one.principle_id, 0.0) + one.mass
@@ -62,6 +60,16 @@ class RubricFigures:
                 self._counted[one.principle_id] += 1
                 yes = sigmoid(one.logprob_yes - one.logprob_no)
                 self._yes[one.principle_id] = self._yes.get(one.principle_id, 0.0) + yes
+
+    def add_unanswered(self, kind: Kind) -> None:
+        """Count an answer that never got its grades."""
+        self.answers += 1
+        self._count(kind, True)
+
+    def _count(self, kind: Kind, abstained: bool) -> None:
+        counts = self._kinds.setdefault(kind, Counter(answers=0, abstained=0))
+        counts["answers"] += 1
+        counts["abstained"] += abstained
 
     def to_json(self) -> Json:
         """`p_yes` and `mass` are means, 0 … 1; `p_yes` is None for a principle whose every grade abstained."""
