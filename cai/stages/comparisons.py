@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import combinations
 from typing import Literal
 
 from cai.constitution import Constitution, Principle
@@ -20,11 +21,17 @@ def pairs_of(candidates: Candidates, count: Count, seed: int) -> Iterator[Judgem
     "all", or `count` of them along `schedule`, with the places in it drawn: a greater `count` adds pairs and takes
     none away.
     """
-    known = len(candidates.responses)
-    places = sorted(range(known), key=lambda at: draw_bits(seed, candidates.id, "place", at))
-    wanted = schedule(known) if count == "all" else schedule(known)[:count]
-    for a, b in sorted((min(places[i], places[j]), max(places[i], places[j])) for i, j in wanted):
+    for a, b in _chosen(candidates, count, seed):
         yield Judgement(candidates.prompt, candidates.responses[a], candidates.responses[b], ())
+
+
+def _chosen(candidates: Candidates, count: Count, seed: int) -> list[tuple[int, int]]:
+    known = len(candidates.responses)
+    if count == "all" or count >= known * (known - 1) // 2:
+        return list(combinations(range(known), 2))
+    places = sorted(range(known), key=lambda at: draw_bits(seed, candidates.id, "place", at))
+    wanted = ((places[i], places[j]) for i, j in schedule(known)[:count])
+    return sorted((min(pair), max(pair)) for pair in wanted)
 
 
 @lru_cache(maxsize=64)

@@ -229,7 +229,7 @@ def test_rubrics_have_a_file_of_their_own_and_touch_nothing_else(tmp_path: Path,
 
 
 def test_answers_that_were_never_graded_are_counted_as_abstained(tmp_path: Path, prompts: Path) -> None:
-    judge = {"judge": "fake?fail=0.1", "max_rejected": 1.0}
+    judge = {"judge": "fake?fail=0.3", "max_rejected": 1.0}
     summary = fake_run(tmp_path / "run", prompts, rubric__principles_per_answer=1, **judge)
     lost = len(list(read_rows(tmp_path / "run" / "rubric.rejected.jsonl")))
     assert summary["rubric"]["kinds"] == {"red_team": {"answers": 24, "abstained": lost}} and lost > 0
