@@ -21,12 +21,16 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A float32 sequence classifier with one label, its tokenizer, how dialogues are written, and what was changed."""
+    """A float32 sequence classifier with one label, its tokenizer, how dialogues are written, and what was changed.
+
+    `drawn` names the weights that the folder did not hold: the head, and an encoder's pooler.
+    """
 
     model: Any
     tokenizer: Any
     chat: Chat
     notes: tuple[str, ...]
+    drawn: frozenset[str] = frozenset()
 
     @property
     def context(self) -> int | None:
@@ -43,24 +47,9 @@ def context_length(config: Any) -> int | None:
     return int(length) if isinstance(length, int) and length > 0 else None
 
 
-def load_tokenizer(folder: Path, encoder: bool = False) -> Any:
-    """The tokenizer of a model folder; raises `TrainingError` if there is none, or it has no EOS.
-
-    With `encoder`, BERT's [CLS] and [SEP] may stand for BOS and EOS where there are none.
-    """
-    from transformers import AutoTokenizer
-
-    if not (folder / "config.json").is_file():
-        raise TrainingError(f"{folder} is not a model folder: it has no config.json")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except UNREADABLE as error:
-        raise TrainingError(f"no tokenizer can be loaded from {folder}: {cause(error)}") from error
-    if encoder and tokenizer.eos_token_id is None and tokenizer.sep_token_id is not None:
-        tokenizer.eos_token, tokenizer.bos_token = tokenizer.sep_token, tokenizer.bos_token or tokenizer.cls_token
-    if tokenizer.eos_token_id is None:
-        raise TrainingError(f"the tokenizer of {folder} has no EOS token, which every answer must end with")
-    return tokenizer
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder; raises `TrainingError` if there is none, or it has no EOS."""
+    return _with_eos(_read_tokenizer(folder), folder)
 
 
 def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backbone:
@@ -69,18 +58,36 @@ def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backb
     The tokenizer's own template is made to write what `template` does, and pad is made a token of its own where it is
     missing or equal to EOS. Raises `TrainingError`.
     """
-    tokenizer = load_tokenizer(folder, encoder=True)
-    notes = [note for note in (_own_pad(tokenizer), _own_template(tokenizer, template)) if note]
-    model = _classifier(folder, seed)
+    tokenizer = _read_tokenizer(folder)
+    ends = _own_ends(tokenizer)
+    notes = [ends, _own_pad(_with_eos(tokenizer, folder)), _own_template(tokenizer, template)]
+    model, drawn = _classifier(folder, seed)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow(model, len(tokenizer))
     for config in (model.config, model.config.get_text_config()):
         config.pad_token_id = tokenizer.pad_token_id
     disable_dropout(model)
-    return Backbone(model, tokenizer, Chat(tokenizer), tuple(notes))
+    return Backbone(model, tokenizer, Chat(tokenizer), tuple(note for note in notes if note), drawn)
 
 
-def _classifier(folder: Path, seed: int) -> Any:
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise TrainingError(f"{folder} is not a model folder: it has no config.json")
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except UNREADABLE as error:
+        raise TrainingError(f"no tokenizer can be loaded from {folder}: {cause(error)}") from error
+
+
+def _with_eos(tokenizer: Any, folder: Path) -> Any:
+    if tokenizer.eos_token_id is None:
+        raise TrainingError(f"the tokenizer of {folder} has no EOS token, which every answer must end with")
+    return tokenizer
+
+
+def _classifier(folder: Path, seed: int) -> tuple[Any, frozenset[str]]:
     from transformers import AutoModelForSequenceClassification
 
     # "regression" is the one problem type for which pipelines and servers return the score as it is.
@@ -88,11 +95,21 @@ def _classifier(folder: Path, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            return AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, **kind
-            )
+            model, loaded = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True,
+                **kind,
+            )  # fmt: skip
         except (*UNREADABLE, RuntimeError) as error:
             raise TrainingError(f"no reward model can be built from {folder}: {cause(error)}") from error
+    return model, frozenset(loaded["missing_keys"])
+
+
+def _own_ends(tokenizer: Any) -> str:
+    """Let an encoder's marks of a text's two ends be BOS and EOS; says what was done, or nothing."""
+    if tokenizer.eos_token_id is not None or tokenizer.sep_token_id is None or tokenizer.cls_token_id is None:
+        return ""
+    tokenizer.bos_token, tokenizer.eos_token = tokenizer.cls_token, tokenizer.sep_token
+    return f"the tokenizer had no EOS; its {tokenizer.cls_token} and {tokenizer.sep_token} stand for BOS and EOS"
 
 
 def _own_pad(tokenizer: Any) -> str:

@@ -29,6 +29,8 @@ class Team:
     def gathered(cls) -> Team:
         """This process and those that were launched with it."""
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if several:  # each process loads the weights itself; transformers would leave them out of all but the first
+            os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         return cls(PartialState(cpu=True) if several and not torch.accelerator.is_available() else PartialState())
 
     @property

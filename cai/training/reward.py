@@ -103,7 +103,7 @@ class RewardRun:
         self.plan = Plan(sizes, widths, settings.batch_size, settings.epochs, seed, settings.mega_batch)
         self.total, self.step = self.plan.total_steps, 0
         self.losses: list[float] = []
-        self.handle = _trainable_model(base.model, settings)
+        self.handle = _trainable_model(base, settings)
         base.model.to(self.team.device)
         self.way, why = best_way(base.model, self.pad_id, groups)
         bfloat16, problem = autocast_type(settings.dtype, self.team.device)
@@ -196,22 +196,23 @@ class RewardRun:
             self.scorer.restore()
             return merged(self.handle).eval()
         weights = {name: whole(one) for name, one in self.trained().items()}
-        fresh = again().model
+        fresh = again()
         handle = _trainable_model(fresh, self.settings)
         with torch.no_grad():
-            for name, one in Scorer(fresh, self.pad_id, "padded").named_parameters():
+            for name, one in Scorer(fresh.model, self.pad_id, "padded").named_parameters():
                 if name in weights:
                     one.copy_(weights[name])
         return merged(handle).eval()
 
 
-def _trainable_model(model: Any, settings: RewardSettings) -> Any:
-    """`model` with adapters, or with a frozen backbone, as the settings ask."""
+def _trainable_model(base: Backbone, settings: RewardSettings) -> Any:
+    """The model with adapters, or with all that it came with frozen, as the settings ask."""
     if settings.freeze_backbone and settings.lora:
         raise TrainingError("reward.lora adapts the backbone and reward.freeze_backbone keeps it as it is; choose one")
     if settings.freeze_backbone:
-        model.base_model.requires_grad_(False)
-    return with_adapters(model, settings.lora, "SEQ_CLS")
+        for name, one in base.model.named_parameters():
+            one.requires_grad_(name in base.drawn or not name.startswith(f"{base.model.base_model_prefix}."))
+    return with_adapters(base.model, settings.lora, "SEQ_CLS")
 
 
 def _parameter_groups(trained: dict[str, torch.nn.Parameter], weight_decay: float) -> list[Json]:

@@ -45,7 +45,7 @@ class Scorer(nn.Module):
             else:
                 scores = self.model.score(self.read(groups))
         first: Tensor = scores[:, 0].float()
-        return first
+        return first.clone()  # the hooks of sharded modules may not be given a view
 
     def read(self, groups: Sequence[Group]) -> Tensor:
         """(answers, size): what the backbone makes of each answer's last token."""

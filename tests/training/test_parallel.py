@@ -1,0 +1,69 @@
+"""Two processes on gloo, started as a user starts them, end where one ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cai.models.reward import score_responses
+from cai.training.parallel import Team
+from tests.tiny import build_tiny_model
+from tests.training.launched import train
+from tests.training.planted import preferences, weights_hash
+
+pytestmark = pytest.mark.timeout(1800)
+ACCELERATE = str(Path(sys.executable).parent / "accelerate")
+WAYS = {"data_parallel": ["--multi_gpu"], "sharded": ["--use_fsdp", "--fsdp_version", "2"]}
+
+
+def launch(way: str, base: Path, out: Path, last: int = 0) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    plain = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    script = Path(__file__).with_name("launched.py")
+    return subprocess.run(
+        [ACCELERATE, "launch", *WAYS[way], *plain, "--main_process_port", port, script, base, out, str(last)],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+
+
+def losses(out: Path) -> list[float]:
+    return json.loads((out / "training.json").read_text())["losses"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_learn_what_one_learns(tmp_path, way):
+    base = build_tiny_model(tmp_path / "base")
+    train(base, tmp_path / "one")
+    done = launch(way, base, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    asked = [(one.prompt.messages, one.response_a) for one in preferences(9, seed=1)]
+    assert score_responses(tmp_path / "two", asked) == pytest.approx(score_responses(tmp_path / "one", asked), abs=1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "one", "two"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_go_on_where_they_were_stopped(tmp_path, way):
+    base = build_tiny_model(tmp_path / "base")
+    assert launch(way, base, tmp_path / "whole").returncode == 0
+    assert launch(way, base, tmp_path / "cut", last=5).returncode != 0
+    assert (tmp_path / "left").is_dir()
+    assert launch(way, base, tmp_path / "cut").returncode == 0
+    assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_one_process_is_a_team_that_leads():
+    team = Team.gathered()
+    assert (team.size, team.number, team.leads, team.shards) == (1, 0, True, False)
+    assert team.first(lambda: 3) == 3 and team.told({"a": 1}) == {"a": 1} and team.summed(2.5) == 2.5
