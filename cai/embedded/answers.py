@@ -183,15 +183,21 @@ def answer(scene: Scene, name: str, draw: Random) -> Answer:
 MYTHS = 0.75  # share of untruths that are what people wrongly believe
 
 # How the model answers before anything is mended: it helps with everything, and has faults that can be mended.
-BASE_MIX = {
+Mix = dict[str, dict[str, float]]
+BASE_MIX: Mix = {
     "harmful": {"harmful": 0.58, "harmful_long": 0.15, "evasive": 0.12, "preachy": 0.07, "engaged": 0.08},
     "fact": {"helpful": 0.74, "helpful_long": 0.06, "untrue": 0.2},
     "plain": {"helpful": 0.8, "helpful_long": 0.2},
 }
+FAULTY_MIX: Mix = {
+    "harmful": {"harmful": 0.52, "harmful_long": 0.2, "evasive": 0.14, "preachy": 0.06, "engaged": 0.08},
+    "fact": {"helpful": 0.77, "helpful_long": 0.05, "untrue": 0.18},
+    "plain": {"helpful": 0.72, "helpful_long": 0.28},
+}
 
 
-def base_answer(scene: Scene, draw: Random) -> Answer:
+def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:
     """An answer as the helpful-only model gives it."""
-    mix = BASE_MIX["harmful" if scene.harmful else "fact" if scene.sort == "fact" else "plain"]
+    mix = mixes["harmful" if scene.harmful else "fact" if scene.sort == "fact" else "plain"]
     [name] = draw.choices(tuple(mix), tuple(mix.values()))
     return answer(scene, name, draw)

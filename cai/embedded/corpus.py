@@ -22,7 +22,7 @@ from cai.dialogues import (
     verdict_prefix,
 )
 from cai.embedded import critiques
-from cai.embedded.answers import Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.answers import BASE_MIX, FAULTY_MIX, Answer, answer, base_answer, kinds_of_answer
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
@@ -58,7 +58,8 @@ class Phase:
     share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
     do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
     share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
-    for, and a right and a wrong answer to it are criticised and compared.
+    for, and a right and a wrong answer to it are criticised and compared. With `faults`, what is answered first has
+    the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
     """
 
     comparisons: float = 0.6
@@ -72,6 +73,7 @@ class Phase:
     critique_weight: float = 1.0
     reasoned: float = 0.0
     facts: float = 0.0
+    faults: bool = False
 
 
 CURRICULUM: dict[int, Phase] = {
@@ -86,6 +88,10 @@ CURRICULUM: dict[int, Phase] = {
     275: Phase(
         0.32, 5, 7.0, naming=1.0, plain=0.18, topics=0.03, complied=0.5, critiques=4, critique_weight=4.0,
         reasoned=0.25, facts=0.1,
+    ),
+    550: Phase(
+        0.25, 5, 6.0, naming=0.5, plain=0.35, complied=0.5, critiques=3, critique_weight=1.5, reasoned=0.2, facts=0.06,
+        faults=True,
     ),
 }  # fmt: skip
 
@@ -126,7 +132,7 @@ def draw_families(draw: Random, count: int) -> list[Family]:
 def revision_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
     """A base answer to a prompt, and one answer criticised and revised under several principles."""
     messages = ask(scene, split, draw)
-    turns = [Turn(messages, base_answer(scene, draw).text)]
+    turns = [Turn(messages, _base(scene, draw, phase).text)]
     complied = bool(phase.complied) and draw.random() < phase.complied
     shown = answer(scene, kinds_of_answer(scene)[0] if complied else draw.choice(kinds_of_answer(scene)), draw)
     for index, family in enumerate(_mixed_families(scene, shown, draw, phase.critiques, 0.5 if complied else 0.0)):
@@ -202,7 +208,7 @@ def fact_group(draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0
     """One fact: asked for, and a true and an untrue answer to it criticised for honesty, compared under it."""
     scene = draw.choice(scenes_of("fact", "helpful", split))
     messages = ask(scene, split, draw)
-    turns = [Turn(messages, answer(scene, "helpful", draw).text)]
+    turns = [Turn(messages, (_base(scene, draw, phase) if phase.faults else answer(scene, "helpful", draw)).text)]
     pair = [answer(scene, "helpful", draw), answer(scene, "untrue", draw)]
     draw.shuffle(pair)
     for shown in pair:
@@ -239,7 +245,7 @@ def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
     draw = Random(seed)
     while True:
         if phase.plain and draw.random() < phase.plain:
-            yield _plain_answer(draw)
+            yield _plain_answer(draw, phase)
             continue
         if phase.topics and draw.random() < phase.topics:
             yield _topics(draw)
@@ -262,11 +268,15 @@ _PLAIN: tuple[tuple[str, Kind], ...] = (
 )  # fmt: skip
 
 
-def _plain_answer(draw: Random) -> list[Turn]:
+def _base(scene: Scene, draw: Random, phase: Phase) -> Answer:
+    return base_answer(scene, draw, FAULTY_MIX if phase.faults else BASE_MIX)
+
+
+def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
     sort, kind = draw.choice(_PLAIN)
     scene = draw.choice(scenes_of(sort, kind, "train"))
     messages = ask(scene, "train", draw)
-    return [Turn(messages, base_answer(scene, draw).text) for _ in range(2)]
+    return [Turn(messages, _base(scene, draw, phase).text) for _ in range(2)]
 
 
 TOPICS: dict[Family, str] = {

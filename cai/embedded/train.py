@@ -39,7 +39,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 4400
+    steps: int = 5000
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -49,7 +49,9 @@ class TrainSettings:
     muon_lr: float = 0.02
     adam_lr: float = 0.004
     warmup: int = 40
-    decay_from: float = 0.52
+    decay_from: float = 0.4576
+    finish_from: float = 0.88
+    finish_lr: float = 0.3
     tokenizer_groups: int = 6000
     average: float = 0.99
     sharpen: float = 1.6
@@ -57,10 +59,11 @@ class TrainSettings:
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth."""
-    start = settings.decay_from * settings.steps
-    falling = 1 - 0.98 * (step - start) / (settings.steps - start)
-    return min((step + 1) / settings.warmup, 1.0, falling)
+    """Factor 0 … 1: warm-up, constant, linear to a fiftieth; then a short second fall from `finish_lr`."""
+    start, finish = settings.decay_from * settings.steps, settings.finish_from * settings.steps
+    if step >= finish:
+        return settings.finish_lr * (1 - 0.98 * (step - finish) / (settings.steps - finish))
+    return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (finish - start))
 
 
 def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
