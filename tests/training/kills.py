@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 from cai.recipe import LoraSettings, RewardSettings, SFTSettings
-from cai.training import TRAINERS
+from cai.training import TRAINERS, checkpoint
 from tests.training.planted import dialogues, preferences, weights_hash
 
 torch.set_num_threads(1)
@@ -33,10 +34,11 @@ def train(trainer: str, base: Path, folder: Path, out: Path) -> None:
     TRAINERS.load(trainer)(base, rows, out, settings, 0, checkpoints=folder / "checkpoints")
 
 
-def in_child(*arguments: object) -> int:
+def in_child(*arguments: object, flushes: int = 0) -> int:
     child = os.fork()
     if child == 0:
         try:
+            die_while_saving(flushes)
             train(*arguments)
         except BaseException as error:
             print(repr(error), file=sys.stderr)
@@ -45,23 +47,17 @@ def in_child(*arguments: object) -> int:
     return child
 
 
-def is_saving(folder: Path) -> bool:
-    """Whether a checkpoint lies there that is not whole yet, or a model that is not in its place."""
-    steps = (folder / "checkpoints").glob("*/*/")
-    return (folder / ".cut.tmp").exists() or any(not (step / "complete.json").exists() for step in steps)
+def die_while_saving(flushes: int) -> None:
+    """Have this process kill itself before that many files or folders have been flushed to disk."""
+    flush, left = checkpoint._flush, [flushes]
 
+    def counted(path: Path) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        flush(path)
 
-def wait_for_save(folder: Path, seconds: float, skip: int) -> bool:
-    """Wait until the `skip`-th save from now is on its way, at most so long; says whether one is."""
-    until, before = time.monotonic() + seconds, True
-    while time.monotonic() < until:
-        now = is_saving(folder)
-        if now and not before:
-            if not skip:
-                return True
-            skip -= 1
-        before = now
-    return False
+    checkpoint._flush = counted
 
 
 def main(trainer: str, base: Path, folder: Path, kills: int, seed: int) -> None:
@@ -69,21 +65,25 @@ def main(trainer: str, base: Path, folder: Path, kills: int, seed: int) -> None:
     started = time.monotonic()
     _, status = os.waitpid(in_child(trainer, base, folder, folder / "whole"), 0)
     assert status == 0
-    span, draws, landed, saving = time.monotonic() - started, random.Random(seed), 0, 0
+    span, draws, landed, hashes = time.monotonic() - started, random.Random(seed), 0, {weights_hash(folder / "whole")}
+    saving = 0
     while landed < kills:
-        child = in_child(trainer, base, folder, folder / "cut")
-        if landed % 3 == 0:
-            wait_for_save(folder, span, draws.randrange(4))
-        else:
+        in_a_save = landed % 3 == 0
+        child = in_child(trainer, base, folder, folder / "cut", flushes=draws.randint(1, 12) * in_a_save)
+        if not in_a_save:
             time.sleep(draws.uniform(0.1, span))
-        os.kill(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         landed += os.WIFSIGNALED(status)
-        saving += os.WIFSIGNALED(status) and is_saving(folder)
+        saving += in_a_save and os.WIFSIGNALED(status)
+        if not os.WIFSIGNALED(status):  # it was done before it was killed: once more from the start
+            hashes.add(weights_hash(folder / "cut"))
+            shutil.rmtree(folder / "cut")
     _, status = os.waitpid(in_child(trainer, base, folder, folder / "cut"), 0)
     assert status == 0
-    hashes = [weights_hash(folder / name) for name in ("whole", "cut")]
-    print(json.dumps({"hashes": hashes, "saving": saving, "left": sorted(path.name for path in folder.iterdir())}))
+    hashes.add(weights_hash(folder / "cut"))
+    left = sorted(path.name for path in folder.iterdir())
+    print(json.dumps({"hashes": sorted(hashes), "saving": saving, "left": left}))
 
 
 if __name__ == "__main__":

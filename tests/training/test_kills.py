@@ -29,6 +29,6 @@ def test_killed_and_continued_training_gives_the_same_weights(tmp_path, trainer,
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["hashes"][0] == result["hashes"][1]
+    assert len(result["hashes"]) == 1
     assert result["left"] == ["cut", "whole"]
-    assert trainer == "sft" or result["saving"] >= kills // 6
+    assert result["saving"] == -(-kills // 3)
