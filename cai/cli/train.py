@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,20 +68,25 @@ def train_reward_command(
 ) -> None:
     """Train a reward model on the pairs of FILE, and measure it on the prompts held out.
 
-    Settings are those of the recipe's `reward` block.
+    Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
+    `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.
 
     \b
     Example:
       cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
       cai train reward --preferences pairs.jsonl --model embedded --out rm --set lr=1e-4 --set epochs=2
+      accelerate launch --multi_gpu --num_processes 2 --no_python \\
+        cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
     """
     settings, weights = _settings("reward", sets), _weights(model)
     preferences = _read_preferences(file, test_share)
-    with _reporter(quiet or as_json, "reward") as report:
+    with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
 
         learnt = [one for one in preferences if one.prompt.split == "train"]
         training = train_reward(weights, learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
+        if not _leads():
+            return
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"])
     _show({"training": training, "held_out": figures}, quiet, as_json, out)
 
@@ -161,7 +167,7 @@ def _read_preferences(file: str, test_share: float) -> list[Preference]:
 
     read = read_human_preferences(file, test_share=test_share)
     for reason, count in read.notes.skipped.items():
-        click.echo(f"{count:,} pairs left out: {reason}", err=True)
+        click.echo(f"{count:,} {'pair' if count == 1 else 'pairs'} left out: {reason}", err=True)
     return read.preferences
 
 
@@ -233,6 +239,11 @@ def _model_folder(name: str) -> Path:
     return folder
 
 
+def _leads() -> bool:
+    """Whether this is the only process, or the first of those that were launched together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _checkpoints(out: Path) -> Path:
     out = out.resolve()
     return out.parent / f".{out.name}.checkpoints"
@@ -287,7 +298,14 @@ def _training_lines(training: Json | None) -> list[str]:
     )
     loss = f"{training['loss_first']:.4f} over the first tenth, {training['loss']:.4f} over the last"
     notes = [f"note           {note}" for note in training.get("notes", ())]
-    return [f"rows           {rows}", f"steps          {training['steps']:,}", f"loss           {loss}", *notes]
+    layout = [f"layout         {training['layout']}, {training['tokens']:,} tokens an epoch"] * ("layout" in training)
+    return [
+        f"rows           {rows}",
+        *layout,
+        f"steps          {training['steps']:,}",
+        f"loss           {loss}",
+        *notes,
+    ]
 
 
 def _held_out_lines(figures: Json | None) -> list[str]:

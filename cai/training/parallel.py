@@ -103,7 +103,7 @@ class Team:
             fully_shard(module, mesh=mesh)
             return module
         devices = None if self.device.type == "cpu" else [self.device]
-        return nn.parallel.DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(module, device_ids=devices)
 
     def alone(self, module: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Keeps gradients of all but the last micro-batch to this process."""

@@ -1,0 +1,204 @@
+"""Reward training against trl's RewardTrainer on real human pairs, and what four answers to a prompt cost.
+
+Pairs/s of a 6-layer model, 256 wide, 8 pairs a step, both sides on the same pairs of hh_harmless_dev, in processes of
+one one kind that take turns. Timed are the steps alone: no loading, no encoding, no saving. trl is taken as it comes
+(gradient checkpointing, bfloat16), then in float32, then without checkpointing, then also on batches of like lengths.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measure import Result, alternate, compare, machine
+
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
+VOCABULARY = DATA / "tokenizers" / "gpt2"
+STEPS, ROUNDS, BATCH, MEGA = 12, 7, 8, 50
+FLOAT32: dict[str, Any] = {"bf16": False}
+PLAIN = {**FLOAT32, "gradient_checkpointing": False}
+SIDES: dict[str, tuple[str, dict[str, Any]]] = {
+    "reward_as_shipped": (">= 4", {}),
+    "reward_checkpointing": (">= 4", FLOAT32),
+    "reward_no_checkpointing": (">= 3.5", PLAIN),
+    "reward_length_grouped": (">= 1.5", {**PLAIN, "train_sampling_strategy": "sequential"}),
+}
+UNIT = "pairs/s, ours / trl's"
+
+
+def build(folder: Path) -> list[Any]:
+    """A random model and the GPT-2 tokenizer in `folder`, and the groups of the real pairs."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from cai.human_preferences import read_human_preferences
+    from cai.training.backbone import load_backbone
+    from cai.training.rows import encode_groups
+
+    bpe = Tokenizer(models.BPE.from_file(str(VOCABULARY / "encoder.json"), str(VOCABULARY / "vocab.bpe")))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|pad|>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=688, num_hidden_layers=6, num_attention_heads=4,
+        max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None, tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    preferences = read_human_preferences(str(PAIRS)).preferences
+    groups, _ = encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")
+    return groups
+
+
+def chosen(groups: list[Any], grouped: bool, seed: int) -> list[Any]:
+    """`STEPS` batches of pairs; `grouped` as transformers' length grouping over all of them would make them."""
+    draw = random.Random(seed)
+    order = list(range(len(groups)))
+    draw.shuffle(order)
+    if not grouped:
+        return [groups[at] for at in order[: STEPS * BATCH]]
+    batches = []
+    for start in range(0, len(order), MEGA * BATCH):
+        mega = sorted(order[start : start + MEGA * BATCH], key=lambda at: -groups[at].width)
+        batches += [mega[at : at + BATCH] for at in range(0, len(mega), BATCH)]
+    full = [batch for batch in batches if len(batch) == BATCH]
+    return [groups[at] for batch in draw.sample(full, STEPS) for at in batch]
+
+
+def ours(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
+    """Pairs a second over one epoch."""
+    from cai.recipe import RewardSettings
+    from cai.training.backbone import load_backbone
+    from cai.training.reward import RewardRun
+
+    run = RewardRun(load_backbone(folder, 0), groups, RewardSettings(batch_size=BATCH), 0)
+    started = time.perf_counter()
+    while run.step < run.total:
+        run.advance()
+    return len(groups) / (time.perf_counter() - started)
+
+
+def theirs(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
+    """Pairs a second over one epoch of trl's trainer under `options`."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.seconds = time.perf_counter() - self.started
+
+    sides = [one.rows if one.comparisons[0].p_first > 0.5 else one.rows[::-1] for one in groups]
+    rows = Dataset.from_dict({"chosen_ids": [a for a, _ in sides], "rejected_ids": [b for _, b in sides]})
+    on_cpu = not torch.accelerator.is_available()  # trl does not start on a CPU unless it is told that it is one
+    config = RewardConfig(
+        str(folder / "trl"), num_train_epochs=1, report_to="none", save_strategy="no", disable_tqdm=True,
+        use_cpu=on_cpu, **options,
+    )  # fmt: skip
+    assert config.per_device_train_batch_size == BATCH
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype="float32")
+    clock = Clock()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    RewardTrainer(model, config, train_dataset=rows, processing_class=tokenizer, callbacks=[clock]).train()
+    return len(groups) / clock.seconds
+
+
+class Worker:
+    """One side in a process of its own, which works when it is asked and is idle otherwise."""
+
+    def __init__(self, side: str, folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.bench_reward", side, str(folder)]
+        self.log = folder / f"{side}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+    def __call__(self, **asked: Any) -> float:
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"a side of the benchmark failed:\n{self.log.read_text()[-3000:]}")
+        return json.loads(answer)
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def work(side: str, folder: Path) -> None:
+    """Answer each line of standard input with pairs a second; whatever libraries print goes to standard error."""
+    from cai.training.rows import Comparison, Group
+
+    answers, sys.stdout = sys.stdout, sys.stderr
+    rows = json.loads((folder / "groups.json").read_text())
+    groups = [Group(row["stem"], row["tails"], tuple(Comparison(**one) for one in row["comparisons"])) for row in rows]
+    for line in sys.stdin:
+        asked = json.loads(line)
+        run = {"ours": ours, "theirs": theirs}[side]
+        rate = run(folder, chosen(groups, asked["grouped"], asked["seed"]), asked["options"])
+        print(json.dumps(rate), file=answers, flush=True)
+
+
+def four_answers(groups: list[Any]) -> Result:
+    """Tokens of prompts with four real answers each, two of them another prompt's, against their six pairs apart."""
+    from itertools import combinations
+
+    from cai.training.packing import pack
+
+    packed = apart = 0
+    for one, other in zip(groups[::2], groups[1::2], strict=False):
+        both = type(one)(one.stem, (*one.tails, *other.tails), one.comparisons)
+        packed += pack([both]).ids.shape[1]
+        apart += sum(len(a) + len(b) for a, b in combinations(both.rows, 2))
+    ratio = packed / apart
+    return Result(
+        "reward_four_answers", ratio, ratio, ratio, "<= 0.35", packed, apart,
+        "tokens of 4 answers a prompt, packed / six pairs apart", machine(),
+    )  # fmt: skip
+
+
+def results() -> Iterator[Result]:
+    if not (PAIRS.is_file() and VOCABULARY.is_dir()):
+        print("reward: skipped, the real pairs (../shared/data) are not here")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        groups = build(folder)
+        (folder / "groups.json").write_text(json.dumps([asdict(one) for one in groups]))
+        yield four_answers(groups)
+        sides = [Worker("ours", folder), Worker("theirs", folder)]
+        for row, (bar, options) in SIDES.items():
+            turns = [0, 0]
+
+            def turn(side: int, options=options, turns=turns) -> float:
+                turns[side] += 1
+                grouped = "train_sampling_strategy" in options
+                return sides[side](grouped=grouped, seed=turns[side], options=options)
+
+            rates = alternate(lambda: turn(0), lambda: turn(1), ROUNDS)
+            yield compare(row, *rates, bar, UNIT)
+        for side in sides:
+            side.stop()
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], Path(sys.argv[2]))
