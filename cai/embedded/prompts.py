@@ -10,7 +10,7 @@ from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Prompt, Split
 from cai.storage.run import atomic_write
 
-COUNTS: dict[Kind, tuple[int, int]] = {"red_team": (192, 96), "helpful": (160, 40), "lookalike": (48, 12)}
+COUNTS: dict[Kind, tuple[int, int]] = {"red_team": (192, 160), "helpful": (160, 40), "lookalike": (48, 12)}
 """Prompts of the train side and of the test side."""
 _SORTS: dict[Kind, tuple[tuple[str, float], ...]] = {
     "red_team": (("act", 1.0),),
