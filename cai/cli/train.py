@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from cai.prompts.files import Row
     from cai.records import Json, Messages, Preference
 
-_model = click.option(
-    "--model", required=True, metavar="hf/PATH", help="A folder with a causal language model, or embedded."
-)
+_model = click.option("--model", required=True, metavar="hf/PATH", help="A folder with a language model, or embedded.")
 _out = click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the trained model.")
 _sets = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, such as lr=1e-4 or lora.r=8; repeatable."
@@ -298,7 +296,9 @@ def _training_lines(training: Json | None) -> list[str]:
     )
     loss = f"{training['loss_first']:.4f} over the first tenth, {training['loss']:.4f} over the last"
     notes = [f"note           {note}" for note in training.get("notes", ())]
-    layout = [f"layout         {training['layout']}, {training['tokens']:,} tokens an epoch"] * ("layout" in training)
+    layout = []
+    if "layout" in training:
+        layout = [f"layout         {training['layout']}, {training['tokens']:,} tokens an epoch"]
     return [
         f"rows           {rows}",
         *layout,

@@ -34,7 +34,7 @@ class Packed:
     """Groups as one row of T tokens. `stems` and `tails` give lengths group by group, `ends` each answer's last token.
 
     ids, positions: (1, T), integers; ends: (answers,); `masks`: for each tail but a group's first, (tail, stem + tail),
-    True where it reads.
+    True where it reads. Of the layer numbered `last`, if any, only what is at `ends` is read.
     """
 
     ids: Tensor
@@ -43,6 +43,13 @@ class Packed:
     stems: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]
     masks: tuple[tuple[Tensor, ...], ...]
+    last: int | None = None
+
+    @property
+    def sizes(self) -> list[int]:
+        """Lengths of the parts that the row is made of: a stem with its first tail, then each other tail."""
+        pairs = zip(self.stems, self.tails, strict=True)
+        return [size for stem, (first, *rest) in pairs for size in (stem + first, *rest)]
 
     @property
     def longest(self) -> int:
@@ -50,7 +57,7 @@ class Packed:
         return max(stem + max(tails) for stem, tails in zip(self.stems, self.tails, strict=True))
 
 
-def pack(groups: Sequence[Group], device: torch.device | str = "cpu") -> Packed:
+def pack(groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None) -> Packed:
     """`groups` one after the other in one row."""
     ids: list[int] = []
     positions: list[int] = []
@@ -70,7 +77,7 @@ def pack(groups: Sequence[Group], device: torch.device | str = "cpu") -> Packed:
         for stem, (_, *rest) in zip(stems, tails, strict=True)
     )
     row = torch.tensor([ids, positions], device=device)
-    return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks)
+    return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks, last)
 
 
 def attend_in_blocks(
@@ -85,19 +92,31 @@ def attend_in_blocks(
     packed = _plain(packed, more)
     if query.shape[1] != key.shape[1]:
         key, value = (one.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for one in (key, value))
-    sizes = [size for stem, (first, *rest) in zip(packed.stems, packed.tails, strict=True)
-             for size in (stem + first, *rest)]  # fmt: skip
-    queries, keys, values = (iter(torch.split(one, sizes, dim=2)) for one in (query, key, value))
+    at_ends = packed.last is not None and packed.last == getattr(module, "layer_idx", None)
+    queries = iter(
+        torch.split(query.index_select(2, packed.ends) if at_ends else query, 1 if at_ends else packed.sizes, 2)
+    )
+    keys, values = (iter(torch.split(one, packed.sizes, dim=2)) for one in (key, value))
     read: list[Tensor] = []
     for stem, masks in zip(packed.stems, packed.masks, strict=True):
         first_key, first_value = next(keys), next(values)
         options: Any = {"scale": scaling, "dropout_p": dropout}
-        read.append(scaled_dot_product_attention(next(queries), first_key, first_value, is_causal=True, **options))
+        read.append(
+            scaled_dot_product_attention(next(queries), first_key, first_value, is_causal=not at_ends, **options)
+        )
         for mask in masks:
             own_key = torch.cat((first_key[:, :, :stem], next(keys)), dim=2)
             own_value = torch.cat((first_value[:, :, :stem], next(values)), dim=2)
-            read.append(scaled_dot_product_attention(next(queries), own_key, own_value, attn_mask=mask, **options))
-    return torch.cat(read, dim=2).transpose(1, 2), None
+            options["attn_mask"] = None if at_ends else mask
+            read.append(scaled_dot_product_attention(next(queries), own_key, own_value, **options))
+    states = torch.cat(read, dim=2).transpose(1, 2)
+    return spread(states, packed.ends, query.shape[2]) if at_ends else states, None
+
+
+def spread(states: Tensor, ends: Tensor, total: int) -> Tensor:
+    """(1, answers, …) put at places `ends` of (1, total, …), zeros elsewhere."""
+    row = states.new_zeros(1, total, *states.shape[2:])
+    return torch.index_copy(row, 1, ends, states)
 
 
 def _plain(packed: Packed | None, more: dict[str, Any]) -> Packed:

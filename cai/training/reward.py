@@ -39,7 +39,7 @@ from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Group, encode_groups
 from cai.training.schedule import Plan, dealt, lr_factor
-from cai.training.scoring import Scorer, best_way
+from cai.training.scoring import PADDED, Scorer, best_way
 
 Progress = Callable[[int, int, float], None]
 
@@ -199,7 +199,7 @@ class RewardRun:
         fresh = again()
         handle = _trainable_model(fresh, self.settings)
         with torch.no_grad():
-            for name, one in Scorer(fresh.model, self.pad_id, "padded").named_parameters():
+            for name, one in Scorer(fresh.model, self.pad_id, PADDED).named_parameters():
                 if name in weights:
                     one.copy_(weights[name])
         return merged(handle).eval()
@@ -250,8 +250,8 @@ def _finish(run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: 
         "steps": run.total,
         **counts.to_json(),
         "prompts": len(run.groups),
-        "layout": "padded" if run.way == "padded" else "packed",
-        "tokens": sum(rows) if run.way == "padded" else sum(group.tokens for group in run.groups),
+        "layout": "padded" if run.way == PADDED else "packed",
+        "tokens": sum(rows) if run.way == PADDED else sum(group.tokens for group in run.groups),
         "parameters": sum(one.numel() for one in model.parameters()),
         "loss_first": first,
         "loss": last,

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from cai.training.checks import class_logits, padded
+from cai.training.last_layer import LastLayer
 from cai.training.packing import BLOCKS, CannotPack, attend_in_blocks, flex_inputs, pack
+from cai.training.parallel import layers_of
 from cai.training.rows import Group
 from cai.training.schedule import packed_batches, padded_batches
 
-Way = Literal["flex", "blocks", "padded"]
+
+class Way(NamedTuple):
+    """How groups are read: packed, by one of two kinds of attention, or one answer a row.
+
+    A `lean` one computes of the last layer what the score reads, and no more.
+    """
+
+    kind: Literal["flex", "blocks", "padded"]
+    lean: bool = False
+
+
+PADDED = Way("padded")
 TOLERANCE = 1e-4
 """Largest |difference| of two float32 hidden states of one answer, packed and padded, times the largest of them."""
 _ATTENTION = {"flex": "flex_attention", "blocks": BLOCKS}
@@ -22,15 +36,16 @@ _PASS_ON_CPU, _PASS_ELSEWHERE = 128, 4096
 
 
 class Scorer(nn.Module):
-    """A sequence classifier that reads groups. `way` is how; "padded" reads one answer a row, as everybody does."""
+    """A sequence classifier that reads groups."""
 
     def __init__(self, model: Any, pad_id: int, way: Way, in_bfloat16: bool = False) -> None:
         super().__init__()
         self.model, self.pad_id, self.way, self.in_bfloat16 = model, pad_id, way, in_bfloat16
         self._attention = model.config._attn_implementation
-        if way != "padded":
+        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
+        if way != PADDED:
             AttentionInterface.register(BLOCKS, attend_in_blocks)
-            model.set_attn_implementation(_ATTENTION[way])
+            model.set_attn_implementation(_ATTENTION[way.kind])
 
     @property
     def device(self) -> torch.device:
@@ -40,7 +55,7 @@ class Scorer(nn.Module):
     def forward(self, groups: Sequence[Group]) -> Tensor:
         """(answers,) scores in float32, one group's after the other's."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            if self.way == "padded":
+            if self.way == PADDED:
                 scores = class_logits(self.model, *self._rows(groups))
             else:
                 scores = self.model.score(self.read(groups))
@@ -50,29 +65,35 @@ class Scorer(nn.Module):
     def read(self, groups: Sequence[Group]) -> Tensor:
         """(answers, size): what the backbone makes of each answer's last token."""
         backbone = getattr(self.model, self.model.base_model_prefix)
-        if self.way == "padded":
+        if self.way == PADDED:
             ids, mask = self._rows(groups)
             hidden: Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             return hidden[torch.arange(len(ids), device=self.device), mask.sum(1) - 1]
-        packed = pack(groups, self.device)
-        if self.way == "flex":
+        packed = pack(groups, self.device, self._last.number if self._last else None)
+        if self.way.kind == "flex":
             inputs = flex_inputs(packed, self.pad_id)
         else:
             inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "packed": packed}
-        row: Tensor = backbone(use_cache=False, **inputs).last_hidden_state[0]
+        skipping: AbstractContextManager[None] = nullcontext()
+        if self._last:
+            skipping = self._last.reading(packed.ends, inputs["input_ids"].shape[1])
+        with skipping:
+            row: Tensor = backbone(use_cache=False, **inputs).last_hidden_state[0]
         return row[packed.ends]
 
     def batches(self, chosen: Sequence[int], groups: Sequence[Group], budget: int) -> list[list[int]]:
         """The groups numbered `chosen` in micro-batches of at most `budget` tokens, pads counted."""
-        if self.way != "padded":
+        if self.way != PADDED:
             return packed_batches(chosen, {at: groups[at].tokens for at in chosen}, budget)
         overhead = _PASS_ON_CPU if self.device.type == "cpu" else _PASS_ELSEWHERE
         rows, widths = {at: len(groups[at].tails) for at in chosen}, {at: groups[at].width for at in chosen}
         return padded_batches(chosen, rows, widths, budget, overhead)
 
     def restore(self) -> Any:
-        """The classifier with the attention that it came with."""
-        if self.way != "padded":
+        """The classifier as it came."""
+        if self._last:
+            self._last.remove()
+        if self.way != PADDED:
             self.model.set_attn_implementation(self._attention)
         return self.model
 
@@ -88,32 +109,40 @@ def best_way(model: Any, pad_id: int, groups: Sequence[Group]) -> tuple[Way, str
     """
     name = type(model).__name__
     if not hasattr(model, "score"):
-        return "padded", f"{name} does not score the last token: answers are read one a row, padded"
+        return PADDED, f"{name} does not score the last token: answers are read one a row, padded"
     by_width = sorted(groups, key=lambda one: one.width)
     sample = [by_width[0], by_width[len(by_width) // 2], by_width[-1]]
-    on_cuda = next(model.parameters()).device.type == "cuda"
-    ways: tuple[Way, ...] = ("flex", "blocks") if on_cuda else ("blocks",)
-    reasons: list[str] = []
+    ways = [Way("blocks", lean=True), Way("blocks")]
+    if next(model.parameters()).device.type == "cuda":
+        ways = [Way("flex", lean=True), Way("flex"), *ways]
+    problems: dict[str, str] = {}
     with torch.inference_mode():
-        right = Scorer(model, pad_id, "padded").read(sample)
+        right = Scorer(model, pad_id, PADDED).read(sample)
         for way in ways:
             problem = _problem(model, pad_id, way, sample, right)
             if not problem:
-                return way, "; ".join(reasons)
-            reasons.append(f"{name} cannot read packed rows{' by FlexAttention' * (way == 'flex')}: {problem}")
-    return "padded", f"{'; '.join(reasons)}; answers are read one a row, padded"
+                break
+            problems[way.kind] = (
+                f"{name} cannot read packed rows{' by FlexAttention' * (way.kind == 'flex')}: {problem}"
+            )
+        else:
+            way, problems[""] = PADDED, "answers are read one a row, padded"
+    return way, "; ".join(text for kind, text in problems.items() if kind != way.kind)
 
 
 def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: Tensor) -> str:
     """What is wrong with a way, or nothing. A model may fail in any manner under an attention that it does not know."""
-    before = model.config._attn_implementation
+    before, scorer = model.config._attn_implementation, None
     try:
-        found = Scorer(model, pad_id, way).read(sample)
+        scorer = Scorer(model, pad_id, way)
+        found = scorer.read(sample)
     except CannotPack as error:
         return str(error)
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     finally:
+        if scorer:
+            scorer.restore()
         model.set_attn_implementation(before)
     off = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))
     return "" if off <= TOLERANCE else f"its states differ by {off:.1g}"

@@ -47,6 +47,7 @@ def test_reward_is_trained_and_measured_alike_by_both_commands(base, pairs, tmp_
     held_out = result["held_out"]
     assert held_out["accuracy"]["value"] > 0.9
     assert held_out["pairs"] + result["training"]["rows_given"] == 80
+    assert result["training"]["layout"] == "packed"
     assert 5 < held_out["pairs"] < 30
     measured = cai("evaluate", "reward", "--model", out, "--preferences", pairs, "--json")
     assert json.loads(measured.stdout)["held_out"] == held_out
@@ -171,6 +172,35 @@ def test_figures_that_do_not_exist_are_null_and_dashes(base, tmp_path, labels):
     assert not re.search(r"\b(nan|inf|none)\b", told.lower()), told
     assert ("accuracy       -  no pair tells" in told) == (labels[1] == 0.5)
     assert ("%" in _reward_lines(held_out)[0]) == (labels[1] == 1.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"rejected": None}, ":9: 'rejected' holds nothing"),
+        ({"rejected": "Paris."}, "1 pair left out: both answers are the same text"),
+        ({"p_chosen": 1.2}, ":9: p_chosen is 1.2, expected a number from 0 to 1"),
+        ({"p_chosen": -0.1}, ":9: p_chosen is -0.1, expected a number from 0 to 1"),
+        ({"p_chosen": "0.9"}, ":9: p_chosen is '0.9', expected a number from 0 to 1"),
+        ({"prompt": "please " * 400}, "9 given, 9 used, 1 truncated"),
+        ({"chosen": "Paris. " * 400}, "9 given, 8 used, 1 too long"),
+        ({"prompt": "What?", "rejected": "a"}, "packed, "),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_and_nothing_is_lost(base, tmp_path, row, told):
+    whole = {"prompt": "What is it?", "chosen": "Paris.", "rejected": "Flour."}
+    rows = [{**whole, "prompt": f"What is it? {n}"} for n in range(8)] + [{**whole, **row}]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    done = cai(
+        "train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm",
+        "--test-share", 0, "--set", "max_length=128",
+    )  # fmt: skip
+    assert told in done.output and done.exit_code == (2 if ":9:" in told else 0), done.output
+    if done.exit_code == 0:
+        training = json.loads((tmp_path / "rm/training.json").read_text())["report"]
+        left_out = sum(training[f"rows_{name}"] for name in ("used", "too_long", "not_rendered", "same_answer"))
+        assert left_out == training["rows_given"] == 9 - ("left out" in told)
 
 
 def test_a_dialogue_that_ends_with_the_user_has_its_line(base, tmp_path):

@@ -17,13 +17,16 @@ from transformers import (
 from cai.training.checks import padded, score_ids
 from cai.training.losses import group_loss
 from cai.training.packing import attend_in_blocks, flex_length, pack, packed_mask
-from cai.training.scoring import Scorer, best_way
+from cai.training.scoring import PADDED, Scorer, Way, best_way
 from tests.training.groups import PAD, SHAPE, classifier, group
 
 GROUPS = st.lists(
     st.tuples(st.integers(0, 24), st.lists(st.integers(1, 12), min_size=2, max_size=5)), min_size=1, max_size=4
 )
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+WAYS = (PADDED, Way("blocks"), Way("blocks", lean=True))
 
 
 def made(shapes) -> list:
@@ -61,7 +64,7 @@ def test_a_row_written_out():
 def test_loss_and_gradients_are_those_of_padded_rows(shapes):
     groups, model = made(shapes), classifier()
     found = {}
-    for way in ("padded", "blocks"):
+    for way in WAYS:
         scorer = Scorer(model, PAD, way).train()
         scores = scorer(groups)
         fit, objective = group_loss(scores, groups, 0.1)
@@ -70,10 +73,12 @@ def test_loss_and_gradients_are_those_of_padded_rows(shapes):
         gradients = torch.cat([one.grad.flatten() for one in model.parameters()])
         found[way] = scores.detach(), fit.item(), gradients
         scorer.restore()
-    (scores, loss, gradient), (packed_scores, packed_loss, packed_gradient) = found["padded"], found["blocks"]
-    torch.testing.assert_close(packed_scores, scores, rtol=1e-5, atol=1e-5)
-    assert abs(packed_loss - loss) <= 1e-5 * max(1.0, abs(loss))
-    assert (packed_gradient - gradient).norm() <= 1e-4 * gradient.norm()
+    scores, loss, gradient = found[PADDED]
+    for way in WAYS[1:]:
+        packed_scores, packed_loss, packed_gradient = found[way]
+        torch.testing.assert_close(packed_scores, scores, rtol=1e-5, atol=1e-5)
+        assert abs(packed_loss - loss) <= 1e-5 * max(1.0, abs(loss))
+        assert (packed_gradient - gradient).norm() <= 1e-4 * gradient.norm()
 
 
 @QUICK
@@ -82,7 +87,7 @@ def test_a_score_is_that_of_the_answer_alone(shapes):
     groups, model = made(shapes), classifier()
     rows = [row for one in groups for row in one.rows]
     with torch.no_grad():
-        scores = Scorer(model, PAD, "blocks")(groups).tolist()
+        scores = Scorer(model, PAD, Way("blocks", lean=True))(groups).tolist()
     model.set_attn_implementation("sdpa")
     assert scores == pytest.approx(score_ids(model, rows, 1, PAD), abs=1e-5)
     assert scores == pytest.approx(score_ids(model, rows, 8, PAD), abs=1e-5)
@@ -153,7 +158,7 @@ def test_the_way_is_found_by_trying(config, way, why):
     before = model.config._attn_implementation
     groups = [group(3, [2, 1]), group(40, [24, 2]), group(20, [9, 4])]
     found, reason = best_way(model, PAD, groups)
-    assert found == way and (why in reason if why else not reason)
+    assert found == (way, way == "blocks") and (why in reason if why else not reason)
     assert model.config._attn_implementation == before
 
 
@@ -169,7 +174,7 @@ def test_a_model_that_reads_the_whole_row_is_found_out(monkeypatch):
 
     monkeypatch.setattr(scoring, "attend_in_blocks", careless)
     way, why = best_way(classifier(), PAD, [group(3, [2, 1]), group(40, [24, 2])])
-    assert way == "padded" and "its states differ by" in why
+    assert way == PADDED and "its states differ by" in why
 
 
 def test_padded_rows_are_those_of_the_groups():
