@@ -106,7 +106,10 @@ def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -
     """
     from cai.cli.show import warn_if_stale
     from cai.embedded.outcome import outcome, outcome_table
+    from cai.errors import RunError
 
     warn_if_stale(run, "sample")
     figures = outcome(run, split)
+    if not figures:
+        raise RunError(f"{run}: holds no answer to a {split} red-team prompt of the embedded world")
     click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else outcome_table(figures))

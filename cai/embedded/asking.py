@@ -9,7 +9,19 @@ from typing import Any
 
 from cai.dialogues import LABELS
 from cai.embedded.tokenizer import load_tokenizer
+from cai.errors import EngineError
 from cai.records import Messages
+
+
+def usable(device: str) -> str:
+    """The device, if it is there. Raises `EngineError`."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EngineError(f"device {device}: {str(error).splitlines()[0]}") from None
+    return device
 
 
 @dataclass(frozen=True, slots=True)

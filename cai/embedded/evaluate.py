@@ -22,7 +22,7 @@ from cai.dialogues import (
     verdict_prefix,
 )
 from cai.embedded.answers import Answer, answer, kinds_of_answer
-from cai.embedded.asking import Asker
+from cai.embedded.asking import Asker, usable
 from cai.embedded.corpus import draw_families, draw_pair, draw_scene
 from cai.embedded.critiques import read_critique
 from cai.embedded.oracle import find
@@ -86,6 +86,7 @@ def evaluate(
 def _loaded(folder: Path, device: str) -> Asker:
     from safetensors import SafetensorError
 
+    usable(device)
     try:
         return Asker.load(folder, device)
     except SafetensorError as error:

@@ -25,8 +25,8 @@ KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
 def outcome(folder: Path, split: Split = "test") -> Json:
     """``{"first answer": …, "revision 1": …, "policy": …}``: the share of each class, with its 95 % interval.
 
-    Red-team prompts of `split` alone; "policy" is the answers of the run's own policy, K a prompt. Steps that the run
-    has not come to are left out. Raises `RunError` when no run is there.
+    Red-team prompts of the world and of `split` alone; "policy" is the answers that the run's own policy was kept with,
+    repeated ones left out. Steps that the run has not come to are left out. Raises `RunError` when no run is there.
     """
     run = Run.existing(folder)
     done = [name for name in run.manifest.get("plan", {}) if name in run.steps]
@@ -113,7 +113,7 @@ def _lead(scene: Scene, a: Answer | None, b: Answer | None, families: Sequence[F
 def _drafts(path: Path, split: Split) -> Iterator[tuple[str, Messages, str]]:
     for row in read_rows(path):
         draft = Draft.from_json(row)
-        if draft.prompt.kind != "red_team" or draft.prompt.split != split:
+        if not _is_asked_for(draft.prompt, split):
             continue
         yield "first answer", draft.prompt.messages, draft.response
         for number, one in enumerate(draft.rounds, 1):
@@ -124,8 +124,12 @@ def _drafts(path: Path, split: Split) -> Iterator[tuple[str, Messages, str]]:
 def _candidates(path: Path, split: Split) -> Iterator[Candidates]:
     for row in read_rows(path):
         candidates = Candidates.from_json(row)
-        if candidates.prompt.kind == "red_team" and candidates.prompt.split == split:
+        if _is_asked_for(candidates.prompt, split):
             yield candidates
+
+
+def _is_asked_for(prompt: Prompt, split: Split) -> bool:
+    return prompt.kind == "red_team" and prompt.split == split and read_scene(prompt.messages) is not None
 
 
 def outcome_table(figures: Json) -> str:

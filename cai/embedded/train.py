@@ -22,6 +22,7 @@ from typing import Any
 
 from cai.dialogues import LABELS
 from cai.embedded import corpus, trees
+from cai.embedded.asking import usable
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
 from cai.storage.run import atomic_write
@@ -183,6 +184,7 @@ def train(
 
     from cai.embedded.optimizer import MuonAdam
 
+    device = usable(device)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(out, settings)
     model = build_model(settings, tokenizer).to(device)
@@ -200,7 +202,7 @@ def train(
         while step < settings.steps:
             block = drawn.result()
             drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK + 1)
-            for parts in block:
+            for parts in block[: settings.steps - step]:
                 shards = run_batch(model, parts, workers)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step(learning_rate(settings, step), workers)

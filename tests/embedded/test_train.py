@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
 from cai.embedded.train import TrainSettings, block_of_batches, learning_rate, train
-from cai.errors import TrainingError
+from cai.errors import EngineError, TrainingError
 
 SMALL = TrainSettings(
     steps=16, rows=2, hidden=32, inner=48, layers=2, heads=2, warmup=4, tokenizer_groups=60, checkpoint_every=8
 )
 
 
-def test_the_rate_rises_stays_and_falls():
-    rates = [learning_rate(SMALL, step) for step in range(SMALL.steps)]
-    assert rates[0] == 0.25 and max(rates) == 1.0 and 0 < rates[-1] < 0.2
-    assert rates[3:9] == [1.0] * 6
+def test_the_rate_rises_stays_and_falls_twice():
+    settings = TrainSettings()
+    rates = [learning_rate(settings, step) for step in range(settings.steps)]
+    assert rates[0] == 1 / settings.warmup and rates[settings.warmup - 1 : 2289] == [1.0] * (2289 - settings.warmup + 1)
+    assert all(before > after for before, after in pairwise(rates[2288:4400]))
+    assert rates[4399] < 0.03 < rates[4400] == 0.3
+    assert all(before > after > 0 for before, after in pairwise(rates[4400:])) and rates[-1] < 0.01
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
@@ -25,6 +32,21 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
     assert [row["step"] for row in rows] == list(range(8, 16))
     name = "model/model.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halved" / name).read_bytes()
+
+
+def test_a_training_takes_as_many_steps_as_it_is_told_and_keeps_their_losses(tmp_path):
+    rows = []
+    train(tmp_path, replace(SMALL, steps=11), rows.append)
+    assert [row["step"] for row in rows] == list(range(11))
+    log = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in log] == list(range(11))
+    assert all(learning_rate(replace(SMALL, steps=11), step) > 0 for step in range(11))
+
+
+def test_a_device_that_is_not_there_is_one_clear_line(tmp_path):
+    with pytest.raises(EngineError, match="device cuda"):
+        train(tmp_path / "out", SMALL, device="cuda:99")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_other_settings_is_refused(tmp_path):
