@@ -8,7 +8,7 @@ ONLY ?=
 .PHONY: demo test test-all check bench clean help
 
 help:
-	@echo "make demo      set up, then run the whole pipeline on the embedded model (about 3 minutes on two cores)"
+	@echo "make demo      set up, then run the whole pipeline on the embedded model (3 to 5 minutes on two cores)"
 	@echo "make test      set up, then the quick tests"
 	@echo "make test-all  the slow tests too (kills, long runs)"
 	@echo "make check     ruff and mypy"
