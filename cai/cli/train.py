@@ -164,7 +164,7 @@ def _read_preferences(file: str, test_share: float) -> list[Preference]:
     from cai.human_preferences import read_human_preferences
 
     read = read_human_preferences(file, test_share=test_share)
-    for reason, count in read.notes.skipped.items():
+    for reason, count in read.notes.skipped.items() if _leads() else ():
         click.echo(f"{count:,} {'pair' if count == 1 else 'pairs'} left out: {reason}", err=True)
     return read.preferences
 
