@@ -43,6 +43,7 @@ def build(folder: Path) -> list[Any]:
 
     from cai.human_preferences import read_human_preferences
     from cai.training.backbone import load_backbone
+    from cai.training.quiet import quiet_libraries
     from cai.training.rows import encode_groups
 
     bpe = Tokenizer(models.BPE.from_file(str(VOCABULARY / "encoder.json"), str(VOCABULARY / "vocab.bpe")))
@@ -55,11 +56,11 @@ def build(folder: Path) -> list[Any]:
         max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None, tie_word_embeddings=True,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     preferences = read_human_preferences(str(PAIRS)).preferences
-    groups, _ = encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")
-    return groups
+    with quiet_libraries():
+        LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")[0]
 
 
 def chosen(groups: list[Any], grouped: bool, seed: int) -> list[Any]:
