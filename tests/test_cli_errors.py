@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -176,16 +177,21 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert whole.returncode == 0, whole.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    import signal
+def _hears_ctrl_c() -> None:
+    """A process started in the background of a shell script would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path, red_team=400)
     log = tmp_path / "log"
     command = [
         sys.executable, "-c", "from cai.cli import main; main()", "run", "--model", f"fake?latency=0.02&log={log}",
         "--prompts", str(prompts), "--out", str(tmp_path / "run"), *DATA,
     ]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_hears_ctrl_c
+    ) as process:
         while not log.exists() or log.stat().st_size < 200:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
