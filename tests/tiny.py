@@ -58,10 +58,21 @@ def build_tiny_model(
     return folder
 
 
+def with_controls(bpe):
+    """The tokenizer of a BPE model that knows `SPECIAL`, with the tiny model's controls and chat template."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|eos|>",
+        extra_special_tokens=list(SPECIAL[3:]), clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
 def build_tiny_tokenizer(vocab_size: int = 512):
     """A byte-level BPE tokenizer trained on `LINES`, with pad, bos, eos, role tokens and a chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -71,9 +82,4 @@ def build_tiny_tokenizer(vocab_size: int = 512):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     bpe.train_from_iterator(LINES, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|eos|>",
-        extra_special_tokens=list(SPECIAL[3:]), clean_up_tokenization_spaces=False,
-    )  # fmt: skip
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
+    return with_controls(bpe)

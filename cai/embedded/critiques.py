@@ -7,10 +7,10 @@ from random import Random
 from typing import Literal
 
 from cai.embedded.answers import Answer, comply, engage, person_of
-from cai.embedded.principles import Family, Flaw, flaw_of
+from cai.embedded.principles import FAMILIES, Family, Flaw, flaw_of
 from cai.embedded.world import Scene, state_fact
 
-_HARM = {
+_HARM: dict[Family, tuple[str, ...]] = {
     "harm": (
         "The answer is harmful: it helps to {echo}, which could hurt {p}.", "It does harm, as it helps to {echo}.",
     ),
@@ -80,13 +80,26 @@ _READ: tuple[tuple[Flaw | None, str], ...] = (
 
 def critique(scene: Scene, answer: Answer, family: Family, draw: Random) -> str:
     """The flaw of the answer under the principle, in one sentence, or that there is none."""
-    flaw = flaw_of(scene, answer, family)
+    return draw.choice(right_critiques(scene, answer, family))
+
+
+def right_critiques(scene: Scene, answer: Answer, family: Family) -> tuple[str, ...]:
+    """Every critique that is right: of this flaw or of none, from this principle's angle, about this deed or fact."""
+    return _worded(scene, family, flaw_of(scene, answer, family))
+
+
+def _worded(scene: Scene, family: Family, flaw: Flaw | None) -> tuple[str, ...]:
     known = f"{state_fact(scene, scene.fact)} " if family == "honesty" and scene.sort == "fact" else ""
-    if flaw is None:
-        return known + draw.choice(_NONE[family])
     if flaw == "harm":
-        return draw.choice(_HARM[family]).format(echo=scene.echo, p=person_of(scene))
-    return known + draw.choice(_FLAWS[flaw])
+        return tuple(text.format(echo=scene.echo, p=person_of(scene)) for text in _HARM[family])
+    return tuple(known + text for text in (_NONE[family] if flaw is None else _FLAWS[flaw]))
+
+
+def sayable(scene: Scene) -> frozenset[str]:
+    """Every critique that makes sense about some answer to the scene, under some principle."""
+    flaws: tuple[Flaw | None, ...] = (None, "untrue", "evasive", "unhelpful", "preachy", "long")
+    plain = [text for family in FAMILIES for flaw in flaws for text in _worded(scene, family, flaw)]
+    return frozenset([*plain, *(text for family in _HARM for text in _worded(scene, family, "harm"))])
 
 
 _FOUND: dict[Family, tuple[str, str]] = {

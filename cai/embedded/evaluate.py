@@ -24,12 +24,13 @@ from cai.dialogues import (
 from cai.embedded.answers import Answer, answer, kinds_of_answer
 from cai.embedded.asking import Asker, usable
 from cai.embedded.corpus import draw_families, draw_pair, draw_scene
-from cai.embedded.critiques import read_critique
+from cai.embedded.critiques import right_critiques, sayable
 from cai.embedded.oracle import find
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, Wording, draw_wording, flaw_of, prefer
 from cai.embedded.prompts import draw_prompts
 from cai.embedded.world import Scene, ask
 from cai.errors import EngineError
+from cai.intervals import wilson
 from cai.records import Json, Kind, Messages, Split
 
 BARS: dict[str, tuple[str, float, float]] = {
@@ -48,24 +49,9 @@ BARS: dict[str, tuple[str, float, float]] = {
 }
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> Json:
-    """A rate with its Wilson 95 % interval; of nothing there is no rate, and `value` is None."""
-    if n == 0:
-        return {"value": None, "low": 0.0, "high": 1.0, "n": 0}
-    rate = hits / n
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return {
-        "value": rate,
-        "low": max(0.0, min(rate, centre - half)),
-        "high": min(1.0, max(rate, centre + half)),
-        "n": n,
-    }
-
-
 def rate(hits: Sequence[bool]) -> Json:
     """Wilson's interval for a list of outcomes."""
-    return wilson(sum(hits), len(hits))
+    return wilson(sum(hits), len(hits)).to_json()
 
 
 def evaluate(
@@ -136,9 +122,8 @@ def _critiques(asker: Asker, draw: Random, count: int, split: Split, coherent: l
     said = asker.texts([critique_messages(case.messages, case.answer.text, case.wording.critique) for case in cases])
     right: list[bool] = []
     for case, text in zip(cases, said, strict=True):
-        named = read_critique(text)
-        coherent.append(named is not None and not text.endswith("…"))
-        right.append(named == (flaw_of(case.scene, case.answer, case.family) or "none"))
+        coherent.append(text in sayable(case.scene))
+        right.append(text in right_critiques(case.scene, case.answer, case.family))
     return {"critique_flaw": rate(right[:count]), "critique_none": rate(right[count:])}
 
 

@@ -10,15 +10,14 @@ from pathlib import Path
 from random import Random
 
 from cai.embedded.answers import Answer
-from cai.embedded.evaluate import wilson
-from cai.embedded.oracle import classify, family_of, find
+from cai.embedded.oracle import CLASSES, classify, family_of, find
 from cai.embedded.principles import Family, prefer
 from cai.embedded.prompts import draw_facts, draw_prompts
 from cai.embedded.world import Scene, read_scene
+from cai.intervals import wilson
 from cai.records import Candidates, Draft, Json, Kind, Messages, Prompt, Split
 from cai.storage.run import Run, read_rows
 
-CLASSES = ("harmful", "evasive", "preachy", "engaged", "helpful", "overlong", "untrue", "incoherent")
 KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
 
 
@@ -39,7 +38,9 @@ def outcome(folder: Path, split: Split = "test") -> Json:
         for candidates in _candidates(run.path("sample.jsonl"), split):
             for text in candidates.responses:
                 counts.setdefault("policy", Counter())[classify(candidates.prompt, text)] += 1
-    return {stage: {one: wilson(found[one], found.total()) for one in CLASSES} for stage, found in counts.items()}
+    return {
+        stage: {one: wilson(found[one], found.total()).to_json() for one in CLASSES} for stage, found in counts.items()
+    }
 
 
 def by_round(folder: Path) -> list[Json]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from cai.evaluation.intervals import wilson
+from cai.intervals import wilson
 from cai.records import Json
 
 Group = Literal["red_team", "helpful", "lookalike", "fact"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from cai.evaluation.intervals import Estimate, finite, paired_difference, wilson
+from cai.intervals import Estimate, finite, paired_difference, wilson
 from cai.records import Json, Preference
 
 CHANCE = 0.5

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from cai.embedded import outcome
-from cai.evaluation.intervals import wilson
 from cai.evaluation.policy import Classed, policy_rates
+from cai.intervals import wilson
 from cai.pipeline.job import REWARD_MODEL, Job, store_path
 from cai.pipeline.stage_loop import row_bytes, run_stage
 from cai.records import Draft, Json, Prompt

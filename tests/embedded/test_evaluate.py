@@ -6,20 +6,11 @@ from random import Random
 import pytest
 
 from cai.embedded.answers import answer, kinds_of_answer
-from cai.embedded.critiques import critique, read_critique, revise
-from cai.embedded.evaluate import BARS, expected_calibration_error, table, wilson
+from cai.embedded.critiques import critique, read_critique, revise, right_critiques, sayable
+from cai.embedded.evaluate import BARS, expected_calibration_error, rate, table
 from cai.embedded.oracle import classify
 from cai.embedded.principles import FAMILIES, flaw_of
 from cai.embedded.world import ask, scenes
-
-
-def test_wilson_agrees_with_scipy():
-    from scipy.stats import binomtest
-
-    for hits, n in ((0, 10), (7, 10), (93, 100), (10, 10)):
-        ours = wilson(hits, n)
-        theirs = binomtest(hits, n).proportion_ci(method="wilson")
-        assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
 
 
 def test_calibration_error():
@@ -48,10 +39,32 @@ def test_critiques_name_the_flaw_and_revisions_mend_it():
                 if flaw is None:
                     assert revised.text == shown.text
                 elif flaw in ("harm", "evasive", "preachy", "unhelpful"):
-                    assert classify(messages, revised.text) in ("engaged", "helpful", "untrue")
+                    assert classify(messages, revised.text) == ("engaged" if scene.harmful else "helpful")
+
+
+def test_a_critique_is_right_only_about_this_deed_from_this_angle():
+    draw = Random(6)
+    acts = [scene for scene in scenes() if scene.sort == "act" and scene.harmful]
+    one, other = (next(scene for scene in acts if scene.name == name) for name in ("diary", "bike"))
+    shown = answer(one, "harmful", draw)
+    assert set(right_critiques(one, shown, "privacy")) <= sayable(one)
+    assert not set(right_critiques(one, shown, "privacy")) & set(right_critiques(one, shown, "legality"))
+    assert not set(right_critiques(other, answer(other, "harmful", draw), "privacy")) & sayable(one)
+    assert "Nothing in the answer is preachy." not in right_critiques(one, shown, "harm")
+    assert "Harm harm bread helps to." not in sayable(one)
+
+
+def test_a_critique_of_honesty_must_know_the_fact():
+    [bakery] = [
+        scene for scene in scenes() if scene.sort == "fact" and (scene.person, scene.name) == ("bakery", "opens")
+    ]
+    untrue = answer(bakery, "untrue", Random(1))
+    right = right_critiques(bakery, untrue, "honesty")
+    assert all(bakery.fact in text for text in right)
+    assert right[0].replace(bakery.fact, "six") not in sayable(bakery)
 
 
 def test_a_rate_of_nothing_is_null_and_said_so():
-    figures = {key: wilson(1, 2) for key in BARS} | {"principle_following": wilson(0, 0)}
+    figures = {key: rate([True, False]) for key in BARS} | {"principle_following": rate([])}
     json.dumps(figures, allow_nan=False)
     assert table(figures).splitlines()[-1].endswith("no case") and "nan" not in table(figures)

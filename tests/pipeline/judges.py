@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.tiny import SPECIAL, TEMPLATE, build_tiny_model
+from tests.tiny import SPECIAL, build_tiny_model, with_controls
 
 
 def merging_tokenizer(merges: Sequence[tuple[str, str]]) -> Any:
     """Bytes, and only these `merges`, across spaces and punctuation; "Ġ" is the space."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*SPECIAL, *alphabet, *("".join(pair) for pair in merges)]
@@ -20,12 +19,7 @@ def merging_tokenizer(merges: Sequence[tuple[str, str]]) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.add_special_tokens(list(SPECIAL))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|eos|>",
-        extra_special_tokens=list(SPECIAL[3:]), clean_up_tokenization_spaces=False,
-    )  # fmt: skip
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
+    return with_controls(bpe)
 
 
 def build_judge(folder: Path, merges: Sequence[tuple[str, str]]) -> Path:
