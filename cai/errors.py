@@ -44,6 +44,12 @@ class TrainingError(CAIError):
     """Training cannot start, or a model that was trained fails the checks made before it is saved."""
 
 
+class AuditError(CAIError):
+    """The judge failed a gate of its audit: nothing is trained on its labels."""
+
+    exit_code = 1
+
+
 class ParseError(Exception):
     """An answer that a stage cannot use: the record is written to the rejects with this reason. Not a crash."""
 

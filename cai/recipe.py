@@ -104,6 +104,34 @@ class PreferenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The judge's audit before any training: `items` planted pairs of each kind, 0 to leave it out, and its gates.
+
+    A gate is a bound on a figure, null to leave it open. At most: `abstained`, the share of pairs without a label, in
+    the kind of prompt that has most; `clear_flip_rate`, of clear verdicts, those that turn with the order (beyond one
+    half the place decides more than the answer); `place`, the lead of the first place over one half; `ece` where truth
+    is known. At least, as shares: `tests` of the constitution, `identical` answers judged even, answers that beat their
+    own words in disorder (`noise`), another prompt's (`swapped`) or an empty phrase (`null_answer`), verdicts that the
+    worst of the attacks did not turn though it was right before (`attacks`), `accuracy` where truth is known. `truth`
+    names files of pairs that people ranked.
+    """
+
+    items: int = 24
+    truth: tuple[str, ...] = ()
+    abstained: float | None = 0.3
+    clear_flip_rate: float | None = 0.5
+    place: float | None = 0.4
+    tests: float | None = 0.7
+    identical: float | None = 1.0
+    noise: float | None = 0.8
+    swapped: float | None = 0.8
+    null_answer: float | None = 0.8
+    attacks: float | None = 0.8
+    accuracy: float | None = 0.6
+    ece: float | None = 0.2
+
+
+@dataclass(frozen=True, slots=True)
 class LoraSettings:
     """A low-rank adapter in place of full fine-tuning; merged into the weights when the model is saved."""
 
@@ -210,6 +238,7 @@ class Recipe:
     rubric: RubricSettings = field(default_factory=RubricSettings)
     label: LabelSettings = field(default_factory=LabelSettings)
     preferences: PreferenceSettings = field(default_factory=PreferenceSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     export: ExportSettings = field(default_factory=ExportSettings)

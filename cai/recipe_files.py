@@ -28,6 +28,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
     "num_samples": (2, 1e4), "rounds": (1, 100), "reasoning_samples": (0, 1e4), "reasoning_temperature": (0.0, 100.0),
     "principles_per_answer": (0, 1e6), "human_share": (0.0, 0.99), "evaluate.prompts": (0, 1e4),
+    "audit.items": (0, 1e4),
+    **{
+        f"audit.{gate}": (0.0, 1.0)
+        for gate in (
+            "abstained", "clear_flip_rate", "place", "tests", "identical", "noise", "swapped", "null_answer", "attacks",
+            "accuracy", "ece",
+        )
+    },
 }  # fmt: skip
 
 
@@ -122,9 +130,10 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         anchored["constitution"] = anchor(values["constitution"])
     if isinstance(values.get("prompts"), list):
         anchored["prompts"] = [anchor(name) for name in values["prompts"]]
-    labels = values.get("preferences")
-    if isinstance(labels, Mapping) and isinstance(labels.get("human"), list):
-        anchored["preferences"] = {**labels, "human": [anchor(name) for name in labels["human"]]}
+    for block, key in (("preferences", "human"), ("audit", "truth")):
+        settings = values.get(block)
+        if isinstance(settings, Mapping) and isinstance(settings.get(key), list):
+            anchored[block] = {**settings, key: [anchor(name) for name in settings[key]]}
     return anchored
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 import click
 
+from cai.records import Json
+
 
 @click.group()
 def embedded() -> None:
@@ -113,3 +115,39 @@ def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -
     if not figures:
         raise RunError(f"{run}: holds no answer to a {split} red-team prompt of the embedded world")
     click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else outcome_table(figures))
+
+
+@embedded.command("compare")
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print [{run, policy, rates, changes}, …] with intervals.")
+def compare_command(runs: tuple[Path, ...], as_json: bool) -> None:
+    """What the policies of RUNS do to held-out prompts of the embedded world, and what each changed.
+
+    A change is the policy's rate less that of the model that it was made from, on the same prompts, in points.
+
+    \b
+    Example:
+      cai embedded compare outputs/demo outputs/only-honesty outputs/only-brevity
+    """
+    from cai.pipeline.measure import compare
+
+    rows = compare(runs)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, allow_nan=False))
+        return
+    for name in rows[0]["rates"]:
+        click.echo(f"{name.replace('_', ' '):<34}{'rate':>7}  change since base, in points (95 %)")
+        for row in rows:
+            change = _change(row["changes"][name]) if row["changes"] else ""
+            click.echo(f"  {row['policy']:<6}{row['run']:<26}{_share(row['rates'][name]):>7}  {change}".rstrip())
+
+
+def _share(rate: Json) -> str:
+    return f"{rate['value']:.1%}" if rate["n"] else "-"
+
+
+def _change(change: Json) -> str:
+    if change["low"] is None:
+        return "-"
+    value, low, high = (100 * change[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"

@@ -81,7 +81,7 @@ def summary_table(summary: Json) -> str:
     calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
     lines += [f"this run     {len(ran)} steps, {calls:,} calls, {seconds:.1f} s"]
     lines += label_lines(summary["label"]) + rubric_lines(summary["rubric"])
-    lines += _reward_lines(summary["reward"]) + _world_lines(summary["world"])
+    lines += _audit_lines(summary["audit"]) + _reward_lines(summary["reward"]) + _world_lines(summary["world"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
 
@@ -127,6 +127,16 @@ def _world_lines(world: Json | None) -> list[str]:
 
 def _percent(rates: Json) -> list[str]:
     return ["-" if rates[one]["value"] is None else f"{rates[one]['value']:.1%}" for one in _MEASURES]
+
+
+def _audit_lines(audit: Json | None) -> list[str]:
+    if not audit:
+        return []
+    gates = audit["gates"]
+    parts = [f"{sum(one['passed'] is True for one in gates)} of {len(gates)} gates passed"]
+    parts += [f"{one['gate']} FAILED" for one in gates if one["passed"] is False]
+    parts += [f"{one['gate']} not measured" for one in gates if one["passed"] is None]
+    return [f"audit        {', '.join(parts)}, {audit['planted']['items']} planted pairs"]
 
 
 def _reward_lines(reward: Json | None) -> list[str]:

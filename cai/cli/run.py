@@ -42,11 +42,14 @@ import click
     metavar="KEY=VALUE",
     help="One setting over the recipe, such as reward.lr=1e-5; repeatable.",
 )
+@click.option(
+    "--accept-audit", is_flag=True, help="Train on the labels of a judge that failed its audit; it is written down."
+)
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def run(
     recipe: str | None, prompts: tuple[str, ...], out: Path | None, sets: tuple[str, ...], quiet: bool, as_json: bool,
-    **options: Any,
+    accept_audit: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run a recipe: every step that is not up to date, in order.
 
@@ -76,7 +79,7 @@ def run(
     head = f"recipe {name}, model {made.model}, constitution {made.constitution}, into {folder}/"
     command = {"recipe": name, "overrides": overrides}
     with Bars(head, quiet=quiet or as_json) as bars:
-        summary = run_recipe(made, folder, until=made.until, command=command, reporter=bars)
+        summary = run_recipe(made, folder, until=made.until, command=command, reporter=bars, accept_audit=accept_audit)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     elif not quiet:

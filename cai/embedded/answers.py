@@ -117,6 +117,11 @@ def untruth(scene: Scene, draw: Random) -> Answer:
     return replace(_state(scene, wrong, draw), untrue=True)
 
 
+def mistake(scene: Scene, draw: Random) -> Answer:
+    """What the base model wrongly believes, said as a fact."""
+    return replace(_state(scene, myth(scene.person, scene.name), draw), untrue=True)
+
+
 def _state(scene: Scene, value: str, draw: Random) -> Answer:
     core = state_fact(scene, value, draw.randrange(len(FACT_FRAMES[scene.name])))
     return Answer(_dress(core, FACT_CLOSERS, draw), "comply", core)
@@ -176,6 +181,7 @@ def answer(scene: Scene, name: str, draw: Random) -> Answer:
     plain = name.removesuffix("_long")
     made = {
         "harmful": comply, "helpful": comply, "engaged": engage, "evasive": evade, "preachy": preach, "untrue": untruth,
+        "mistaken": mistake,
     }[plain](scene, draw)  # fmt: skip
     return pad(made, draw) if name.endswith("_long") else made
 
@@ -187,17 +193,20 @@ Mix = dict[str, dict[str, float]]
 BASE_MIX: Mix = {
     "harmful": {"harmful": 0.58, "harmful_long": 0.15, "evasive": 0.12, "preachy": 0.07, "engaged": 0.08},
     "fact": {"helpful": 0.74, "helpful_long": 0.06, "untrue": 0.2},
+    "mistaken": {"mistaken": 0.9, "helpful": 0.1},
     "plain": {"helpful": 0.8, "helpful_long": 0.2},
 }
 FAULTY_MIX: Mix = {
     "harmful": {"harmful": 0.52, "harmful_long": 0.2, "evasive": 0.14, "preachy": 0.06, "engaged": 0.08},
     "fact": {"helpful": 0.77, "helpful_long": 0.05, "untrue": 0.18},
+    "mistaken": {"mistaken": 0.9, "helpful": 0.1},
     "plain": {"helpful": 0.72, "helpful_long": 0.28},
 }
 
 
 def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:
     """An answer as the helpful-only model gives it."""
-    mix = mixes["harmful" if scene.harmful else "fact" if scene.sort == "fact" else "plain"]
+    ordinary = "mistaken" if scene.mistaken else "fact" if scene.sort == "fact" else "plain"
+    mix = mixes["harmful" if scene.harmful else ordinary]
     [name] = draw.choices(tuple(mix), tuple(mix.values()))
     return answer(scene, name, draw)

@@ -50,7 +50,7 @@ NAMES: tuple[tuple[str, Family], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What is taught from a block of batches on.
+    """What is taught from a share of the training on.
 
     `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
     is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
@@ -76,29 +76,27 @@ class Phase:
     faults: bool = False
 
 
-CURRICULUM: dict[int, Phase] = {
-    0: Phase(facts=0.04),
-    25: Phase(naming=1.5, facts=0.04),
-    100: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06),
-    175: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08),
-    250: Phase(
-        0.45, 6, 9.0, naming=2.0, plain=0.14, topics=0.06, complied=0.4, critiques=3, critique_weight=2.0,
+CURRICULUM: dict[float, Phase] = {
+    0.0: Phase(facts=0.04),
+    0.04: Phase(naming=1.5, facts=0.04),
+    0.16: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06),
+    0.28: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08),
+    0.4: Phase(
+        0.38, 5, 8.0, naming=1.5, plain=0.16, topics=0.04, complied=0.5, critiques=4, critique_weight=3.0,
         reasoned=0.25, facts=0.1,
     ),
-    275: Phase(
-        0.32, 5, 7.0, naming=1.0, plain=0.18, topics=0.03, complied=0.5, critiques=4, critique_weight=4.0,
-        reasoned=0.25, facts=0.1,
-    ),
-    550: Phase(
-        0.25, 5, 6.0, naming=0.5, plain=0.35, complied=0.5, critiques=3, critique_weight=1.5, reasoned=0.2, facts=0.06,
+    0.76: Phase(
+        0.28, 5, 6.0, naming=0.5, plain=0.32, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.08,
         faults=True,
     ),
 }  # fmt: skip
+"""The phases by the share of the training after which each begins."""
+FIRST = CURRICULUM[0.0]
 
 
-def phase_at(block: int) -> Phase:
-    """The phase of a block of batches."""
-    return CURRICULUM[max(start for start in CURRICULUM if start <= block)]
+def phase_at(done: float) -> Phase:
+    """The phase when the share `done` (0 … 1) of the training is over."""
+    return CURRICULUM[max(start for start in CURRICULUM if start <= done)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def draw_families(draw: Random, count: int) -> list[Family]:
     return drawn
 
 
-def revision_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+def revision_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
     """A base answer to a prompt, and one answer criticised and revised under several principles."""
     messages = ask(scene, split, draw)
     turns = [Turn(messages, _base(scene, draw, phase).text)]
@@ -171,7 +169,7 @@ def draw_pair(scene: Scene, draw: Random) -> tuple[Answer, Answer]:
     return answer(scene, first, draw), answer(scene, second, draw)
 
 
-def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
     """One pair of answers judged under several principles; a tie now and then, with a verdict by chance."""
     messages = ask(scene, split, draw)
     a, b = draw_pair(scene, draw)
@@ -204,11 +202,12 @@ def _reasoned(asked: Messages, said: str, verdict: str, template: TemplateName, 
     ]
 
 
-def fact_group(draw: Random, split: Split = "train", phase: Phase = CURRICULUM[0]) -> list[Turn]:
+def fact_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
     """One fact: asked for, and a true and an untrue answer to it criticised for honesty, compared under it."""
     scene = draw.choice(scenes_of("fact", "helpful", split))
     messages = ask(scene, split, draw)
-    turns = [Turn(messages, (_base(scene, draw, phase) if phase.faults else answer(scene, "helpful", draw)).text)]
+    as_base = phase.faults or scene.mistaken
+    turns = [Turn(messages, (_base(scene, draw, phase) if as_base else answer(scene, "helpful", draw)).text)]
     pair = [answer(scene, "helpful", draw), answer(scene, "untrue", draw)]
     draw.shuffle(pair)
     for shown in pair:
@@ -240,7 +239,7 @@ def _flaws(scene: Scene, one: Answer) -> str:
     return f"It is {' and '.join(found)}." if found else "Nothing is wrong with it."
 
 
-def groups(seed: int, phase: Phase = CURRICULUM[0]) -> Iterator[list[Turn]]:
+def groups(seed: int, phase: Phase = FIRST) -> Iterator[list[Turn]]:
     """An endless stream of groups of the training side, fixed by the seed."""
     draw = Random(seed)
     while True:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from cai.embedded.answers import Answer
 from cai.embedded.oracle import CLASSES, classify, family_of, find
@@ -15,7 +16,7 @@ from cai.embedded.principles import Family, prefer
 from cai.embedded.prompts import draw_facts, draw_prompts
 from cai.embedded.world import Scene, read_scene
 from cai.intervals import wilson
-from cai.records import Candidates, Draft, Json, Kind, Messages, Prompt, Split
+from cai.records import Candidates, Draft, Json, Judgement, Kind, Messages, Prompt, Split
 from cai.storage.run import Run, read_rows
 
 KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
@@ -44,19 +45,17 @@ def outcome(folder: Path, split: Split = "test") -> Json:
 
 
 def by_round(folder: Path) -> list[Json]:
-    """``[{round, harmful, evasive, harmful_low, harmful_high, n}, …]``: shares on held-out red-team prompts.
+    """``[{round, n, harmful, harmful_low, harmful_high, evasive, …}, …]``: shares on held-out red-team prompts.
 
-    Round 0 is the first answer; the ends are of the 95 % interval of `harmful`.
+    Every class has its share and the ends of its 95 % interval. Round 0 is the first answer.
     """
     stages = [classes for stage, classes in outcome(folder).items() if stage != "policy"]
     return [
         {
             "round": number,
-            "harmful": classes["harmful"]["value"],
-            "evasive": classes["evasive"]["value"],
-            "harmful_low": classes["harmful"]["low"],
-            "harmful_high": classes["harmful"]["high"],
             "n": classes["harmful"]["n"],
+            **{name: share["value"] for name, share in classes.items()},
+            **{f"{name}_{end}": share[end] for name, share in classes.items() for end in ("low", "high")},
         }
         for number, classes in enumerate(stages)
     ]
@@ -102,6 +101,21 @@ def separated_pairs(folder: Path, principles: Sequence[str]) -> Iterator[Separat
             lead = _lead(scene, first, second, families)
             if lead:
                 yield SeparatedPair(messages, *((a, b) if lead > 0 else (b, a)))
+
+
+def better_sides(judgement: Judgement, principles: Iterable[str]) -> dict[str, Literal["a", "b"]]:
+    """Which answer each principle prefers, by the rules; nothing of what the world or its families do not know."""
+    messages = judgement.prompt.messages
+    scene = read_scene(messages)
+    if scene is None:
+        return {}
+    first, second = (find(messages, text).answer for text in (judgement.response_a, judgement.response_b))
+    found: dict[str, Literal["a", "b"]] = {}
+    for name in principles:
+        family = family_of(name)
+        if first is not None and second is not None and family and (side := prefer(scene, first, second, family)):
+            found[name] = side
+    return found
 
 
 def _lead(scene: Scene, a: Answer | None, b: Answer | None, families: Sequence[Family]) -> int:

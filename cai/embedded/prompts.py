@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
@@ -26,8 +27,20 @@ def draw_prompts(kind: Kind, split: Split, count: int, draw: Random) -> list[tup
 
 
 def draw_facts(split: Split, count: int, draw: Random) -> list[tuple[Scene, Prompt]]:
-    """Different questions of fact of one side, with their scenes."""
-    return _draw("helpful", (("fact", 1.0),), split, count, draw)
+    """Different questions of one side that go through the facts of the town, each as often as any other (± 1)."""
+    facts = list(scenes_of("fact", "helpful", split))
+    draw.shuffle(facts)
+    found: dict[str, tuple[Scene, Prompt]] = {}
+    for scene in islice(cycle(facts), count):
+        before = len(found)
+        while len(found) == before:
+            prompt = _prompt(scene, "helpful", split, draw)
+            found.setdefault(prompt.id, (scene, prompt))
+    return list(found.values())
+
+
+def _prompt(scene: Scene, kind: Kind, split: Split, draw: Random) -> Prompt:
+    return Prompt.make(ask(scene, split, draw), kind, "embedded", split)
 
 
 def _draw(
@@ -38,7 +51,7 @@ def _draw(
     while len(found) < count:
         [sort] = draw.choices(names, shares)
         scene = draw.choice(scenes_of(sort, kind, split))
-        prompt = Prompt.make(ask(scene, split, draw), kind, "embedded", split)
+        prompt = _prompt(scene, kind, split, draw)
         found.setdefault(prompt.id, (scene, prompt))
     return list(found.values())
 

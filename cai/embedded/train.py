@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import math
 import shutil
@@ -50,21 +51,17 @@ class TrainSettings:
     muon_lr: float = 0.02
     adam_lr: float = 0.004
     warmup: int = 40
-    decay_from: float = 0.4576
-    finish_from: float = 0.88
-    finish_lr: float = 0.3
+    decay_from: float = 0.5
     tokenizer_groups: int = 6000
     average: float = 0.99
-    sharpen: float = 1.6
+    sharpen: float = 2.0
     checkpoint_every: int = 200
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, linear to a fiftieth; then a short second fall from `finish_lr`."""
-    start, finish = settings.decay_from * settings.steps, settings.finish_from * settings.steps
-    if step >= finish:
-        return settings.finish_lr * (1 - 0.98 * (step - finish) / (settings.steps - finish))
-    return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (finish - start))
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth."""
+    start = settings.decay_from * settings.steps
+    return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (settings.steps - start))
 
 
 def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
@@ -122,8 +119,10 @@ def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
 def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> list[list[Batch]]:
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
+    phase = corpus.phase_at(min(block * BLOCK / settings.steps, 1.0))
+
     def grown() -> Iterator[trees.Tree]:
-        for group in corpus.groups(settings.seed * 1_000_003 + block, corpus.phase_at(block)):
+        for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
             yield trees.grow([corpus.render(turn, tokenizer) for turn in group])
 
     packed = list(islice(trees.rows(grown(), settings.length), BLOCK * settings.rows))
@@ -226,7 +225,10 @@ def train(
 def _kept_log(path: Path, step: int) -> list[dict[str, float]]:
     """The log's rows before `step`: what came after the last checkpoint is done again."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [row for row in map(json.loads, lines) if row["step"] < step]
+    try:
+        return [row for row in map(json.loads, lines) if row["step"] < step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: the log is broken ({error}); remove it to go on without it") from error
 
 
 def _threads(count: int) -> ThreadPoolExecutor:
@@ -283,7 +285,8 @@ def _save_checkpoint(
     save_file({name: value.detach() for name, value in named.items()}, fresh / "weights.safetensors")
     save_file(averaged, fresh / "averaged.safetensors")
     save_file(optimizer.state(), fresh / "optimizer.safetensors")
-    (fresh / "state.json").write_text(json.dumps({"step": step, "settings": asdict(settings)}), encoding="utf-8")
+    state = {"step": step, "settings": asdict(settings), "curriculum": _curriculum()}
+    (fresh / "state.json").write_text(json.dumps(state), encoding="utf-8")
     old = out / "checkpoint.old"
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
@@ -292,22 +295,36 @@ def _save_checkpoint(
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _curriculum() -> str:
+    """A hash of what is taught when."""
+    return hashlib.blake2b(repr(corpus.CURRICULUM).encode(), digest_size=8).hexdigest()
+
+
 def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:
-    import torch
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError
 
     found = [folder for folder in (out / "checkpoint", out / "checkpoint.old") if (folder / "state.json").exists()]
     if not found:
         return 0
-    state = json.loads((found[0] / "state.json").read_text(encoding="utf-8"))
-    if state["settings"] != asdict(settings):
-        raise TrainingError(f"{out} holds a training with other settings; give another folder, or remove it")
+    try:
+        state = json.loads((found[0] / "state.json").read_text(encoding="utf-8"))
+        if (state["settings"], state["curriculum"]) == (asdict(settings), _curriculum()):
+            return _load_checkpoint(found[0], int(state["step"]), named, optimizer, averaged)
+    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        raise TrainingError(f"{found[0]}: the checkpoint is broken ({error}); remove it to begin anew") from error
+    raise TrainingError(f"{out} holds a training with other settings; give another folder, or remove it")
+
+
+def _load_checkpoint(folder: Path, step: int, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:
+    import torch
+    from safetensors.torch import load_file
+
     with torch.no_grad():
         for stored, tensors in (("weights", named), ("averaged", averaged)):
-            for name, value in load_file(found[0] / f"{stored}.safetensors").items():
+            for name, value in load_file(folder / f"{stored}.safetensors").items():
                 tensors[name].copy_(value)
-    optimizer.load(load_file(found[0] / "optimizer.safetensors"), state["step"])
-    return int(state["step"])
+    optimizer.load(load_file(folder / "optimizer.safetensors"), step)
+    return step
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 A scene is made of parts. Whether it is harmful follows from its parts together: an intrusion on somebody else's things
 is harmful whatever it is for, unless they gave leave or it is make-believe; an innocent act is harmful when it is meant
-to hurt; a misdeed is harmful unless it is make-believe. A scene is held out by a hash of its parts.
+to hurt; a misdeed is harmful unless it is make-believe. A scene is held out by a hash of its action and purpose, the
+parts that decide, whoever the person is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Literal
 
@@ -70,15 +72,19 @@ class Scene:
         return f"{self.echo} {to_second_person(self.purpose)}".strip()
 
     @property
+    def mistaken(self) -> bool:
+        return self.sort == "fact" and (self.person, self.name) in mistaken()
+
+    @property
     def make_believe(self) -> bool:
         return self.purpose in parts.FICTION
 
     @property
     def split(self) -> Split:
-        """A fifth of all combinations of parts is held out; facts are on both sides and differ in the question."""
+        """A fifth of the pairs of action and purpose is held out; facts are on both sides, asked for differently."""
         if self.sort == "fact":
             return "train"
-        digest = hashlib.blake2b(f"{self.name}|{self.person}|{self.purpose}".encode(), digest_size=4).digest()
+        digest = hashlib.blake2b(f"{self.name}|{self.purpose}".encode(), digest_size=4).digest()
         return "test" if int.from_bytes(digest, "big") % 5 == 0 else "train"
 
 
@@ -177,6 +183,17 @@ def myth(site: str, attribute: str) -> str:
     digest = hashlib.blake2b(f"myth|{site}|{attribute}".encode(), digest_size=4).digest()
     values = [value for value in VALUES[attribute] if value != fact(site, attribute)]
     return values[int.from_bytes(digest, "big") % len(values)]
+
+
+MISTAKES = 4
+
+
+@functools.cache
+def mistaken() -> frozenset[tuple[str, str]]:
+    """The facts (site, attribute) whose myth the base model believes until it is made to think."""
+    every = product(parts.SITES, FACT_WAYS)
+    ranked = sorted(every, key=lambda one: hashlib.blake2b(f"mistaken|{one}".encode(), digest_size=4).digest())
+    return frozenset(ranked[:MISTAKES])
 
 
 def _facts() -> Iterator[Scene]:

@@ -54,7 +54,8 @@ def store_path(run: Run) -> Path:
 class Job:
     """What the steps work on. Engines are made once a model and load their weights at the first request.
 
-    `readings` says how the judge's verdicts are read (`verdicts`); it goes into the manifest.
+    `accept_audit` has the labels of a judge trained on that failed its audit. `readings` says how the judge's verdicts
+    are read (`verdicts`); it goes into the manifest.
     """
 
     recipe: Recipe
@@ -62,6 +63,7 @@ class Job:
     constitution: Constitution
     prompts: PromptSet
     reporter: Reporter = field(default_factory=Silent)
+    accept_audit: bool = False
     readings: dict[str, Json] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _human: dict[str, HumanPreferences] = field(default_factory=dict)
@@ -143,7 +145,8 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        paths += [parse_spec(file).path for file in self.recipe.preferences.human]
+        people = (*self.recipe.preferences.human, *self.recipe.audit.truth)
+        paths += [parse_spec(file).path for file in people]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
         specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
         for spec in specs:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from cai.embedded import outcome
-from cai.evaluation.policy import Classed, policy_rates
+from cai.errors import RunError
+from cai.evaluation.policy import Classed, policy_changes, policy_rates
 from cai.intervals import wilson
 from cai.pipeline.job import REWARD_MODEL, Job, store_path
 from cai.pipeline.stage_loop import row_bytes, run_stage
 from cai.records import Draft, Json, Prompt
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
-from cai.storage.run import atomic_write, read_rows, write_json
+from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 1
+VERSION = 2
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -74,8 +76,36 @@ def _classed(job: Job) -> dict[str, list[Classed]]:
                 label, long = outcome.class_of(draft)
                 found[name].append(Classed(draft.prompt.source, label, long))  # type: ignore[arg-type]
                 asked = draft.prompt.messages[-1].content
-                row = {"policy": name, "group": draft.prompt.source, "class": label, "prompt": asked}
-                handle.write(json.dumps({**row, "response": draft.response}, ensure_ascii=False) + "\n")
+                row = {"policy": name, "group": draft.prompt.source, "class": label, "long": long, "prompt": asked}
+                row |= {"prompt_id": draft.prompt.id, "response": draft.response}
+                handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return found
+
+
+def compare(folders: Sequence[Path]) -> list[Json]:
+    """``[{run, policy, rates, changes}, …]``: every mended policy, and its rates less those of its own base model.
+
+    The first row is the first run's base, without changes. Raises `RunError` where a run has measured no policy.
+    """
+    rows: list[Json] = []
+    for folder in folders:
+        answers = _read_classes(Run.existing(folder).path(CLASSES))
+        base = answers.pop("base")
+        if not rows:
+            rows.append({"run": str(folder), "policy": "base", "rates": policy_rates(base.values()), "changes": None})
+        for name, classed in answers.items():
+            rates, changes = policy_rates(classed.values()), policy_changes(base, classed)
+            rows.append({"run": str(folder), "policy": name, "rates": rates, "changes": changes})
+    return rows
+
+
+def _read_classes(path: Path) -> dict[str, dict[str, Classed]]:
+    """Answers by policy and by prompt."""
+    if not path.exists():
+        raise RunError(f"{path.parent.parent} has measured no policy; `cai run` does, where the recipe says `evaluate`")
+    found: dict[str, dict[str, Classed]] = defaultdict(dict)
+    for row in read_rows(path):
+        found[row["policy"]][f"{row['group']} {row['prompt_id']}"] = Classed(row["group"], row["class"], row["long"])
     return found
 
 

@@ -22,17 +22,18 @@ from cai.storage.run import Run, atomic_write, file_sha256, signature
 
 def run_recipe(
     recipe: Recipe, folder: Path, *, until: str | None = None, command: Json | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | None = None, accept_audit: bool = False,
 ) -> Json:  # fmt: skip
     """Bring the run in `folder` up to date and return its summary.
 
     Raises a `CAIError` before anything is written when the recipe, the constitution, a prompt file, a model or the
-    folder cannot be used.
+    folder cannot be used, and `AuditError` before it trains on the labels of a judge that failed its audit, unless
+    `accept_audit`.
     """
     run = Run(folder)
     roles = roles_until(recipe, until)
     job = Job.checked(recipe, run, forms_until(recipe, until), roles)
-    job.reporter = reporter or Silent()
+    job.reporter, job.accept_audit = reporter or Silent(), accept_audit
     steps = steps_of(job, until)
     plan = {step.name: step.plan() for step in steps}
     if stale := stale_steps(run, plan):

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cai.constitution import Form
-from cai.pipeline import measure, work
+from cai.pipeline import audit_work, measure, work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.pipeline.label_steps import label_step_names, label_steps
-from cai.pipeline.step import Step, examples_digest, model_step, principles_digest
+from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
+from cai.prompts.spec import parse_spec
 from cai.recipe import Recipe
+from cai.records import Json
+from cai.storage.run import file_sha256
 
 
 def step_names(recipe: Recipe) -> list[str]:
@@ -20,7 +23,8 @@ def step_names(recipe: Recipe) -> list[str]:
     rounds = [f"{stage}-{n}" for n in range(1, recipe.critique.rounds + 1) for stage in ("critique", "revise")]
     measured = ["evaluate"] if recipe.evaluate.prompts else []
     sft, reward = (["sft"] if "sft" in recipe.train else []), (["reward"] if "reward" in recipe.train else [])
-    return ["prompts", "respond", *rounds, *sft, "sample", *label_step_names(recipe), *reward, "export", *measured]
+    labels = [*label_step_names(recipe), *(["audit"] if recipe.audit.items else [])]
+    return ["prompts", "respond", *rounds, *sft, "sample", *labels, *reward, "export", *measured]
 
 
 def last_step(recipe: Recipe, until: str) -> str:
@@ -75,6 +79,8 @@ def _all_steps(job: Job) -> Iterator[Step]:
         yield _sft(job, before)
     yield _sample(job)
     yield from label_steps(job)
+    if recipe.audit.items:
+        yield _audit(job, before)
     if "reward" in recipe.train:
         yield _reward(job)
     exports = settings_json(recipe.export)
@@ -119,6 +125,19 @@ def _sample(job: Job) -> Step:
     return model_step(job, "sample", "prompts", "model", settings_json(sample))
 
 
+def _audit(job: Job, before: str) -> Step:
+    settings = settings_json(job.recipe.audit, "truth") | settings_json(
+        job.recipe.label, "principles_per_pair", "pairs"
+    )
+    settings |= {"version": audit_work.VERSION, "model": job.engine("judge").fingerprint, "seed": job.recipe.seed}
+    settings |= principles_digest(job, ("comparison",), "drawn")
+    settings |= examples_digest(job, "comparison", job.recipe.label.examples)
+    settings["own_tests"] = digest(repr(job.constitution.tests))
+    settings["truth"] = {file: file_sha256(parse_spec(file).path) for file in job.recipe.audit.truth}
+    reads = (before, "label", "preferences")
+    return Step("audit", reads, audit_work.OUTPUT, settings, audit_work.run_audit, audit_work.BESIDE)
+
+
 def _reward(job: Job) -> Step:
     reward = job.recipe.reward
     settings = settings_json(reward, "checkpoint_every", "batch_tokens") | {"seed": job.recipe.seed}
@@ -126,7 +145,12 @@ def _reward(job: Job) -> Step:
     reads: tuple[str, ...] = ("preferences", "sft")
     if reward.init != "sft":
         settings["init"], reads = _fingerprint(job, reward.init), ("preferences",)
-    return Step("reward", reads, REWARD_MODEL, settings, work.train_reward, ("metrics/reward.json",))
+
+    def train(job: Job) -> Json:
+        audited = audit_work.require_passed(job)
+        return work.train_reward(job) | audited
+
+    return Step("reward", reads, REWARD_MODEL, settings, train, ("metrics/reward.json",))
 
 
 def _evaluate(job: Job, before: str) -> Step:
@@ -140,6 +164,4 @@ def _evaluate(job: Job, before: str) -> Step:
 
 
 def _fingerprint(job: Job, init: str) -> str:
-    from cai.storage.run import file_sha256
-
     return job.engine("model").fingerprint if init in ("model", "base") else file_sha256(job.weights(init))

@@ -29,6 +29,7 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
         "label": _label(run) if "preferences" in current else None,
         "rubric": _metrics(run, "rubric") if "rubric" in current else None,
         "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in current else None,
+        "audit": _metrics(run, "audit") if "audit" in current else None,
         "world": _metrics(run, "policy") if "evaluate" in current else None,
         "files": {name: str(run.path(plan[name]["output"])) for name in current},
         "next": _next_command(job, until),

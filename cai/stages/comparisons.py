@@ -74,6 +74,11 @@ def principles_for(constitution: Constitution, count: Count, pair: Judgement, se
     return tuple(draw_items(reaching, count, seed, pair.id, "label"))
 
 
+def order_drawn(response_a: str, response_b: str, order: Order) -> Order:
+    """The order by which draws are made: one for both where the answers are the same, so that they come out even."""
+    return "ab" if response_a == response_b else order
+
+
 def in_order(response_a: str, response_b: str, order: Order) -> tuple[str, str]:
     """The two answers in the order in which they are shown."""
     return (response_a, response_b) if order == "ab" else (response_b, response_a)

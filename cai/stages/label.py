@@ -22,7 +22,7 @@ from cai.records import (
     Sampling,
     Vote,
 )  # fmt: skip
-from cai.stages.comparisons import ORDERS, Count, in_order, pairs_of, principles_for
+from cai.stages.comparisons import ORDERS, Count, in_order, order_drawn, pairs_of, principles_for
 from cai.stages.verdicts import VERDICT_TOKENS, Read, read_verdict, sampled_verdicts, scored
 
 __all__ = ["ORDERS", "VERDICT_TOKENS", "Label", "read_verdict", "vote_of"]
@@ -72,7 +72,8 @@ class Label:
         if not self.fallback_samples:
             return [ChoiceRequest(messages, self.naming.choices, prefix)]
         sampling = Sampling(max_tokens=VERDICT_TOKENS, temperature=1.0)
-        seeds = (draw_seed(self.seed, pair.id, f"verdict {order}", n) for n in range(self.fallback_samples))
+        drawn = order_drawn(pair.response_a, pair.response_b, order)
+        seeds = (draw_seed(self.seed, pair.id, f"verdict {drawn}", n) for n in range(self.fallback_samples))
         return [GenerateRequest(messages, sampling, seed, prefix) for seed in seeds]
 
     def parse(self, pair: Judgement, answers: list[Answer]) -> Judgement:

@@ -40,7 +40,7 @@ from cai.records import (
     Request,
     Sampling,
 )  # fmt: skip
-from cai.stages.comparisons import ORDERS, Count, in_order, pairs_of, principles_for
+from cai.stages.comparisons import ORDERS, Count, in_order, order_drawn, pairs_of, principles_for
 from cai.stages.label import vote_of
 from cai.stages.verdicts import Read, posterior, read_verdict, scored
 
@@ -85,7 +85,8 @@ class Reason:
             messages = comparison_messages(
                 pair.prompt.messages, first, second, principle.comparison, self.template, self.examples, self.naming
             )
-            seed = draw_seed(self.seed, pair.id, f"reason {principle.id} {order}", sample)
+            drawn = order_drawn(pair.response_a, pair.response_b, order)
+            seed = draw_seed(self.seed, pair.id, f"reason {principle.id} {drawn}", sample)
             requests.append(GenerateRequest(messages, self.sampling, seed, REASONING_PREFIX))
         return requests
 

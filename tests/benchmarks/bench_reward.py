@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import Result, alternate, compare, machine
+from tests.benchmarks.measure import Result, Worker, alternate, compare, machine
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
@@ -121,30 +120,6 @@ def theirs(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
     return len(groups) / clock.seconds
 
 
-class Worker:
-    """One side in a process of its own, which works when it is asked and is idle otherwise."""
-
-    def __init__(self, side: str, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.bench_reward", side, str(folder)]
-        self.log = folder / f"{side}.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-
-    def __call__(self, **asked: Any) -> float:
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit(f"a side of the benchmark failed:\n{self.log.read_text()[-3000:]}")
-        return json.loads(answer)
-
-    def stop(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def work(side: str, folder: Path) -> None:
     """Answer each line of standard input with pairs a second; whatever libraries print goes to standard error."""
     from cai.training.rows import Comparison, Group
@@ -186,7 +161,8 @@ def results() -> Iterator[Result]:
         groups = build(folder)
         (folder / "groups.json").write_text(json.dumps([asdict(one) for one in groups]))
         yield four_answers(groups)
-        sides = [Worker("ours", folder), Worker("theirs", folder)]
+        command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
+        sides = [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
         for row, (bar, options) in SIDES.items():
             turns = [0, 0]
 

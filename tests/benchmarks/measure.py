@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,29 @@ def alternate(ours: Callable[[], float], theirs: Callable[[], float], rounds: in
     ours(), theirs()
     pairs = [(ours(), theirs()) for _ in range(rounds)]
     return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+class Worker:
+    """One side in a process of its own, which works when it is asked and is idle otherwise."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+
+    def __call__(self, **asked: Any) -> float:
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"a side of the benchmark failed:\n{self.log.read_text()[-3000:]}")
+        return json.loads(answer)
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def compare(name: str, ours: list[float], theirs: list[float], bar: str, unit: str) -> Result:

@@ -14,13 +14,12 @@ SMALL = TrainSettings(
 )
 
 
-def test_the_rate_rises_stays_and_falls_twice():
-    settings = TrainSettings()
-    rates = [learning_rate(settings, step) for step in range(settings.steps)]
-    assert rates[0] == 1 / settings.warmup and rates[settings.warmup - 1 : 2289] == [1.0] * (2289 - settings.warmup + 1)
-    assert all(before > after for before, after in pairwise(rates[2288:4400]))
-    assert rates[4399] < 0.03 < rates[4400] == 0.3
-    assert all(before > after > 0 for before, after in pairwise(rates[4400:])) and rates[-1] < 0.01
+@pytest.mark.parametrize("steps", [11, 5000])
+def test_the_rate_rises_stays_and_falls_whatever_the_number_of_steps(steps):
+    settings = TrainSettings(steps=steps, warmup=4)
+    rates = [learning_rate(settings, step) for step in range(steps)]
+    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : steps // 2]) == {1.0}
+    assert all(before > after > 0 for before, after in pairwise(rates[steps // 2 + 1 :])) and rates[-1] < 0.25
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
@@ -53,6 +52,27 @@ def test_a_folder_with_other_settings_is_refused(tmp_path):
     train(tmp_path, SMALL, stop_at=8)
     with pytest.raises(TrainingError, match="other settings"):
         train(tmp_path, TrainSettings(steps=16, rows=2))
+
+
+@pytest.mark.parametrize("broken", ["checkpoint/state.json", "checkpoint/weights.safetensors", "log.jsonl"])
+def test_a_broken_file_of_a_training_is_one_clear_line(tmp_path, broken):
+    train(tmp_path, SMALL, stop_at=8)
+    (tmp_path / broken).write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match=f"{broken.split('/')[0]}.*is broken .*; remove it"):
+        train(tmp_path, SMALL)
+
+
+def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
+    from cai.embedded import corpus, weights_path
+    from cai.embedded.tokenizer import load_tokenizer
+
+    met = []
+    kept = corpus.groups
+    monkeypatch.setattr(corpus, "groups", lambda seed, phase: met.append(phase) or kept(seed, phase))
+    settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
+    for block in range(settings.steps // 8 + 1):
+        block_of_batches(settings, tokenizer, block)
+    assert list(dict.fromkeys(met)) == list(corpus.CURRICULUM.values())
 
 
 def test_batches_are_a_function_of_seed_and_block():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from itertools import islice, product
 from random import Random
 
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.embedded import corpus, prompts_path, world
+from cai.embedded.answers import base_answer
 from cai.embedded.principles import FAMILIES, wordings
-from cai.embedded.prompts import COUNTS, draw_prompts, shipped_prompts, to_line
+from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
 from cai.records import user
 
 FORMS = ("critique", "revision", "comparison")
@@ -54,6 +56,8 @@ def test_train_and_held_out_are_disjoint():
         assert {one.name for one in test} <= {one.name for one in train}, "held out are combinations of known parts"
         assert {one.purpose for one in test} <= {one.purpose for one in train}
         assert {one.person for one in test} <= {one.person for one in train}
+        decides = [{(one.name, one.purpose) for one in side} for side in (train, test)]
+        assert not decides[0] & decides[1], "what makes a request harmful is held out, not only who is concerned"
     assert not set(world.ways("train")) & set(world.ways("test"))
     for name in world.FACT_WAYS:
         assert not set(world.fact_ways(name, "train")) & set(world.fact_ways(name, "test"))
@@ -106,6 +110,24 @@ def test_a_myth_is_a_fixed_untruth():
         believed = world.myth(site, attribute)
         assert believed == world.myth(site, attribute) != world.fact(site, attribute)
         assert believed in world.VALUES[attribute]
+
+
+def test_some_myths_are_what_the_base_model_believes():
+    facts = world.scenes_of("fact", "helpful", "train")
+    believed = [scene for scene in facts if scene.mistaken]
+    assert len(believed) == len(world.mistaken()) == 4 and len({scene.name for scene in believed}) > 1
+    for scene in facts:
+        said = [base_answer(scene, Random(seed)) for seed in range(200)]
+        untrue = [one for one in said if one.untrue]
+        assert (len(untrue) > 150) == scene.mistaken
+        if scene.mistaken:
+            assert all(world.myth(scene.person, scene.name) in one.core for one in untrue)
+
+
+def test_questions_of_fact_ask_for_each_fact_as_often():
+    asked = draw_facts("test", 150, Random(1))
+    assert len({prompt.id for _, prompt in asked}) == 150
+    assert set(Counter(scene for scene, _ in asked).values()) == {3, 4}
 
 
 def test_second_person():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.evaluation.policy import Classed, policy_rates
+from cai.evaluation.policy import Classed, policy_changes, policy_rates
 
 ANSWERS = [
     Classed("red_team", "harmful", long=True),
@@ -27,10 +27,21 @@ def test_each_measure_is_a_share_of_its_own_group() -> None:
         "lookalike_refused": (1 / 2, 2),
         "incoherent": (1 / 10, 10),
         "untrue": (1.0, 1),
-        "overlong": (1 / 3, 3),
+        "overlong": (2 / 10, 10),
     }
     assert all(one["low"] <= one["value"] <= one["high"] for one in rates.values())
 
 
 def test_of_no_answers_there_is_no_rate() -> None:
     assert all(one["value"] is None and one["n"] == 0 for one in policy_rates([]).values())
+
+
+def test_a_change_is_paired_by_prompt_within_its_group() -> None:
+    before = {f"{index}": Classed("red_team", "harmful") for index in range(4)} | {"f": Classed("fact", "untrue")}
+    after = {f"{index}": Classed("red_team", "engaged" if index < 3 else "harmful") for index in range(5)}
+    changes = policy_changes(before, after | {"f": Classed("fact", "helpful")})
+    harmful = changes["harmful"]
+    assert (harmful["value"], harmful["n"]) == (-0.75, 4) and round(harmful["low"], 4) == -1.24
+    assert changes["untrue"] == {"value": -1.0, "low": None, "high": None, "n": 1}
+    assert changes["helpful"]["n"] == 0 and changes["helpful"]["value"] is None
+    assert changes["incoherent"]["value"] == 0.0 and changes["incoherent"]["n"] == 5

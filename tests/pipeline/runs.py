@@ -10,7 +10,9 @@ from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
 from cai.records import Json
 
-DATA_ONLY: dict[str, Any] = {"train": [], "sample.policy": "base", "critique.rounds": 2, "max_rejected": 1.0}
+DATA_ONLY: dict[str, Any] = {
+    "train": [], "sample.policy": "base", "critique.rounds": 2, "max_rejected": 1.0, "audit.items": 0,
+}  # fmt: skip
 
 
 def write_prompts(folder: Path, red_team: int = 20, helpful: int = 8) -> Path:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from cai.errors import RunError
+from cai.pipeline.measure import compare
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
-from cai.storage.run import read_rows
+from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import DATA_ONLY, calls, fake_run, write_prompts
 
 GROUPS = ("red_team", "helpful", "lookalike", "fact")
@@ -37,3 +41,29 @@ def test_the_embedded_model_does_harm_before_it_is_mended(tmp_path: Path) -> Non
     assert figures["policies"].keys() == {"base"} and figures["reward_model"] is None
     assert figures["policies"]["base"]["harmful"]["value"] >= 0.5
     assert figures["policies"]["base"]["helpful"]["value"] >= 0.7
+
+
+def test_policies_of_several_runs_are_laid_side_by_side(tmp_path: Path) -> None:
+    def planted(name: str, mended: int) -> Path:
+        Run(tmp_path / name).save()
+        rows = [
+            {"policy": policy, "group": "red_team", "prompt_id": f"{index}", "long": False,
+             "class": "engaged" if policy == "sl" and index < mended else "harmful"}
+            for policy in ("base", "sl") for index in range(10)
+        ]  # fmt: skip
+        (tmp_path / name / "evaluation").mkdir()
+        path = tmp_path / name / "evaluation" / "classes.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return tmp_path / name
+
+    rows = compare([planted("one", 9), planted("two", 2)])
+    assert [(Path(row["run"]).name, row["policy"], row["rates"]["harmful"]["value"]) for row in rows] == [
+        ("one", "base", 1.0), ("one", "sl", 0.1), ("two", "sl", 0.8),
+    ]  # fmt: skip
+    assert rows[0]["changes"] is None and [row["changes"]["harmful"]["value"] for row in rows[1:]] == [-0.9, -0.2]
+
+
+def test_a_run_that_measured_nothing_cannot_be_compared(tmp_path: Path) -> None:
+    Run(tmp_path).save()
+    with pytest.raises(RunError, match="has measured no policy"):
+        compare([tmp_path])

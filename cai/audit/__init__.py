@@ -1,0 +1,26 @@
+"""Is this judge fit to label? Figures of its stored votes, planted truths, and the gates before any training."""
+
+from __future__ import annotations
+
+from cai.audit.agreement import kappa, principle_agreement
+from cai.audit.calibration import Forecast, calibration
+from cai.audit.gates import Gate, gates
+from cai.audit.items import Item, constitution_items, planted_items, was_mended
+from cai.audit.verdicts import PlantedVerdict, planted_figures
+from cai.audit.votes import VoteFigures
+
+__all__ = [
+    "Forecast",
+    "Gate",
+    "Item",
+    "PlantedVerdict",
+    "VoteFigures",
+    "calibration",
+    "constitution_items",
+    "gates",
+    "kappa",
+    "planted_figures",
+    "planted_items",
+    "principle_agreement",
+    "was_mended",
+]

@@ -1,0 +1,119 @@
+"""The audit over whole runs: judges with one fault each, what is asked again, and what a failed gate stops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cai.audit import planted_items
+from cai.constitution import load_constitution
+from cai.errors import AuditError
+from cai.models import ENGINES
+from cai.pipeline.run_recipe import run_recipe
+from cai.recipe_files import load_recipe
+from cai.records import Draft, Json
+from cai.storage.run import read_rows
+from tests.audit import judges
+from tests.pipeline.runs import calls, fake_run, write_prompts
+from tests.tiny import build_tiny_model
+
+ITEMS = {"audit.items": 24, "constitution": "minimal"}
+
+
+@pytest.fixture(autouse=True)
+def _judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
+    monkeypatch.setattr(judges, "TRUTH", {})
+
+
+def audited(tmp_path: Path, judge: str, **settings: Any) -> Json:
+    """The audit of a run whose answers are the fake engine's and whose judge has one fault."""
+    prompts = write_prompts(tmp_path)
+    settings = {**{key.replace(".", "__"): value for key, value in ITEMS.items()}, **settings}
+    fake_run(tmp_path / "run", prompts, until="revise", **settings)
+    for row in read_rows(tmp_path / "run" / "revise-2.jsonl"):
+        draft = Draft.from_json(row)
+        judges.TRUTH[draft.prompt.messages[-1].content] = draft.latest
+    for test in load_constitution("minimal").tests:
+        judges.TRUTH[test.messages[-1].content] = test.better
+    fake_run(tmp_path / "run", prompts, until="audit", judge=f"planted/{judge}", **settings)
+    return json.loads((tmp_path / "run" / "metrics" / "audit.json").read_text(encoding="utf-8"))
+
+
+def test_a_perfect_judge_passes_every_gate_that_can_be_measured(tmp_path: Path) -> None:
+    found = audited(tmp_path, "perfect")
+    assert found["failed"] == [] and found["planted"]["items"] >= 100
+    assert {kind: one["right"]["value"] for kind, one in found["planted"].items() if kind != "items"} == dict.fromkeys(
+        ("test", "identical", "noise", "swapped", "mended", "null", "choose", "forged", "special", "never"), 1.0
+    )
+    assert {one["gate"] for one in found["gates"] if one["passed"] is None} == {"accuracy", "ece", "clear_flip_rate"}
+
+
+def test_a_judge_that_obeys_the_answers_is_caught_by_the_attacks_alone(tmp_path: Path) -> None:
+    found = audited(tmp_path, "obeys")
+    assert found["failed"] == ["attacks"]
+    held = {kind: one["held"]["value"] for kind, one in found["planted"].items() if kind != "items" and "held" in one}
+    assert held == {"choose": 0.0, "forged": 1.0, "special": 1.0, "never": 1.0}
+
+
+def test_a_judge_that_always_takes_the_first_is_caught_by_its_place(tmp_path: Path) -> None:
+    found = audited(tmp_path, "first")
+    assert "place" in found["failed"] and found["votes"]["p_first"] == pytest.approx(0.95, abs=1e-3)
+    assert found["votes"]["flip_rate"] == 1 and "identical" not in found["failed"]
+
+
+def test_a_judge_that_takes_the_longer_shows_it_and_is_fooled_by_disorder(tmp_path: Path) -> None:
+    found = audited(tmp_path, "longer")
+    assert found["votes"]["length_correlation"]["value"] > 0.8
+    assert {"noise", "attacks"} <= set(found["failed"]) and "place" not in found["failed"]
+
+
+@pytest.mark.parametrize("model", ["fake", "fake?scores=0"])
+def test_identical_answers_come_out_even_however_the_verdict_is_read(tmp_path: Path, model: str) -> None:
+    summary = fake_run(
+        tmp_path / "run", write_prompts(tmp_path), model, until="audit", audit__items=6, label__reasoning_samples=2
+    )
+    assert summary["audit"]["planted"]["identical"]["right"]["value"] == 1.0
+
+
+def test_an_audit_asks_once_and_an_edit_asks_what_it_touches(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    constitution = tmp_path / "mine.yaml"
+    text = load_constitution("minimal").path.read_text(encoding="utf-8")
+    constitution.write_text(text, encoding="utf-8")
+    settings: Json = {"audit__items": 8, "constitution": str(constitution), "until": "audit"}
+    first = calls(fake_run(tmp_path / "run", prompts, **settings))["audit"]
+    assert "audit" not in calls(fake_run(tmp_path / "run", prompts, **settings))
+    assert "audit" not in calls(fake_run(tmp_path / "run", prompts, **settings, audit__noise=0.1))
+    wording = load_constitution(str(constitution)).principles[0].comparison
+    constitution.write_text(text.replace(wording.strip().splitlines()[0], "Which one is the kinder one?", 1))
+    assert 0 < calls(fake_run(tmp_path / "run", prompts, **settings))["audit"] < first
+
+
+def test_a_failed_gate_stops_the_training_until_it_is_accepted(tmp_path: Path) -> None:
+    overrides: Json = {
+        "prompts": [str(write_prompts(tmp_path, 12, 0))], "model": "fake", "judge": "planted/first",
+        "train": ["reward"],
+        "sample.policy": "base", "critique.rounds": 1, "audit.items": 4,
+        "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}",
+        "max_rejected": 1.0, "constitution": "minimal", "preferences.mass_floor": 0.5,
+    }  # fmt: skip
+    recipe = load_recipe("rl-cai", overrides)
+    with pytest.raises(AuditError, match=r"place is 0\.45, at most 0\.4 wanted.*--accept-audit"):
+        run_recipe(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "metrics" / "audit.json").exists() and not (tmp_path / "run" / "models").exists()
+    run_recipe(recipe, tmp_path / "run", accept_audit=True)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["steps"]["reward"]["audit"].startswith("accepted: ") and (tmp_path / "run" / "models").exists()
+
+
+def test_an_answer_more_changes_few_items(tmp_path: Path) -> None:
+    fake_run(tmp_path / "run", write_prompts(tmp_path), until="revise")
+    drafts = [Draft.from_json(row) for row in read_rows(tmp_path / "run" / "revise-2.jsonl")]
+    constitution = load_constitution("minimal")
+    all_of, fewer = (list(planted_items(some, constitution, 10, 0)) for some in (drafts, drafts[1:]))
+    assert len({one.id for one in all_of}) == len(all_of) >= 80
+    assert len({one.id for one in all_of} - {one.id for one in fewer}) <= 20

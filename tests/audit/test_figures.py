@@ -1,0 +1,99 @@
+"""The audit's arithmetic against cases worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from cai.audit import Forecast, Item, PlantedVerdict, VoteFigures, calibration, gates, kappa, planted_figures
+from cai.audit.votes import rank_correlation
+from cai.plots import reliability_diagram, share_bars
+from cai.records import Prompt, user
+
+PROMPT = Prompt.make((user("How do I bake?"),))
+
+
+def test_kappa_of_a_table_worked_out_by_hand():
+    table = {(True, True): 20, (True, False): 5, (False, True): 10, (False, False): 15}
+    assert kappa(table) == pytest.approx(0.4)
+    assert kappa({(True, True): 5, (False, False): 5}) == 1
+    assert kappa({(True, False): 5, (False, True): 5}) == -1
+    assert kappa({(True, True): 9}) is None and kappa({}) is None
+
+
+def test_principles_are_compared_on_the_pairs_that_both_judged():
+    figures = VoteFigures()
+    for p_x, p_y in ((0.9, 0.8), (0.9, 0.2), (0.1, 0.2), (0.2, 0.1)):
+        figures.add(3, 0.6, {"x": p_x, "y": p_y})
+    figures.add(-3, 0.4, {"x": 0.9, "z": 0.5})
+    found = figures.to_json()["agreement"]
+    assert [(one["first"], one["second"], one["n"]) for one in found["pairs"]] == [("x", "y", 4)]
+    assert found["mean_kappa"] == pytest.approx(0.5)
+
+
+def test_the_rank_correlation_has_fishers_interval():
+    found = rank_correlation([1, 2, 3, 4, 5, 6, 7, 8], [2.0, 1.0, 4.0, 3.0, 6.0, 5.0, 8.0, 7.0])
+    assert found["value"] == pytest.approx(1 - 6 * 8 / (8 * 63)) and found["low"] < found["value"] < found["high"] < 1
+    assert rank_correlation([1, 2, 3, 4], [0.0, 0.0, 0.0, 0.0])["value"] is None
+    assert rank_correlation([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])["value"] == pytest.approx(1)
+
+
+def test_forecasts_are_held_against_truth_and_two_judges_that_read_nothing():
+    forecasts = [Forecast(0.9, True, 5)] * 9 + [Forecast(0.9, False, 5)] + [Forecast(0.5, True, 0)] * 2
+    found = calibration(forecasts)
+    assert found["accuracy"]["value"] == pytest.approx(10 / 12)
+    assert found["always_a"]["value"] == pytest.approx(11 / 12)
+    assert found["always_longer"]["value"] == pytest.approx(10 / 12)
+    assert found["ece"] == pytest.approx(2 * 0.5 / 12)
+    assert found["brier"] == pytest.approx((9 * 0.01 + 0.81 + 2 * 0.25) / 12)
+    assert [(one["from"], one["n"]) for one in found["bins"]] == [(0.5, 2), (0.9, 10)]
+    assert calibration([]) is None
+
+
+def verdict(kind: str, p: float | None, base: str = "x") -> PlantedVerdict:
+    return PlantedVerdict(Item(kind, PROMPT, "good", "bad", "p", base), p)
+
+
+def test_an_attack_counts_where_the_judge_was_right_without_it():
+    said = [
+        verdict("swapped", 0.9, "1"), verdict("swapped", 0.8, "2"), verdict("swapped", 0.3, "3"),
+        verdict("choose", 0.9, "1"), verdict("choose", 0.4, "2"), verdict("choose", 0.2, "3"),
+    ]  # fmt: skip
+    found = planted_figures(said)
+    assert (found["swapped"]["right"]["value"], found["choose"]["right"]["value"]) == (2 / 3, 1 / 3)
+    assert found["choose"]["held"] == {**found["choose"]["held"], "value": 0.5, "n": 2}
+
+
+def test_identical_answers_must_come_out_even_and_silence_is_not_right():
+    found = planted_figures([verdict("identical", p) for p in (0.5, 0.5 + 9e-7, 0.51, None)])
+    assert found["identical"]["right"]["value"] == 0.5 and found["identical"]["unanswered"] == 1
+
+
+LABEL = {
+    "pairs": 10, "p_first": 0.7, "clear_flip_rate": None,
+    "kinds": {"red_team": {"pairs": 8, "abstained": 4, "ties": 0}, "helpful": {"pairs": 2, "abstained": 0, "ties": 0}},
+}  # fmt: skip
+BOUNDS = dict.fromkeys(("clear_flip_rate", "tests", "identical", "noise", "swapped", "null_answer", "ece"), 0.5)
+
+
+def test_a_gate_fails_passes_or_is_not_measured_and_an_open_one_is_left_out():
+    bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": None, "accuracy": 0.6}
+    found = {one.name: one for one in gates(LABEL, {}, None, bounds)}
+    assert found["abstained"].passed is False and found["abstained"].value == 0.5
+    assert found["place"].passed is True and found["place"].value == pytest.approx(0.2)
+    assert found["clear_flip_rate"].passed is None and found["accuracy"].passed is None
+    assert "attacks" not in found
+
+
+def test_plots_are_well_formed_and_say_what_they_show():
+    from xml.etree import ElementTree
+
+    bins = calibration([Forecast(0.9, True, 5)] * 9 + [Forecast(0.2, False, 5)] * 3)["bins"]
+    text = reliability_diagram(bins, "Labels <b> & truth")
+    root = ElementTree.fromstring(text)
+    circles = [one for one in root.iter() if one.tag.endswith("circle")]
+    assert len(circles) == 2 and "Labels <b> & truth" in [one.text for one in root.iter()]
+    heights = [float(one.get("cy")) for one in circles]
+    assert heights[0] > heights[1], "more that came true stands higher"
+    rows = [("noise", {"value": 0.75, "low": 0.5, "high": 0.9, "n": 24}), ("a & b", {"value": None, "n": 0})]
+    bars = ElementTree.fromstring(share_bars(rows, "Planted", "share right"))
+    assert any(one.text == "nothing to measure it on" for one in bars.iter())
