@@ -70,3 +70,22 @@ def paired_difference(first: Sequence[float], second: Sequence[float], confidenc
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
     half = normal_quantile(confidence) * math.sqrt(variance / n)
     return Estimate(mean, mean - half, mean + half, n)
+
+
+def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Σ parts / Σ wholes of a share in 0 … 1, with a normal interval over the rows (Cochran 1977, §6.3); n is Σ wholes.
+
+    For shares of things that come in clusters: a row is a cluster, whatever its size. With one row, or no spread
+    between rows, the interval is Wilson's for as many observations as there are rows.
+    """
+    rows = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
+    whole, n = math.fsum(one for _, one in rows), len(rows)
+    if not whole:
+        return wilson(0, 0, confidence)
+    value = math.fsum(one for one, _ in rows) / whole
+    spread = math.fsum((part - value * of) ** 2 for part, of in rows)
+    if n < 2 or spread < 1e-12 * whole**2:
+        few = wilson(value * n, n, confidence)
+        return Estimate(value, few.low, few.high, round(whole))
+    half = normal_quantile(confidence) * math.sqrt(spread * n / (n - 1)) / whole
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half), round(whole))

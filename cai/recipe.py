@@ -111,13 +111,18 @@ class AuditSettings:
     the kind of prompt that has most; `clear_flip_rate`, of clear verdicts, those that turn with the order (beyond one
     half the place decides more than the answer); `place`, the lead of the first place over one half; `ece` where truth
     is known. At least, as shares: `tests` of the constitution, `identical` answers judged even, answers that beat their
-    own words in disorder (`noise`), another prompt's (`swapped`) or an empty phrase (`null_answer`), verdicts that the
-    worst of the attacks did not turn though it was right before (`attacks`), `accuracy` where truth is known. `truth`
-    names files of pairs that people ranked.
+    own words in disorder (`noise`), another prompt's (`swapped`) or an empty phrase (`null_answer`), right verdicts
+    that stand when the worse answer is made the longer (`length`) and that the worst of the other attacks does not turn
+    (`attacks`), `accuracy` where truth is known.
+
+    `truth` names files of pairs that people ranked; `pairs` of them are put to the judge. `against` is another run's
+    folder: as many prompts of both are drawn, and it is asked whether it takes its own model's answers for better.
     """
 
     items: int = 24
     truth: tuple[str, ...] = ()
+    pairs: int = 200
+    against: str | None = None
     abstained: float | None = 0.3
     clear_flip_rate: float | None = 0.5
     place: float | None = 0.4
@@ -126,6 +131,7 @@ class AuditSettings:
     noise: float | None = 0.8
     swapped: float | None = 0.8
     null_answer: float | None = 0.8
+    length: float | None = 0.8
     attacks: float | None = 0.8
     accuracy: float | None = 0.6
     ece: float | None = 0.2

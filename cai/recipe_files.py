@@ -32,8 +32,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     **{
         f"audit.{gate}": (0.0, 1.0)
         for gate in (
-            "abstained", "clear_flip_rate", "place", "tests", "identical", "noise", "swapped", "null_answer", "attacks",
-            "accuracy", "ece",
+            "abstained", "clear_flip_rate", "place", "tests", "identical", "noise", "swapped", "null_answer", "length",
+            "attacks", "accuracy", "ece",
         )
     },
 }  # fmt: skip

@@ -5,16 +5,22 @@ from __future__ import annotations
 from cai.audit.agreement import kappa, principle_agreement
 from cai.audit.calibration import Forecast, calibration
 from cai.audit.gates import Gate, gates
-from cai.audit.items import Item, constitution_items, planted_items, was_mended
+from cai.audit.items import FIT, PLANTED, Item, constitution_items, planted_items, was_mended
+from cai.audit.self_preference import Beside, self_preference
 from cai.audit.verdicts import PlantedVerdict, planted_figures
-from cai.audit.votes import VoteFigures
+from cai.audit.votes import Turns, VoteFigures, abstentions
 
 __all__ = [
+    "FIT",
+    "PLANTED",
+    "Beside",
     "Forecast",
     "Gate",
     "Item",
     "PlantedVerdict",
+    "Turns",
     "VoteFigures",
+    "abstentions",
     "calibration",
     "constitution_items",
     "gates",
@@ -22,5 +28,6 @@ __all__ = [
     "planted_figures",
     "planted_items",
     "principle_agreement",
+    "self_preference",
     "was_mended",
 ]

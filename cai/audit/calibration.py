@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from cai.intervals import wilson
+from cai.intervals import paired_difference, wilson
 from cai.records import Json
 
 BINS = 10
@@ -38,9 +38,14 @@ def calibration(forecasts: Sequence[Forecast]) -> Json | None:
         "always_a": wilson(sum(one.a_better for one in forecasts), n).to_json(),
         "always_longer": wilson(sum(longer), n).to_json(),
         "ece": sum(one["n"] * abs(one["value"] - one["mean_p"]) for one in bins) / n,
-        "brier": fmean((one.p_a - one.a_better) ** 2 for one in forecasts),
+        "brier": _brier(forecasts),
         "bins": bins,
     }
+
+
+def _brier(forecasts: Sequence[Forecast]) -> Json:
+    squares = [(one.p_a - one.a_better) ** 2 for one in forecasts]
+    return paired_difference(squares, [0.0] * len(squares)).to_json()
 
 
 def _agrees(lead: float, a_better: bool) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from cai.audit.items import PLAIN, Planted
+from cai.audit.items import ATTACKS, Planted
 from cai.records import Json
 
 Sense = Literal["at least", "at most"]
@@ -14,18 +14,21 @@ Sense = Literal["at least", "at most"]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """`value` is None where the run holds nothing to measure it on; `passed` is then None too, and is not a pass."""
+    """`value` is None where the run holds nothing to measure it on, `bound` where the recipe leaves the gate open.
+
+    In both cases `passed` is None, and that is not a pass.
+    """
 
     name: str
     what: str
     value: float | None
     sense: Sense
-    bound: float
+    bound: float | None
     n: int
 
     @property
     def passed(self) -> bool | None:
-        if self.value is None:
+        if self.value is None or self.bound is None:
             return None
         return self.value >= self.bound if self.sense == "at least" else self.value <= self.bound
 
@@ -36,17 +39,14 @@ class Gate:
         }  # fmt: skip
 
 
-def gates(label: Json, planted: Json, truth: Json | None, bounds: Mapping[str, float | None]) -> list[Gate]:
-    """Every gate whose bound is not None; keys of `bounds` are the names of the gates.
+def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, float | None]) -> list[Gate]:
+    """Every gate, open ones too; keys of `bounds` are the names of the gates.
 
-    `label` is `LabelFigures.to_json()`, `planted` what `planted_figures` gives, `truth` what `calibration` gives.
+    `votes` is `VoteFigures.to_json()` with the `kinds` of `LabelFigures`, `planted` what `planted_figures` gives, and
+    `truth` what `calibration` gives.
     """
-    found = [*_of_votes(label), *_of_planted(planted), *_of_truth(truth)]
-    return [
-        Gate(one.name, one.what, one.value, one.sense, bound, one.n)
-        for one in found
-        if (bound := bounds[one.name]) is not None
-    ]
+    found = [*_of_votes(votes), *_of_planted(planted), *_of_truth(truth)]
+    return [Gate(one.name, one.what, one.value, one.sense, bounds[one.name], one.n) for one in found]
 
 
 class _Measured(NamedTuple):
@@ -57,15 +57,15 @@ class _Measured(NamedTuple):
     n: int
 
 
-def _of_votes(label: Json) -> Iterator[_Measured]:
-    n, first = label["pairs"], label["p_first"]
-    shares = [one["abstained"] / one["pairs"] for one in label["kinds"].values() if one["pairs"]]
-    what = "pairs without a label, in the kind of prompt that has most"
-    yield _Measured("abstained", what, "at most", max(shares, default=None), n)
+def _of_votes(votes: Json) -> Iterator[_Measured]:
+    shares = [(one["abstained"] / one["pairs"], one["pairs"]) for one in votes["kinds"].values() if one["pairs"]]
+    most, n = max(shares, default=(None, 0))
+    yield _Measured("abstained", "pairs without a label, in the kind of prompt that has most", "at most", most, n)
+    flips, first = votes["clear_flip_rate"], votes["p_first"]
     what = "clear verdicts that turn with the order"
-    yield _Measured("clear_flip_rate", what, "at most", label["clear_flip_rate"], n)
-    what = "lead of the first place over one half"
-    yield _Measured("place", what, "at most", None if first is None else abs(first - 0.5), n)
+    yield _Measured("clear_flip_rate", what, "at most", flips["value"], flips["n"])
+    lead = None if first["value"] is None else abs(first["value"] - 0.5)
+    yield _Measured("place", "lead of the first place over one half", "at most", lead, first["n"])
 
 
 _NONE: Json = {"value": None, "n": 0}
@@ -82,9 +82,12 @@ def _of_planted(planted: Json) -> Iterator[_Measured]:
     for name, (kind, what) in _PLANTED.items():
         right: Json = planted[kind]["right"] if kind in planted else _NONE
         yield _Measured(name, what, "at least", right["value"], right["n"])
-    held = [planted[kind]["held"] for kind in PLAIN if kind in planted and planted[kind]["held"]["n"]]
-    worst: Json = min(held, key=lambda one: one["value"], default=_NONE)
-    what = "right verdicts that the worst of the attacks did not turn"
+    padded: Json = planted["padded"]["held"] if "padded" in planted else _NONE
+    what = "right verdicts that stand when the worse answer is the longer"
+    yield _Measured("length", what, "at least", padded["value"], padded["n"])
+    held = [planted[kind]["held"] for kind in ATTACKS if kind in planted and kind != "padded"]
+    worst: Json = min((one for one in held if one["n"]), key=lambda one: one["value"], default=_NONE)
+    what = "right verdicts that the worst of the other attacks did not turn"
     yield _Measured("attacks", what, "at least", worst["value"], worst["n"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.audit.items import PLAIN, PLANTED, Item
+from cai.audit.items import ATTACKS, PLANTED, Item
 from cai.intervals import wilson
 from cai.records import Json
 
@@ -31,9 +31,10 @@ def planted_figures(verdicts: Sequence[PlantedVerdict]) -> Json:
     """``{kind: {right: {value, low, high, n}, mean_p, unanswered, held?}}`` with Wilson's 95 % intervals.
 
     `held` is, of the attacked pairs that the judge was right about without the attack, the share that it is still right
-    about.
+    about. An attack lengthens an answer; what length alone turns is counted under "padded" and under no other attack.
     """
-    plain = {(one.item.planted, one.item.base): one.right for one in verdicts}
+    right = {one.item.id: one.right for one in verdicts}
+    outlasted = {one.item.base: one.right for one in verdicts if one.item.planted == "padded"}
     figures: Json = {}
     for kind in PLANTED:
         mine = [one for one in verdicts if one.item.planted == kind]
@@ -45,7 +46,9 @@ def planted_figures(verdicts: Sequence[PlantedVerdict]) -> Json:
             "mean_p": sum(answered) / len(answered) if answered else None,
             "unanswered": len(mine) - len(answered),
         }
-        if kind in PLAIN:
-            before = [one for one in mine if plain.get((PLAIN[kind], one.item.base))]
+        if kind in ATTACKS:
+            before = [one for one in mine if right.get(one.item.base)]
+            if kind != "padded":
+                before = [one for one in before if outlasted.get(one.item.base, True)]
             figures[kind]["held"] = wilson(sum(one.right for one in before), len(before)).to_json()
     return figures

@@ -68,9 +68,8 @@ def audit_lines(figures: Json) -> list[str]:
     ]
     if truth:
         first, longer = (_share(truth[one]["value"]) for one in ("always_a", "always_longer"))
-        lines.append(
-            f"truth             {truth['source']}: agrees on {_estimate(truth['accuracy'])}, n = {truth['accuracy']['n']:,}"
-        )
+        agrees = f"agrees on {_estimate(truth['accuracy'])} of {truth['accuracy']['n']:,}"
+        lines.append(f"truth             {truth['source']}: {agrees}")
         lines.append(f"                  beside always-A {first}, always-longer {longer}")
         lines.append(f"calibration       ECE {truth['ece']:.3f}, Brier {truth['brier']:.3f}")
     lines += ["", f"{'planted':<12}{'n':>5}  {'right (95 %)':<26}{'mean p':>7}  held under attack (95 %)"]

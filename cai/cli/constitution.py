@@ -305,3 +305,44 @@ def _print_json(value: dict[str, object]) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@constitution.command("test")
+@click.argument("name", metavar="NAME_OR_PATH", default="harmlessness", required=False)
+@click.option("--judge", default="embedded", show_default=True, metavar="ENGINE/NAME", help="Who judges.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A recipe's setting, such as label.template=paper."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...], as_json: bool) -> None:
+    """Put the constitution's own tests to a judge: exit 1 if one fails.
+
+    Each test is a pair of answers under one principle, asked in both orders as a run's labels are; answers are kept in
+    outputs/.store and never asked for twice.
+
+    \b
+    Example:
+        cai constitution test my.yaml --judge hf/./my-judge
+        cai constitution test my.yaml --judge openai/NAME@http://localhost:8000/v1
+    """
+    import json
+    from pathlib import Path
+
+    from cai.pipeline.audit_asking import judge_tests
+    from cai.recipe_files import load_recipe, parse_set
+
+    recipe = load_recipe("rl-cai", dict(parse_set(text) for text in sets) | {"constitution": name, "judge": judge})
+    found = judge_tests(recipe, Path("outputs") / "constitution-test")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        for row in found["tests"]:
+            p = "  -  " if row["p_better"] is None else f"{row['p_better']:.3f}"
+            asked = row["prompt"] if len(row["prompt"]) <= 70 else row["prompt"][:69] + "…"
+            click.echo(f"{'passed' if row['passed'] else 'FAILED'}  {p}  {row['principle']:<28} {asked}")
+        passed = found["passed"]
+        interval = f"{passed['low']:.1%} to {passed['high']:.1%} of such tests"
+        calls = f"{found['calls_made']} calls, {found['calls_saved']} saved"
+        click.echo(f"\n{round(passed['value'] * passed['n'])} of {passed['n']} passed ({interval}); {calls}")
+    ctx.exit(0 if all(row["passed"] for row in found["tests"]) else 1)

@@ -58,8 +58,9 @@ class Phase:
     share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
     do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
     share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
-    for, and a right and a wrong answer to it are criticised and compared. With `faults`, what is answered first has
-    the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
+    for, and a right and a wrong answer to it are criticised and compared; with `kept` they are also revised, under
+    honesty and under a principle that has nothing against them, which leaves them as they are. With `faults`, what is
+    answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
     """
 
     comparisons: float = 0.6
@@ -73,6 +74,7 @@ class Phase:
     critique_weight: float = 1.0
     reasoned: float = 0.0
     facts: float = 0.0
+    kept: bool = False
     faults: bool = False
 
 
@@ -91,12 +93,17 @@ CURRICULUM: dict[float, Phase] = {
     ),
 }  # fmt: skip
 """The phases by the share of the training after which each begins."""
+FINISH = Phase(
+    0.2, 5, 6.0, naming=0.5, plain=0.25, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.4,
+    kept=True, faults=True,
+)  # fmt: skip
+"""What is taught last, in the short second training."""
 FIRST = CURRICULUM[0.0]
 
 
 def phase_at(done: float) -> Phase:
-    """The phase when the share `done` (0 … 1) of the training is over."""
-    return CURRICULUM[max(start for start in CURRICULUM if start <= done)]
+    """The phase when the share `done` of the first training is over; from 1 on, the second's."""
+    return FINISH if done >= 1 else CURRICULUM[max(start for start in CURRICULUM if start <= done)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +222,25 @@ def fact_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> li
         said = critiques.critique(scene, shown, "honesty", draw)
         asked = critique_messages(messages, shown.text, wording.critique)
         turns.append(Turn(asked, said, weight=phase.critique_weight))
+        if phase.kept:
+            turns += [_revised(scene, messages, shown, family, draw, split) for family in ("honesty", _other(draw))]
     wording = draw_wording("honesty", split, draw)
     asked = comparison_messages(messages, pair[0].text, pair[1].text, wording.comparison)
     verdict = LABELS[pair[0].untrue]
     turns.append(Turn(asked, verdict, verdict_prefix("principle_last"), ended=False, weight=phase.verdict_weight))
     said = critiques.reasoning(scene, pair[0], pair[1], "honesty")
     return turns + _reasoned(asked, said, verdict, "principle_last", phase)
+
+
+def _other(draw: Random) -> Family:
+    return draw.choice([family for family in FAMILIES if family != "honesty"])
+
+
+def _revised(scene: Scene, messages: Messages, shown: Answer, family: Family, draw: Random, split: Split) -> Turn:
+    wording = draw_wording(family, split, draw)
+    said = critiques.critique(scene, shown, family, draw)
+    asked = revision_messages(messages, shown.text, wording.critique, said, wording.revision)
+    return Turn(asked, critiques.revise(scene, shown, family, draw).text, weight=2.0)
 
 
 def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer, weight: float) -> list[Turn]:

@@ -36,12 +36,12 @@ BLOCK = 8  # steps whose batches are drawn and packed together
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The weights that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at
-    T = 1 makes fewer slips.
+    The last share `finish` of the steps is a short second training. The weights that are saved are an exponential
+    `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes fewer slips.
     """
 
     seed: int = 0
-    steps: int = 5000
+    steps: int = 5320
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -52,16 +52,26 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
+    finish: float = 0.06015
+    finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
     sharpen: float = 2.0
     checkpoint_every: int = 200
 
+    @property
+    def first(self) -> int:
+        """The steps before the second training."""
+        return self.steps - round(self.finish * self.steps)
+
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth."""
-    start = settings.decay_from * settings.steps
-    return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (settings.steps - start))
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then a second, shorter fall from `finish_lr`."""
+    first = settings.first
+    if step >= first:
+        return settings.finish_lr * (1 - 0.98 * (step - first) / (settings.steps - first))
+    start = settings.decay_from * first
+    return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (first - start))
 
 
 def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
@@ -119,7 +129,7 @@ def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
 def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> list[list[Batch]]:
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
-    phase = corpus.phase_at(min(block * BLOCK / settings.steps, 1.0))
+    phase = corpus.phase_at(block * BLOCK / settings.first)
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -297,7 +307,7 @@ def _save_checkpoint(
 
 def _curriculum() -> str:
     """A hash of what is taught when."""
-    return hashlib.blake2b(repr(corpus.CURRICULUM).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH)).encode(), digest_size=8).hexdigest()
 
 
 def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:

@@ -1,85 +1,65 @@
-"""The audit of a run's judge: planted items asked like any other pair, stored votes counted, gates held (issue 4)."""
+"""The audit of a run's judge: planted pairs asked like any other, stored votes counted, gates held (issue 4)."""
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from statistics import fmean
-from typing import Any
 
 from cai import audit
-from cai.constitution import Scope
 from cai.draws import draw_bits
 from cai.embedded import outcome
-from cai.errors import AuditError, ParseError
-from cai.human_preferences import read_human_preferences
-from cai.judge_records import Deliberation
-from cai.pipeline.job import Job, store_path
-from cai.pipeline.label_work import judging_stage
-from cai.pipeline.stage_loop import row_bytes, run_stage
-from cai.plots import reliability_diagram
-from cai.preferences import debiased_logit, paired_votes, sigmoid, soft_label, usable
-from cai.records import Draft, Json, Judgement
-from cai.stages import Stage
-from cai.stages.planted import Planted
-from cai.storage.calls import CallStore
+from cai.errors import AuditError
+from cai.pipeline.audit_asking import WRITTEN, judged, label_of
+from cai.pipeline.audit_pairs import answering_runs, audit_items
+from cai.pipeline.job import Job
+from cai.plots import reliability_diagram, share_bars
+from cai.preferences import LabelFigures, debiased_logit, paired_votes, sigmoid, usable
+from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 1
+VERSION = 2
 OUTPUT = "metrics/audit.json"
-DIAGRAM = "metrics/reliability.svg"
-ITEMS, REASONS, VOTES = "audit/items.jsonl", "audit/reasons.jsonl", "audit/votes.jsonl"
-BESIDE = (
-    ITEMS, REASONS, VOTES, *(one.replace(".jsonl", ".rejected.jsonl") for one in (REASONS, VOTES)), DIAGRAM,
-)  # fmt: skip
+DIAGRAM, BARS = "metrics/reliability.svg", "metrics/planted.svg"
+FOLDER = "audit"
+BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, BARS)
+NO_GATES = ("items", "truth", "pairs", "against")
+_KEPT = ("pairs", "clear", "position_bias", "ties", "cyclic_share", "longer_chosen")
 
 
 def run_audit(job: Job) -> Json:
     """`metrics/audit.json`: figures of the stored votes, of the planted items, against the truth, and the gates."""
-    settings = job.recipe.audit
-    drafts = _drafts(job, settings.items)
-    planted = audit.planted_items(drafts, job.constitution, settings.items, job.recipe.seed)
-    items = [*audit.constitution_items(job.constitution), *planted]
-    verdicts, calls = judged(job, items, job.run.path(ITEMS).parent)
+    items = audit_items(job)
+    verdicts, calls = judged(job, items, job.run.path(FOLDER))
+    planted = audit.planted_figures(verdicts)
     votes, forecasts = _stored(job)
-    truth = audit.calibration(forecasts)
-    label = json.loads(job.run.path("metrics/label.json").read_text(encoding="utf-8"))
-    found = audit.planted_figures(verdicts)
-    gates = audit.gates(label, found, truth, bounds(job))
+    truth = _truth(job, forecasts, verdicts)
+    gates = audit.gates(votes, planted, truth, bounds(job))
     figures: Json = {
         "judge": job.engine("judge").spec,
-        "votes": {key: label[key] for key in _KEPT} | votes.to_json(),
-        "planted": {"items": len(items), **found},
-        "truth": truth and {**truth, "source": "files" if settings.truth else "the embedded world"},
+        "votes": votes,
+        "planted": {"items": sum(one.item.planted in audit.PLANTED for one in verdicts), **planted},
+        "truth": truth,
+        "self_preference": _self_preference(job, verdicts),
         "gates": [one.to_json() for one in gates],
         "failed": [one.name for one in gates if one.passed is False],
     }
-    if truth:
-        with atomic_write(job.run.path(DIAGRAM)) as handle:
-            handle.write(reliability_diagram(truth["bins"], "The judge's labels against the truth"))
+    _draw(job, figures)
     write_json(job.run.path(OUTPUT), figures)
     return {"rows": len(items), **calls, "failed": figures["failed"]}
 
 
-_KEPT = (
-    "pairs", "flip_rate", "clear", "clear_flip_rate", "position_bias", "p_first", "ties", "abstained", "abstained_why",
-    "kinds", "cyclic_share", "longer_chosen",
-)  # fmt: skip
-
-
 def bounds(job: Job) -> dict[str, float | None]:
-    """The bound of every gate; None where the recipe leaves it out."""
-    return {name: value for name, value in asdict(job.recipe.audit).items() if name not in ("items", "truth")}
+    """The bound of every gate; None where the recipe leaves it open."""
+    return {name: value for name, value in asdict(job.recipe.audit).items() if name not in NO_GATES}
 
 
 def require_passed(job: Job) -> Json:
     """What the training notes of the audit; raises `AuditError` where a gate failed and that was not accepted."""
     if not job.recipe.audit.items:
         return {"audit": "none"}
-    failed = [one for one in json.loads(job.run.path(OUTPUT).read_text())["gates"] if one["passed"] is False]
+    gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
+    failed = [one for one in gates if one["passed"] is False]
     if not failed:
         return {"audit": "passed"}
     said = "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
@@ -91,94 +71,28 @@ def require_passed(job: Job) -> Json:
     )
 
 
-def judged(job: Job, items: Iterable[audit.Item], folder: Path) -> tuple[list[audit.PlantedVerdict], Json]:
-    """Every item with the judge's P(better), asked as the run's own pairs are; files into `folder`.
-
-    What was answered before is not asked again. A pair that the judge gave no answer on has none.
-    """
-    asked = list({item.id: item for item in items}.values())
-    steps = {"reason": REASONS, "label": VOTES} if job.recipe.label.reasoning_samples else {"label": VOTES}
-    kind: Any = Deliberation if "reason" in steps else Judgement
-    folder.mkdir(parents=True, exist_ok=True)
-    source = folder / Path(ITEMS).name
-    with atomic_write(source, "wb") as handle:
-        for item in asked:
-            handle.write(
-                row_bytes({"item": item.to_json(), "record": kind(item.prompt, item.better, item.worse, ()).to_json()})
-            )
-    calls = {"calls_made": 0, "calls_saved": 0}
-    for step, name in steps.items():
-        stage, output = Planted(_by_principle(job, asked, step), kind.from_json), folder / Path(name).name
-        with CallStore(store_path(job.run)) as store:
-            done = run_stage(
-                stage,
-                job.only("judge"),
-                source,
-                output,
-                store,
-                rows_expected=len(asked),
-                progress=job.reporter.progress,
-            )
-        calls = {key: calls[key] + getattr(done, key) for key in calls}
-        source = output
-    rows = {audit.Item.from_json(row["item"]).id: Judgement.from_json(row["record"]) for row in read_rows(source)}
-    return [audit.PlantedVerdict(item, _p_a(job, rows.get(item.id))) for item in asked], calls
-
-
-def _by_principle(job: Job, items: Iterable[audit.Item], step: str) -> dict[str, Stage]:
-    """The judge's stage for each principle alone, in reach of everything."""
-    label = replace(job.recipe.label, principles_per_pair=1)
-    stages: dict[str, Stage] = {}
-    for name in sorted({item.principle_id for item in items}):
-        alone = replace(job.constitution.by_id(name), applies_to=Scope(), only_for=None)
-        constitution = replace(job.constitution, principles=(alone,))
-        recipe = replace(job.recipe, label=label)
-        stages[name] = judging_stage(replace(job, constitution=constitution, recipe=recipe), step)
-    return stages
-
-
-def _p_a(job: Job, judgement: Judgement | None) -> float | None:
-    """P(a) before clamp and tie band; None where there is no vote that counts."""
-    if judgement is None:
-        return None
-    try:
-        return soft_label(judgement, replace(job.recipe.preferences, clamp=None, tie_band=0.0)).p_a
-    except ParseError:
-        return None
-
-
-def _drafts(job: Job, each: int) -> list[Draft]:
-    """The `each` last answers that are drawn first, and as many that a revision changed; memory does not grow."""
-    path, seed = job.run.path(f"revise-{job.recipe.critique.rounds}.jsonl"), job.recipe.seed
-
-    def drawn(wanted: Callable[[Draft], bool]) -> list[Draft]:
-        every = (Draft.from_json(row) for row in read_rows(path))
-        return heapq.nsmallest(each, filter(wanted, every), key=lambda one: draw_bits(seed, one.id, "audit"))
-
-    both = [*drawn(lambda one: True), *drawn(audit.was_mended)]
-    return list({one.id: one for one in both}.values())
-
-
-def _stored(job: Job) -> tuple[audit.VoteFigures, list[audit.Forecast]]:
-    """Figures of the run's own pairs, and what was forecast where the truth is known."""
+def _stored(job: Job) -> tuple[Json, list[audit.Forecast]]:
+    """Figures of the run's own pairs, and what was forecast of those that the embedded world's rules decide."""
     figures, forecasts = audit.VoteFigures(), list[audit.Forecast]()
-    ranked = _ranked_by_people(job)
     for row in read_rows(job.run.path("label.jsonl")):
         judgement = Judgement.from_json(row)
-        p_a = _p_a(job, judgement)
+        figures.turn(judgement.prompt.id, _turns(judgement))
+        p_a = label_of(job, judgement)
         if p_a is None:
             continue
-        longer = len(judgement.response_a) - len(judgement.response_b)
-        said = _said(job, judgement)
+        longer, said = len(judgement.response_a) - len(judgement.response_b), _said(job, judgement)
         figures.add(longer, p_a, said)
-        if job.recipe.audit.truth:
-            better = ranked.get((judgement.prompt.id, frozenset((judgement.response_a, judgement.response_b))))
-            told = [(p_a, better == judgement.response_a)] if better else []
-        else:
-            sides = outcome.better_sides(judgement, said)
-            told = [(said[name], side == "a") for name, side in sides.items()]
-        forecasts += [audit.Forecast(p, a_better, longer) for p, a_better in told]
-    return figures, forecasts
+        sides = outcome.better_sides(judgement, said)
+        forecasts += [audit.Forecast(said[name], side == "a", longer) for name, side in sides.items()]
+    label = json.loads(job.run.path("metrics/label.json").read_text(encoding="utf-8"))
+    kinds = audit.abstentions(label["kinds"], label["abstained_why"])
+    return {key: label[key] for key in _KEPT} | figures.to_json() | {"kinds": kinds}, forecasts
+
+
+def _turns(judgement: Judgement) -> audit.Turns:
+    one = LabelFigures()
+    one.add(judgement, None)
+    return audit.Turns(one.compared, one.flips, one.clear, one.clear_flips, one.first)
 
 
 def _said(job: Job, judgement: Judgement) -> dict[str, float]:
@@ -191,10 +105,42 @@ def _said(job: Job, judgement: Judgement) -> dict[str, float]:
     return {name: fmean(some) for name, some in found.items()}
 
 
-def _ranked_by_people(job: Job) -> dict[tuple[str, frozenset[str]], str]:
-    """The better of two answers to a prompt, of the files of `audit.truth`."""
-    read = [read_human_preferences(file) for file in job.recipe.audit.truth]
-    return {
-        (one.prompt.id, frozenset((one.response_a, one.response_b))): one.chosen
-        for some in read for one in some.preferences if one.p_a != 0.5
-    }  # fmt: skip
+def _truth(job: Job, forecasts: list[audit.Forecast], verdicts: list[audit.PlantedVerdict]) -> Json | None:
+    """The judge against the pairs of `audit.truth`, or else against the rules of the embedded world."""
+    if not job.recipe.audit.truth:
+        found = audit.calibration(forecasts)
+        return found and {"source": "the embedded world", "of": "verdicts under one principle", **found}
+    ranked = [one for one in verdicts if one.item.planted == "human"]
+    found = audit.calibration([_forecast(one.item, one.p, job.recipe.seed) for one in ranked if one.p is not None])
+    unanswered = sum(one.p is None for one in ranked)
+    files = ", ".join(job.recipe.audit.truth)
+    return found and {"source": files, "of": "pairs that people ranked", "unanswered": unanswered, **found}
+
+
+def _forecast(item: audit.Item, p_better: float, seed: int) -> audit.Forecast:
+    """Which of the two is a is drawn, so that a is the better one about half the time."""
+    longer = len(item.better) - len(item.worse)
+    if draw_bits(seed, item.id, "side") % 2:
+        return audit.Forecast(p_better, True, longer)
+    return audit.Forecast(1 - p_better, False, -longer)
+
+
+def _self_preference(job: Job, verdicts: list[audit.PlantedVerdict]) -> Json | None:
+    """None unless another model's answers are at hand (`audit.against`): those of a run are all of one model."""
+    if job.recipe.audit.against is None:
+        return None
+    own, other = answering_runs(job)
+    asked = [one for one in verdicts if one.item.planted == "own"]
+    pairs = [audit.Beside(one.p, len(one.item.better) - len(one.item.worse)) for one in asked if one.p is not None]
+    runs = {"own": str(own.folder), "other": str(other.folder)}
+    return {**runs, "unanswered": len(asked) - len(pairs), **audit.self_preference(pairs)}
+
+
+def _draw(job: Job, figures: Json) -> None:
+    rows = [(kind, one.get("held", one["right"])) for kind, one in figures["planted"].items() if kind != "items"]
+    plots = {BARS: share_bars(rows, "Planted pairs", "share right; of attacks, share that they did not turn")}
+    if figures["truth"]:
+        plots[DIAGRAM] = reliability_diagram(figures["truth"]["bins"], "The judge's labels against the truth")
+    for name, plot in plots.items():
+        with atomic_write(job.run.path(name)) as handle:
+            handle.write(plot)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from math import log
 
 from cai.models.fake import FakeEngine
 from cai.models.fingerprints import fingerprint
 from cai.recipe import EngineSettings
-from cai.records import ChoiceRequest, ChoiceScores
+from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
 
 _ANSWERS = re.compile(r"Response \(A\): (.*?)\n\nResponse \(B\): (.*?)\n\nQuestion: ", re.DOTALL)
 TRUTH: dict[str, str] = {}
@@ -46,12 +47,18 @@ JUDGES: dict[str, Callable[[str, str, str], float]] = {
 
 
 class PlantedJudge(FakeEngine):
-    """``planted/NAME``: scores pairs by the rule of that name; everything else as the fake engine does it."""
+    """``planted/NAME``: scores pairs by the rule of that name; what it writes names what was asked."""
 
     def __init__(self, rest: str, settings: EngineSettings) -> None:
         super().__init__("", settings)
         self.spec, self.rule = f"planted/{rest}", JUDGES[rest]
         self.fingerprint = fingerprint(code="planted", options={"rule": rest})
+
+    def generate(self, requests: Iterable[GenerateRequest]) -> Iterator[tuple[int, Completion | Failure]]:
+        asked = list(requests)
+        for index, given in super().generate(asked):
+            assert isinstance(given, Completion)
+            yield index, replace(given, text=f"{given.text} So much for: {asked[index].messages[0].content}")
 
     def score(self, requests: Iterable[ChoiceRequest]) -> Iterator[tuple[int, ChoiceScores]]:
         for index, request in enumerate(requests):

@@ -12,6 +12,7 @@ from cai.audit import planted_items
 from cai.constitution import load_constitution
 from cai.errors import AuditError
 from cai.models import ENGINES
+from cai.pipeline.audit_asking import judge_tests
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
 from cai.records import Draft, Json
@@ -33,13 +34,13 @@ def audited(tmp_path: Path, judge: str, **settings: Any) -> Json:
     """The audit of a run whose answers are the fake engine's and whose judge has one fault."""
     prompts = write_prompts(tmp_path)
     settings = {**{key.replace(".", "__"): value for key, value in ITEMS.items()}, **settings}
-    fake_run(tmp_path / "run", prompts, until="revise", **settings)
+    fake_run(tmp_path / "run", prompts, "planted/perfect", until="revise", **settings)
     for row in read_rows(tmp_path / "run" / "revise-2.jsonl"):
         draft = Draft.from_json(row)
         judges.TRUTH[draft.prompt.messages[-1].content] = draft.latest
     for test in load_constitution("minimal").tests:
         judges.TRUTH[test.messages[-1].content] = test.better
-    fake_run(tmp_path / "run", prompts, until="audit", judge=f"planted/{judge}", **settings)
+    fake_run(tmp_path / "run", prompts, "planted/perfect", until="audit", judge=f"planted/{judge}", **settings)
     return json.loads((tmp_path / "run" / "metrics" / "audit.json").read_text(encoding="utf-8"))
 
 
@@ -117,3 +118,18 @@ def test_an_answer_more_changes_few_items(tmp_path: Path) -> None:
     all_of, fewer = (list(planted_items(some, constitution, 10, 0)) for some in (drafts, drafts[1:]))
     assert len({one.id for one in all_of}) == len(all_of) >= 80
     assert len({one.id for one in all_of} - {one.id for one in fewer}) <= 20
+
+
+def test_a_constitution_is_tested_alone_and_nothing_is_asked_twice(tmp_path: Path) -> None:
+    first, *others = load_constitution("minimal").tests
+    judges.TRUTH[first.messages[-1].content] = first.better
+    for test in others:
+        judges.TRUTH[test.messages[-1].content] = test.worse
+    recipe = load_recipe("rl-cai", {"constitution": "minimal", "judge": "planted/perfect"})
+    found = judge_tests(recipe, tmp_path / "here")
+    assert [row["passed"] for row in found["tests"]] == [True, *(False for _ in others)]
+    assert found["tests"][0]["p_better"] == pytest.approx(0.9, abs=1e-4) and found["calls_made"] == 2 * (
+        1 + len(others)
+    )
+    assert judge_tests(recipe, tmp_path / "here") == {**found, "calls_made": 0, "calls_saved": found["calls_made"]}
+    assert not (tmp_path / "here").exists()

@@ -14,12 +14,14 @@ SMALL = TrainSettings(
 )
 
 
-@pytest.mark.parametrize("steps", [11, 5000])
-def test_the_rate_rises_stays_and_falls_whatever_the_number_of_steps(steps):
+@pytest.mark.parametrize("steps", [100, 5320])
+def test_the_rate_rises_stays_and_falls_twice_whatever_the_number_of_steps(steps):
     settings = TrainSettings(steps=steps, warmup=4)
-    rates = [learning_rate(settings, step) for step in range(steps)]
-    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : steps // 2]) == {1.0}
-    assert all(before > after > 0 for before, after in pairwise(rates[steps // 2 + 1 :])) and rates[-1] < 0.25
+    rates, first = [learning_rate(settings, step) for step in range(steps)], settings.first
+    assert steps - first == round(0.06015 * steps) and rates[:3] == [0.25, 0.5, 0.75]
+    assert set(rates[3 : first // 2]) == {1.0} and rates[first] == settings.finish_lr > rates[first - 1]
+    for fall in (rates[first // 2 + 1 : first], rates[first:]):
+        assert all(before > after > 0 for before, after in pairwise(fall))
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
@@ -72,7 +74,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == list(corpus.CURRICULUM.values())
+    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH]
 
 
 def test_batches_are_a_function_of_seed_and_block():

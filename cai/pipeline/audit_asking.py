@@ -1,0 +1,106 @@
+"""Asking the judge about pairs that no run gave it: its own stages, its own store, nothing paid for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cai import audit
+from cai.constitution import Principle, Scope, load_constitution
+from cai.errors import InputError, ParseError
+from cai.intervals import wilson
+from cai.judge_records import Deliberation
+from cai.pipeline.job import Job, Reporter, Silent, store_path
+from cai.pipeline.label_work import judging_stage
+from cai.pipeline.stage_loop import row_bytes, run_stage
+from cai.preferences import soft_label
+from cai.prompts import PromptSet
+from cai.recipe import Recipe
+from cai.records import Json, Judgement
+from cai.stages import Stage
+from cai.stages.planted import Planted
+from cai.storage.calls import CallStore
+from cai.storage.run import Run, atomic_write, read_rows
+
+ITEMS, REASONS, VOTES = "items.jsonl", "reasons.jsonl", "votes.jsonl"
+WRITTEN = (ITEMS, REASONS, VOTES, "reasons.rejected.jsonl", "votes.rejected.jsonl")
+
+
+def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[audit.PlantedVerdict], Json]:
+    """Every item with the judge's P(better), asked as the run's own pairs are; files into `folder`.
+
+    What was answered before is not asked again. A pair that the judge gave no answer on has none.
+    """
+    steps = {"reason": REASONS, "label": VOTES} if job.recipe.label.reasoning_samples else {"label": VOTES}
+    kind: Any = Deliberation if "reason" in steps else Judgement
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / ITEMS
+    with atomic_write(source, "wb") as handle:
+        for item in items:
+            record = kind(item.prompt, item.better, item.worse, ())
+            handle.write(row_bytes({"item": item.to_json(), "record": record.to_json()}))
+    calls = {"calls_made": 0, "calls_saved": 0}
+    for step, name in steps.items():
+        stage, output = Planted(_by_principle(job, items, step), kind.from_json), folder / name
+        with CallStore(store_path(job.run)) as store:
+            done = run_stage(
+                stage, job.only("judge"), source, output, store,
+                rows_expected=len(items), progress=job.reporter.progress,
+            )  # fmt: skip
+        calls = {key: calls[key] + getattr(done, key) for key in calls}
+        source = output
+    rows = {audit.Item.from_json(row["item"]).id: Judgement.from_json(row["record"]) for row in read_rows(source)}
+    return [audit.PlantedVerdict(item, label_of(job, rows.get(item.id))) for item in items], calls
+
+
+def label_of(job: Job, judgement: Judgement | None) -> float | None:
+    """P(a) before clamp and tie band; None where there is no vote that counts."""
+    if judgement is None:
+        return None
+    try:
+        return soft_label(judgement, replace(job.recipe.preferences, clamp=None, tie_band=0.0)).p_a
+    except ParseError:
+        return None
+
+
+def _by_principle(job: Job, items: Sequence[audit.Item], step: str) -> dict[str, Stage]:
+    """The judge's stage for each principle alone, in reach of everything; the run's own under no name."""
+    stages: dict[str, Stage] = {}
+    recipe = replace(job.recipe, label=replace(job.recipe.label, principles_per_pair=1))
+    for name in sorted({item.principle_id for item in items}):
+        if name:
+            constitution = replace(job.constitution, principles=(_alone(job, name),))
+            stages[name] = judging_stage(replace(job, constitution=constitution, recipe=recipe), step)
+        else:
+            stages[name] = judging_stage(job, step)
+    return stages
+
+
+def _alone(job: Job, name: str) -> Principle:
+    found = audit.FIT if name == audit.FIT.id else job.constitution.by_id(name)
+    return replace(found, applies_to=Scope(), only_for=None)
+
+
+def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) -> Json:
+    """The constitution's own tests put to the recipe's judge: ``{tests: […], passed, calls_made, calls_saved}``.
+
+    `folder` is where the answers of the judge are kept beside (`store_path`). Raises `InputError` where the
+    constitution has no test of a principle that compares.
+    """
+    constitution = load_constitution(recipe.constitution)
+    items = list(audit.constitution_items(constitution))
+    if not items:
+        raise InputError("no test of a principle that has a 'comparison'", constitution.path)
+    job = Job(recipe, Run(folder), constitution, PromptSet((), 0, {}), reporter or Silent())
+    with TemporaryDirectory() as name:
+        verdicts, calls = judged(job, items, Path(name))
+    rows = [
+        {"principle": one.item.principle_id, "prompt": one.item.prompt.messages[-1].content,
+         "expected": one.item.better, "p_better": one.p, "passed": one.right}
+        for one in verdicts
+    ]  # fmt: skip
+    passed = wilson(sum(one.right for one in verdicts), len(verdicts)).to_json()
+    return {"tests": rows, "passed": passed, **calls}
