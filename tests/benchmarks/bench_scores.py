@@ -1,8 +1,8 @@
 """Labels a second: shared stems against a plain loop, lm-evaluation-harness and vLLM, with the same weights.
 
 Real pairs of hh_harmless_dev under the sixteen principles of `harmlessness`, both orders, a 6-layer model 256 wide with
-random weights, float32. `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL` and
-`CAI_BENCH_VLLM` name the Python of another one.
+random weights, float32. `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL`
+and `CAI_BENCH_VLLM` name the Python of another one.
 """
 
 from __future__ import annotations
