@@ -57,8 +57,10 @@ class Packed:
         return max(stem + max(tails) for stem, tails in zip(self.stems, self.tails, strict=True))
 
 
-def pack(groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None) -> Packed:
-    """`groups` one after the other in one row."""
+def pack(
+    groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None, masked: bool = True
+) -> Packed:
+    """`groups` one after the other in one row; with `masks` unless `masked` is False, for they cost memory."""
     ids: list[int] = []
     positions: list[int] = []
     ends: list[int] = []
@@ -75,6 +77,7 @@ def pack(groups: Sequence[Group], device: torch.device | str = "cpu", last: int 
     masks = tuple(
         tuple(torch.ones(tail, stem + tail, dtype=torch.bool, device=device).tril(stem) for tail in rest)
         for stem, (_, *rest) in zip(stems, tails, strict=True)
+        if masked
     )
     row = torch.tensor([ids, positions], device=device)
     return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks, last)
