@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -165,13 +166,18 @@ def flex_length(tokens: int) -> int:
 
 def flex_inputs(packed: Packed, pad_id: int) -> dict[str, Any]:
     """What a transformers model under its own `flex_attention` takes: ids, positions and a BlockMask."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
     length = flex_length(packed.ids.shape[1])
     filler = length - packed.ids.shape[1]
-    build: Any = torch.compile(create_block_mask)
     return {
         "input_ids": torch.nn.functional.pad(packed.ids, (0, filler), value=pad_id),
         "position_ids": torch.nn.functional.pad(packed.positions, (0, filler)),
-        "attention_mask": build(packed_mask(packed), None, None, length, length, device=packed.ids.device),
+        "attention_mask": _mask_builder()(packed_mask(packed), None, None, length, length, device=packed.ids.device),
     }
+
+
+@cache
+def _mask_builder() -> Any:
+    """Compiled, or it would hold the whole square of tokens at once."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    return torch.compile(create_block_mask)

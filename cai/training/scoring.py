@@ -42,10 +42,10 @@ class Scorer(nn.Module):
         super().__init__()
         self.model, self.pad_id, self.way, self.in_bfloat16 = model, pad_id, way, in_bfloat16
         self._attention = model.config._attn_implementation
-        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
         if way != PADDED:
             AttentionInterface.register(BLOCKS, attend_in_blocks)
             model.set_attn_implementation(_ATTENTION[way.kind])
+        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
 
     @property
     def device(self) -> torch.device:

@@ -169,6 +169,17 @@ def test_a_kernel_without_a_backward_pass_is_found_out():
         try_a_step(Scorer(classifier(), PAD, Way("flex")), [group(3, [2, 1])])
 
 
+def test_an_attention_that_a_model_refuses_leaves_nothing_behind(monkeypatch):
+    import cai.training.scoring as scoring
+
+    monkeypatch.setitem(scoring._ATTENTION, "flex", "no_such_attention")
+    model = classifier()
+    with pytest.raises((ValueError, ImportError)):
+        Scorer(model, PAD, Way("flex", lean=True))
+    assert not any(part._forward_hooks for part in model.modules())
+    assert model.config._attn_implementation == "sdpa"
+
+
 def test_masks_are_made_for_blocks_alone():
     assert pack([group(3, [2, 1])], masked=False).masks == ()
 
