@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cai.context import readable_tokens
 from cai.errors import EngineError
 from cai.records import Messages, assistant
 
@@ -40,8 +41,7 @@ class RewardScorer:
         self.model = self.model.to(_device(device)).eval()
         self.chat = Chat(self.tokenizer)
         self.batch_tokens = batch_tokens
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        self.max_length = min(filter(None, (max_length, context)), default=None)
+        self.max_length = min(filter(None, (max_length, readable_tokens(self.model))), default=None)
 
     def score(
         self, items: Sequence[tuple[Messages, str]], progress: Callable[[int, int], None] | None = None
