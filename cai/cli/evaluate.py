@@ -76,7 +76,7 @@ def evaluate_reward_command(
       cai evaluate reward --model models/reward --preferences reward_bench_2.parquet
     """
     folder = model_folder(model.removeprefix("hf/"))
-    pairs, benchmarks = _read(files, split, test_share)
+    pairs, benchmarks, unused = _read(files, split, test_share)
     from cai.models.reward import RewardScorer
     from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
 
@@ -84,7 +84,7 @@ def evaluate_reward_command(
     held_out = measured_pairs(scorer, pairs) if pairs else None
     measured = {file: measured_benchmark(scorer, rows) for file, rows in benchmarks.items()}
     _check(held_out, measured, max_rejected)
-    result: Json = {"held_out": held_out, **({"benchmarks": measured} if measured else {})}
+    result: Json = {"held_out": held_out, "split": split, "other_side": unused, "benchmarks": measured}
     if out:
         _write(out, result)
     _show(result, as_json, out)
@@ -92,32 +92,32 @@ def evaluate_reward_command(
 
 def _read(
     files: tuple[str, ...], split: str, test_share: float
-) -> tuple[list[Preference], dict[str, list[BenchmarkRow]]]:
-    """The pairs of a side of all files, and the rows of every benchmark; pairs of a benchmark are among the first."""
+) -> tuple[list[Preference], dict[str, list[BenchmarkRow]], dict[str, int]]:
+    """The pairs of a side of all files, the rows of every benchmark, and how many pairs of a file were not used.
+
+    Pairs of a benchmark are among the first. Raises `ConfigError` for a file without a pair on the side that is asked.
+    """
+    from cai.errors import ConfigError
     from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
 
     pairs: list[Preference] = []
     benchmarks: dict[str, list[BenchmarkRow]] = {}
+    unused: dict[str, int] = {}
     for file in files:
         if is_benchmark(file):
             read = read_benchmark(file)
             tell_left_out(read.skipped, read.first, "row")
             benchmarks[file] = read.rows
             pairs += [pair for row in read.rows if (pair := row.preference)]
-        else:
-            pairs += _on_side(file, read_pairs(file, test_share), split)
-    return pairs, benchmarks
-
-
-def _on_side(file: str, pairs: list[Preference], split: str) -> list[Preference]:
-    from cai.errors import ConfigError
-
-    found = [one for one in pairs if split in (one.prompt.split, "all")]
-    if not found:
-        raise ConfigError(f"{file}: no pair is on the side '{split}'")
-    if len(found) < len(pairs):
-        click.echo(f"{file}: {len(found):,} of {len(pairs):,} pairs are on the side '{split}'; --split all", err=True)
-    return found
+            continue
+        every = read_pairs(file, test_share)
+        found = [one for one in every if split in (one.prompt.split, "all")]
+        if not found:
+            raise ConfigError(f"{file}: no pair is on the side '{split}'")
+        pairs += found
+        if len(found) < len(every):
+            unused[file] = len(every) - len(found)
+    return pairs, benchmarks, unused
 
 
 def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float) -> None:
@@ -146,7 +146,7 @@ def _write(out: Path, result: Json) -> None:
     write_json(out / "reward.json", result)
     if result["held_out"]:
         write_plots(out, result["held_out"])
-    for file, figures in result.get("benchmarks", {}).items():
+    for file, figures in result["benchmarks"].items():
         name = re.sub(r"\W+", "_", Path(file.partition("?")[0]).stem)
         with atomic_write(out / f"benchmark_{name}.svg") as handle:
             handle.write(benchmark_plot(figures, name))
@@ -156,8 +156,11 @@ def _show(result: Json, as_json: bool, out: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
         return
-    lines = [*held_out_lines(result["held_out"]), *breakdown_lines(result["held_out"])]
-    for file, figures in result.get("benchmarks", {}).items():
+    lines = held_out_lines(result["held_out"])
+    for file, unused in result["other_side"].items():
+        lines.append(f"note           {unused:,} pairs of {file} are not on the side '{result['split']}' (--split all)")
+    lines += breakdown_lines(result["held_out"])
+    for file, figures in result["benchmarks"].items():
         lines += benchmark_lines(file, figures)
     for line in [*lines, *([f"saved          {out}/"] if out else [])]:
         click.echo(line)

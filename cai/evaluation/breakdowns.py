@@ -74,7 +74,7 @@ def _by_length() -> list[_Bin]:
     """From the preferred answer much the longer to much the shorter."""
     ranges = list(pairwise(LENGTH_EDGES))
     bins = [_length_bin("longer", low, high) for low, high in reversed(ranges)]
-    bins.append(_Bin("preferred as long", lambda one: one.right is not None and one.longer == 0, {"side": "equal"}))
+    bins.append(_Bin("both of one length", lambda one: one.right is not None and one.longer == 0, {"side": "equal"}))
     return bins + [_length_bin("shorter", low, high) for low, high in ranges]
 
 
