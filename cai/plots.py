@@ -48,7 +48,7 @@ def share_bars(rows: Sequence[tuple[str, Json]], title: str, what: str) -> str:
 
 def grouped_bars(groups: Sequence[tuple[str, Sequence[tuple[str, Json]]]], title: str, what: str) -> str:
     """Bars as in `share_bars`, under the name of their group; a dashed line marks one half."""
-    left, right, y = 250, WIDTH + 180, float(TOP)
+    left, right, y = 290, WIDTH + 220, float(TOP)
     parts = []
     for name, rows in groups:
         if name:
