@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cai.cli.pair_files import model_folder, read_pairs, tell_left_out
+from cai.cli.progress import Bars
 from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def evaluate_reward_command(
     Accuracy has Wilson's 95 % interval, also by label's margin, model's margin, kind of prompt, length and source.
     Calibration holds the probability that the model gives to the answer it favours against the labels. On pairs whose
     prompts are look-alikes (FILE?kind=lookalike, or a column `kind`), where one answer alone refuses, the margin of the
-    other one is measured. RewardBench files (a column `subset`, or several chosen and rejected answers a row) are
+    other one is measured; a refusal is told by its opening words, in English, and pairs with none or two are counted.
+    RewardBench files (a column `subset`, or several chosen and rejected answers a row) are
     reported by subset and as the mean over subsets.
 
     \b
@@ -81,8 +83,10 @@ def evaluate_reward_command(
     from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
 
     scorer = RewardScorer(folder, max_length=max_length, too_long=too_long)
-    held_out = measured_pairs(scorer, pairs) if pairs else None
-    measured = {file: measured_benchmark(scorer, rows) for file, rows in benchmarks.items()}
+    with Bars(quiet=as_json) as bars:
+        bars.start("score", "")
+        held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None
+        measured = {file: measured_benchmark(scorer, rows, bars.progress) for file, rows in benchmarks.items()}
     _check(held_out, measured, max_rejected)
     result: Json = {"held_out": held_out, "split": split, "other_side": unused, "benchmarks": measured}
     if out:

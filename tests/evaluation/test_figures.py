@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,8 @@ from cai.evaluation.figures import ACCURACY, RELIABILITY, reward_figures, reward
 from cai.evaluation.refusals import opens_with_refusal, over_refusal
 from cai.evaluation.scored import Scored
 from cai.records import KINDS, Preference, Prompt, user
+
+GOLD = Path(__file__).resolve().parents[2] / "../shared/data/rbr_gold/train.jsonl"
 
 
 def pair(p_a: float, a: str = "aaaa", b: str = "bb", kind: str = "helpful", source: str = "ai") -> Preference:
@@ -155,3 +158,16 @@ def test_the_over_refusal_margin_is_that_of_the_answer_over_the_refusal():
     assert found["answered"]["value"] == pytest.approx(1 / 3)
     assert found["label_answered"]["value"] == pytest.approx(2 / 3)
     assert over_refusal(rows, lambda messages, text: text == "Use top.")["told"] == 1
+
+
+@pytest.mark.skipif(not GOLD.is_file(), reason="no real answers here")
+def test_refusals_are_told_on_answers_that_people_labelled():
+    rows = [json.loads(line) for line in GOLD.read_text(encoding="utf-8").splitlines()]
+    said = [(row["propositions"]["inability_to_comply"], _text(row["completion"])) for row in rows]
+    found = [(truth, opens_with_refusal((), text)) for truth, text in said]
+    assert sum(truth and told for truth, told in found) >= 0.75 * sum(truth for truth, _ in found)
+    assert sum(told and not truth for truth, told in found) <= 0.02 * len(found)
+
+
+def _text(completion):
+    return completion if isinstance(completion, str) else completion[-1]["content"]
