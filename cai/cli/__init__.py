@@ -17,7 +17,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("cai.cli.status:status", "What each step of a run did, and whether it is stale."),
         "show": ("cai.cli.show:show", "Read the rows of a stage, one chain at a time."),
         "audit": ("cai.cli.audit:audit", "Whether a run's judge is fit to label, before anything trains on it."),
-        "evaluate": ("cai.cli.train:evaluate", "Measure a model on held-out data."),
+        "evaluate": ("cai.cli.evaluate:evaluate", "Measure a model on held-out data."),
     },
     "Prepare": {
         "constitution": ("cai.cli.constitution:constitution", "Write, check, compare and import constitutions."),

@@ -59,9 +59,11 @@ class Bars:
     def finish(self, step: str, entry: Json) -> None:
         if self._bars is not None:
             self._bars.remove_task(self._task)
-            self._bars.console.print(_line(step, entry), highlight=False, soft_wrap=True)
-        elif not self._quiet:
-            click.echo(_line(step, entry), err=True)
+        for line in (_line(step, entry), *(f"{'':<12} {note}" for note in entry.get("notes", ()))):
+            if self._bars is not None:
+                self._bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            elif not self._quiet:
+                click.echo(line, err=True)
 
 
 def _line(step: str, entry: Json) -> str:

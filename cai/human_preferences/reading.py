@@ -96,7 +96,10 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
                 notes.contradicting += (known.labels[0] - 0.5) * (new.labels[0] - 0.5) < 0
                 known.labels += new.labels
     if not pairs:
-        raise InputError("holds no pairs" + (": every row was left out" if notes.rows else ""), spec.path)
+        why = "; ".join(
+            f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
+        )
+        raise InputError("holds no pairs" + (f": every row was left out, {why}" if notes.rows else ""), spec.path)
     notes.kept = len(pairs)
     settled = _settled(list(pairs.values()), test_share, notes)
     notes.ties = sum(one.p_a == 0.5 for one in settled)

@@ -151,7 +151,8 @@ def _reward(job: Job) -> Step:
         audited = audit_work.require_passed(job)
         return work.train_reward(job) | audited
 
-    return Step("reward", reads, REWARD_MODEL, settings, train, ("metrics/reward.json",))
+    beside = ("metrics/reward.json", *(f"metrics/{name}" for name in work.REWARD_PLOTS))
+    return Step("reward", reads, REWARD_MODEL, settings, train, beside)
 
 
 def _evaluate(job: Job, before: str) -> Step:

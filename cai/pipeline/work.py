@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from cai.evaluation.figures import ACCURACY, RELIABILITY
 from cai.exports import LeftOut, Source, load_export
 from cai.exports.writing import export_dataset
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, store_path
@@ -17,6 +18,8 @@ from cai.records import SPLITS, Draft, Json, Message, Messages, Preference, Prom
 from cai.stages import STAGES, Stage
 from cai.storage.calls import CallStore
 from cai.storage.run import atomic_write, read_rows, write_json
+
+REWARD_PLOTS = (RELIABILITY, ACCURACY)
 
 
 def write_prompts(job: Job) -> Json:
@@ -104,8 +107,8 @@ def _preferences(job: Job, split: str) -> list[Preference]:
 
 def train_reward(job: Job) -> Json:
     """The reward model on the train split's soft labels, measured on the prompts of the test split."""
-    from cai.evaluation.reward import evaluate_reward
-    from cai.models.reward import score_responses
+    from cai.models.reward import RewardScorer
+    from cai.pipeline.measure_reward import measured_pairs, write_plots
     from cai.training import TRAINERS
 
     settings, out = job.recipe.reward, job.run.path(REWARD_MODEL)
@@ -117,11 +120,9 @@ def train_reward(job: Job) -> Json:
         template=job.recipe.engine.template,
     )  # fmt: skip
     held_out = _preferences(job, "test")
-    figures = None
-    if held_out:
-        sides = [(one.prompt.messages, text) for one in held_out for text in (one.response_a, one.response_b)]
-        scores = score_responses(out, sides)
-        figures = evaluate_reward(held_out, scores[::2], scores[1::2]).to_json()
+    figures = measured_pairs(RewardScorer(out), held_out) if held_out else None
+    if figures:
+        write_plots(job.run.path("metrics"), figures)
     write_json(job.run.path("metrics/reward.json"), {"training": metrics, "held_out": figures})
     return {"rows": len(preferences), **metrics}
 
