@@ -81,7 +81,7 @@ def card_facts(
         version=str(run.manifest.get("cai", __version__)),
         audit=_audit(run),
         labels={"mode": "argmax", **(labels or {})},
-        kto="rubric" if "rubric" in run.steps else "pair",
+        kto="rubric" if "rubric" in dict(_in_order(run)) else "pair",
         clamp=_clamp(recipe),
         human=_human(run),
         language=_language(text),
@@ -131,7 +131,10 @@ def _models(run: Run, recipe: Recipe) -> list[ModelFacts]:
 
 
 def _in_order(run: Run) -> list[tuple[str, Json]]:
-    """Finished steps in the order of the plan; the manifest's own order is that in which they were done last."""
+    """Finished steps in the order of the plan.
+
+    The manifest's own order is that in which they were done last, and it keeps steps that the recipe has no more.
+    """
     return [(name, run.steps[name]) for name in run.manifest["plan"] if name in run.steps]
 
 
@@ -147,7 +150,7 @@ def _prompts(run: Run) -> Json:
 
 def _audit(run: Run) -> Json | None:
     path = run.path("metrics/audit.json")
-    if "audit" not in run.steps or not path.exists():
+    if "audit" not in dict(_in_order(run)) or not path.exists():
         return None
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
