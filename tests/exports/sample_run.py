@@ -24,7 +24,7 @@ from cai.records import (
 from cai.storage.run import FORMAT, signature, write_json
 
 CONSTITUTION = """\
-id: sample
+name: sample
 principles:
   - id: honest
     critique: Say where the answer is not honest.
