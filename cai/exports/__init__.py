@@ -56,6 +56,7 @@ Reason = Literal[
     "ties", "under_threshold", "identical_answers", "no_revision", "repeated_revision", "helpful", "abstained",
     "beyond_mix", "near_duplicate", "contaminated", "several_turns", "system_turn", "not_alternating",
     "turn_marker_in_text", "not_utf8",
+    "near_duplicate_of_test",
 ]  # fmt: skip
 
 

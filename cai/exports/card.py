@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData
 
 TEMPLATE = "card.md.jinja"
+MARK = "<!-- Written by cai from the facts of its run; the next export writes it anew. -->"
 TAGS = ("rlaif", "constitutional-ai", "synthetic", "preference", "cai")
 LONGEST = 65536
 """Characters of a constitution that are shown; the whole file lies beside the card."""
@@ -34,17 +35,23 @@ class SplitFile:
 
 @dataclass(frozen=True, slots=True)
 class FormatFacts:
-    """One format: who reads it, its schema, the file of each split that is not empty, what was left out by reason.
+    """One format: who reads it, rows by split, what was left out by reason, and `made`, how it was asked for.
 
-    `configured` is whether `datasets` reads it by its name: it reads one file type a folder.
+    `schema` and the `files` of its splits are there where `datasets` can read it; `configured` is whether it does so by
+    the format's name: it reads one file type a folder. `documents` are paths of what is no list of rows. `notes` is
+    what a reader must know besides.
     """
 
     name: str
     consumer: str
-    schema: pa.Schema
-    splits: Mapping[Split, SplitFile]
+    rows: Mapping[Split, int]
     left_out: Mapping[str, int]
+    schema: pa.Schema | None = None
+    files: Mapping[Split, SplitFile] = field(default_factory=dict)
     configured: bool = True
+    documents: Sequence[str] = ()
+    made: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,9 @@ class StepFacts:
 class CardFacts:
     """All that a card says. `audit` is `metrics/audit.json`, None if the judge was not audited.
 
-    `labels` has "mode", and "threshold", "copies" and "seed" where they matter. `prompts` is `PromptSet.summary()`.
-    `kto` is where the labels of unpaired formats come from: "rubric" or "pair". `human` counts the labels that people
-    gave. `filters` says what was taken out before any format was made, with counts by reason.
+    `prompts` is `PromptSet.summary()`, None where it is not known. `kto` is where the labels of unpaired formats come
+    from: "rubric" or "pair". `human` counts the labels that people gave. `filters` has what was taken out before any
+    format was made, with counts of prompts by reason. `others` are folders beside these that are of another run.
     """
 
     constitution_name: str
@@ -81,17 +88,17 @@ class CardFacts:
     formats: Sequence[FormatFacts]
     models: Sequence[ModelFacts]
     steps: Sequence[StepFacts]
-    prompts: Json
+    prompts: Json | None
     command: str
     recipe: str
     version: str
     audit: Json | None = None
-    labels: Json = field(default_factory=lambda: {"mode": "argmax"})
     kto: str = "pair"
     clamp: str = ""
     human: int = 0
     language: str | None = None
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    others: Sequence[str] = ()
 
 
 def render_card(facts: CardFacts) -> str:
@@ -104,9 +111,16 @@ def render_card(facts: CardFacts) -> str:
     environment.filters |= {"code": code, "block": block, "count": _count, "share": _share, "estimate": _estimate}
     template = environment.from_string((files("cai.exports") / TEMPLATE).read_text(encoding="utf-8"))
     body = template.render(
-        facts=facts, splits=SPLITS, shown=facts.constitution_text[:LONGEST], reasons=_reasons, verdict=_verdict
+        facts=facts,
+        splits=SPLITS,
+        shown=facts.constitution_text[:LONGEST],
+        notes=list(dict.fromkeys(note for one in facts.formats for note in one.notes)),
+        configured=[one for one in facts.formats if one.configured and one.files],
+        by_path=[path for one in facts.formats if not one.configured for path in _paths(one)],
+        reasons=_reasons,
+        verdict=_verdict,
     )
-    return f"---\n{card_data(facts).to_yaml()}\n---\n\n{body}"
+    return f"---\n{card_data(facts).to_yaml()}\n---\n\n{MARK}\n\n{body}"
 
 
 def card_data(facts: CardFacts) -> DatasetCardData:
@@ -115,7 +129,7 @@ def card_data(facts: CardFacts) -> DatasetCardData:
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCardData
 
-    rows = sum(_total(one.splits) for one in facts.formats)
+    rows = sum(sum(one.rows.values()) for one in facts.formats)
     data = DatasetCardData(
         language=facts.language,
         annotations_creators=["machine-generated", *(["found"] if facts.human else [])],
@@ -125,7 +139,7 @@ def card_data(facts: CardFacts) -> DatasetCardData:
         pretty_name=f"Constitutional AI data: {one_line(facts.constitution_name)[:80]}",
         tags=list(TAGS),
     )
-    named = {one.name: one for one in facts.formats if one.configured and one.splits}
+    named = {one.name: one for one in facts.formats if one.configured and one.files}
     DatasetInfosDict({name: _info(one) for name, one in named.items()}).to_dataset_card_data(data)
     configs = MetadataConfigs({name: _config(one, name == next(iter(named))) for name, one in named.items()})
     configs.to_dataset_card_data(data)
@@ -136,9 +150,9 @@ def _info(one: FormatFacts) -> Any:
     from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
     splits = SplitDict()
-    for split, file in one.splits.items():
+    for split, file in one.files.items():
         splits.add(SplitInfo(name=split, num_bytes=file.arrow_bytes, num_examples=file.rows))
-    files = one.splits.values()
+    files = one.files.values()
     return DatasetInfo(
         features=Features.from_arrow_schema(one.schema),
         splits=splits,
@@ -148,12 +162,12 @@ def _info(one: FormatFacts) -> Any:
 
 
 def _config(one: FormatFacts, first: bool) -> Json:
-    paths = [{"split": split, "path": file.path} for split, file in one.splits.items()]
+    paths = [{"split": split, "path": file.path} for split, file in one.files.items()]
     return {"data_files": paths, **({"default": True} if first else {})}
 
 
-def _total(splits: Mapping[Split, SplitFile]) -> int:
-    return sum(file.rows for file in splits.values())
+def _paths(one: FormatFacts) -> list[str]:
+    return [*(file.path for file in one.files.values()), *one.documents]
 
 
 def _put(value: object) -> object:

@@ -14,11 +14,10 @@ from cai.exports.prompt_text import plain_text, turns_compared, words
 from cai.records import Prompt
 
 LONGEST, SHORTEST = 13, 8
-REASON = "contaminated"
 
 
 def contaminated(prompts: Iterable[Prompt], against: Mapping[str, Iterable[Prompt]]) -> dict[str, str]:
-    """Prompt id -> ``"contaminated: NAME"``, NAME being the key of the first of `against` that it overlaps with.
+    """Prompt id -> the key of the first of `against` that the prompt overlaps with.
 
     `against` is read once and its hashes are kept in memory; `prompts` are read once, nothing of them is kept.
     """
@@ -27,7 +26,7 @@ def contaminated(prompts: Iterable[Prompt], against: Mapping[str, Iterable[Promp
     for prompt in prompts:
         name = next((name for name, one in unseen.items() if one.overlaps(prompt)), None)
         if name is not None:
-            left_out[prompt.id] = f"{REASON}: {name}"
+            left_out[prompt.id] = name
     return left_out
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cai.errors import ConfigError
+from cai.exports import Reason
 from cai.exports.prompt_text import plain_text
 from cai.records import Prompt
 
@@ -22,10 +23,16 @@ SHINGLE = 5
 SKETCH = 128
 FOUND = 0.99
 """The least probability that two prompts exactly at the threshold meet in one band of their sketches."""
-NEAR_DUPLICATE, NEAR_TEST = "near_duplicate", "near_duplicate_of_test"
 
 
-def near_duplicates(test: Iterable[Prompt], train: Iterable[Prompt], threshold: float) -> dict[str, str]:
+_REASON: dict[tuple[str, str], Reason] = {
+    ("test", "test"): "near_duplicate",
+    ("train", "train"): "near_duplicate",
+    ("train", "test"): "near_duplicate_of_test",
+}
+
+
+def near_duplicates(test: Iterable[Prompt], train: Iterable[Prompt], threshold: float) -> dict[str, Reason]:
     """Prompt id -> reason, of every prompt whose Jaccard index with one that is kept is `threshold` or more.
 
     The first of equals is kept, and test before train: no train prompt is left that nearly is one of test's. Both are
@@ -35,7 +42,7 @@ def near_duplicates(test: Iterable[Prompt], train: Iterable[Prompt], threshold: 
     """
     check_threshold(threshold)
     index = _Index(threshold)
-    left_out: dict[str, str] = {}
+    left_out: dict[str, Reason] = {}
     seen: set[str] = set()
     for split, prompts in (("test", test), ("train", train)):
         for prompt in prompts:
@@ -44,7 +51,7 @@ def near_duplicates(test: Iterable[Prompt], train: Iterable[Prompt], threshold: 
             seen.add(prompt.id)
             nearest = index.find_or_add(plain_text(prompt), split)
             if nearest is not None:
-                left_out[prompt.id] = NEAR_TEST if (split, nearest) == ("train", "test") else NEAR_DUPLICATE
+                left_out[prompt.id] = _REASON[split, nearest]
     return left_out
 
 

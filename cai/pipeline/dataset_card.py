@@ -4,130 +4,184 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cai import __version__
-from cai.exports import load_export
-from cai.exports.card import CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.errors import RunError
+from cai.exports import EXPORTS, load_export
+from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.pipeline.export_facts import FACTS, RunFacts, public_name
+from cai.pipeline.export_sources import is_graded
 from cai.pipeline.job import SFT_MODEL
+from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
-from cai.recipe_files import load_recipe
 from cai.records import SPLITS, Json, Split
 from cai.storage.run import Run, atomic_write, file_sha256
 
 VERSION = 1
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
 READABLE = ("parquet", "jsonl")
-_FLAGS = ("constitution", "model", "critic", "judge", "limit", "until", "seed")
-_PASSWORD = re.compile(r"(?<=://)[^/\s'\"@]+@")
-_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
-
-
-def write_card(
-    run: Run, folder: Path, datasets: Mapping[str, Mapping[str, int]], labels: Json | None = None,
-    filters: Mapping[str, Any] | None = None,
-) -> Path:  # fmt: skip
-    """Write the card of `folder`, which holds one folder a format, and return its path.
-
-    `datasets` has for each format its rows by split and what was left out by reason, `labels` how soft labels were made
-    hard (`CardFacts.labels`), `filters` what was taken out of the records before. Files are read to be measured.
-    """
-    facts = card_facts(run, folder, datasets, labels, filters)
-    with atomic_write(folder / CONSTITUTION, "wb") as copy:
-        copy.write(run.path(CONSTITUTION).read_bytes())
-    with atomic_write(folder / CARD) as handle:
-        handle.write(render_card(facts))
-    return folder / CARD
 
 
 def refresh_card(run: Run) -> None:
     """Write the card of the run's own `datasets/` if it is not there, or anything that it says has changed.
 
-    A card that somebody edited by hand is left as it is until then.
+    A card that somebody edited by hand stays as it is until then, and for good without the line `MARK`.
     """
     told = {name: [entry["sha256"], entry.get("reasons"), entry.get("left_out")] for name, entry in _in_order(run)}
-    sources = [file_sha256(run.path(name)) for name in (CONSTITUTION, "recipe.yaml")]
+    sources = [file_sha256(path) for name in (CONSTITUTION, "recipe.yaml") if (path := run.path(name)).exists()]
     known = digest([VERSION, __version__, told, sources, run.manifest.get("command")])
     folder = run.path("datasets")
-    if run.manifest.get("card") == known and (folder / CARD).exists():
+    if (folder / CARD).exists() and (run.manifest.get("card") == known or not _is_ours(folder / CARD)):
         return
-    write_card(run, folder, run.steps["export"]["datasets"])
+    datasets: Mapping[str, Mapping[str, int]] = run.steps["export"]["datasets"]
+    formats = {
+        name: {
+            "rows": {split: counts[split] for split in SPLITS},
+            "left_out": {why: n for why, n in counts.items() if why not in SPLITS and n},
+            "labels": {"mode": "argmax"} if load_export(name).source in ("pairs", "answers") else None,
+        }
+        for name, counts in datasets.items()
+    }
+    _write(run, folder, formats, ())
     run.manifest["card"] = known
     run.save()
 
 
-def card_facts(
-    run: Run, folder: Path, datasets: Mapping[str, Mapping[str, int]], labels: Json | None = None,
-    filters: Mapping[str, Any] | None = None,
-) -> CardFacts:  # fmt: skip
-    """What a card of this run's datasets says; see `write_card`."""
-    recipe = load_recipe(str(run.path("recipe.yaml")))
-    constitution = run.path(CONSTITUTION)
-    text = constitution.read_text(encoding="utf-8")
+def write_card(run: Run, folder: Path) -> Path:
+    """Write the card of `folder`, which holds one folder a format with its `export.json`; returns the card's path.
+
+    Exports of another run, or of another state of this one, are named and not described. Raises `RunError` where a
+    README.md is there that is no card.
+    """
+    check_place(run, folder)
+    now = RunFacts.read(run).to_json()
+    found = {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
+    ours = {name: facts for name, facts in found.items() if facts.get("run") == now}
+    _write(run, folder, ours, tuple(name for name in found if name not in ours))
+    return folder / CARD
+
+
+def check_place(run: Run, folder: Path) -> None:
+    """Raise `RunError` where a card would take the place of somebody's own file."""
+    card, constitution = folder / CARD, folder / CONSTITUTION
+    if card.exists() and not _is_ours(card):
+        raise RunError(f"{card}: there, and no card of cai; choose another --out")
+    own = run.path(CONSTITUTION)
+    if not card.exists() and constitution.exists() and own.exists() and file_sha256(constitution) != file_sha256(own):
+        raise RunError(f"{constitution}: there, and not this run's; choose another --out")
+
+
+def _is_ours(card: Path) -> bool:
+    return MARK in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _write(run: Run, folder: Path, formats: Mapping[str, Json], others: tuple[str, ...]) -> None:
+    text = render_card(card_facts(run, folder, formats, others))
+    if run.path(CONSTITUTION).exists():
+        with atomic_write(folder / CONSTITUTION, "wb") as copy:
+            copy.write(run.path(CONSTITUTION).read_bytes())
+    with atomic_write(folder / CARD) as handle:
+        handle.write(text)
+
+
+def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tuple[str, ...] = ()) -> CardFacts:
+    """What a card says of the datasets in `folder`; `formats` are their facts as `export.json` has them."""
+    about = RunFacts.read(run)
+    constitution = about.constitution
+    text = run.path(CONSTITUTION).read_text(encoding="utf-8") if constitution else ""
+    commands = [rebuild_command(run), *(facts["command"] for facts in formats.values() if "command" in facts)]
+    recipe = run.path("recipe.yaml")
     return CardFacts(
-        constitution_name=_name(text, recipe.constitution),
+        constitution_name=constitution.name if constitution else about.recipe.constitution,
         constitution_text=text,
-        constitution_sha256=file_sha256(constitution),
-        formats=_formats(folder, recipe, datasets),
-        models=_models(run, recipe),
+        constitution_sha256=constitution.sha256 if constitution else "",
+        formats=_formats(folder, formats),
+        models=list(_models(run, about.recipe)),
         steps=[_step(name, entry) for name, entry in _in_order(run) if name != "export"],
         prompts=_prompts(run),
-        command=_public(rebuild_command(run.manifest.get("command", {})), run),
-        recipe=_public(run.path("recipe.yaml").read_text(encoding="utf-8"), run),
+        command=public_text("\n".join(dict.fromkeys(commands)), run),
+        recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
         version=str(run.manifest.get("cai", __version__)),
-        audit=_audit(run),
-        labels={"mode": "argmax", **(labels or {})},
-        kto="rubric" if "rubric" in dict(_in_order(run)) else "pair",
-        clamp=_clamp(recipe),
+        audit=_read(run.path("metrics/audit.json")) if "audit" in dict(_in_order(run)) else None,
+        kto="rubric" if is_graded(run) and "rubric" in dict(_in_order(run)) else "pair",
+        clamp=_clamp(about.recipe),
         human=_human(run),
-        language=_language(text),
-        filters=filters or {},
+        language=_language(constitution.language if constitution else ""),
+        filters={one["filter"]: one["prompts"] for facts in formats.values() for one in facts.get("filters", ())},
+        others=others,
     )
 
 
-def _formats(folder: Path, recipe: Recipe, datasets: Mapping[str, Mapping[str, int]]) -> list[FormatFacts]:
-    kinds = {name: _file_types(folder / name) for name in datasets}
+def _formats(folder: Path, formats: Mapping[str, Json]) -> list[FormatFacts]:
+    kinds = {name: _file_types(folder / name) for name in formats}
     common = max(READABLE, key=lambda kind: sum(kind in some for some in kinds.values()))
-    found = []
-    for name, counts in datasets.items():
-        export = load_export(name, recipe)
-        kind = common if common in kinds[name] else next(iter(kinds[name]), None)
-        splits: dict[Split, SplitFile] = {}
+    return [_format(folder, name, facts, kinds[name], common) for name, facts in formats.items()]
+
+
+def _format(folder: Path, name: str, facts: Json, kinds: list[str], common: str) -> FormatFacts:
+    export = load_export(name)
+    kind = common if common in kinds else next(iter(kinds), None)
+    schema, files = None, dict[Split, SplitFile]()
+    if kind is not None:
+        schema = load_export(name, options=_with_margin(facts)).schema()
         for split in SPLITS:
-            if kind in READABLE and (folder / name / f"{split}.{kind}").exists():
-                splits[split] = split_file(folder, f"{name}/{split}.{kind}", export.schema())
-        left_out = {why: count for why, count in counts.items() if why not in SPLITS and count}
-        consumer = getattr(export, "consumer", "TRL")
-        found.append(FormatFacts(name, consumer, export.schema(), splits, left_out, kind == common))
-    return found
+            if (folder / name / f"{split}.{kind}").exists():
+                files[split] = split_file(folder, f"{name}/{split}.{kind}", schema)
+    return FormatFacts(
+        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common,
+        documents=() if files else [f"{name}/{file}" for file in facts.get("files", ())],
+        made=_made(facts), notes=facts.get("notes", ()),
+    )  # fmt: skip
+
+
+def _with_margin(facts: Json) -> Any:
+    from cai.exports import ExportOptions
+
+    return ExportOptions(margin=bool(facts.get("margin")))
 
 
 def _file_types(folder: Path) -> list[str]:
-    """Of the data files of a format, those that can be measured first."""
+    """The file types of a format that can be read row by row."""
     found = {path.suffix[1:] for split in SPLITS for path in folder.glob(f"{split}.*")}
-    return [*(kind for kind in READABLE if kind in found), *sorted(found - set(READABLE))]
+    return [kind for kind in READABLE if kind in found]
 
 
-def _models(run: Run, recipe: Recipe) -> list[ModelFacts]:
-    critic, judge = recipe.critic or recipe.model, recipe.judge or recipe.model
+def _made(facts: Json) -> list[str]:
+    """How a format was asked for, in few words."""
+    made = []
+    if labels := facts.get("labels"):
+        more = {"threshold": "|p − ½| ≥ {:g}", "copies": "{} rows a pair"}
+        said = [wording.format(labels[key]) for key, wording in more.items() if key in labels]
+        seed = [f"seed {labels['seed']}"] if labels["mode"] in ("bernoulli", "duplicate") and "seed" in labels else []
+        made.append(", ".join([f"labels {labels['mode']}", *said, *seed]))
+    made += ["with a margin"] if facts.get("margin") else []
+    made += ["dialogues that it cannot carry left out"] if facts.get("single_turn_only") else []
+    made += [f"{facts['mix']:.3g} of the rows not red-team"] if facts.get("mix") is not None else []
+    return made + [one["filter"] for one in facts.get("filters", ())]
+
+
+def _models(run: Run, recipe: Recipe) -> Iterator[ModelFacts]:
+    """The models as others may know them: without the address or folder that they were reached at."""
     start = recipe.model if recipe.sft.init in ("model", "base") else recipe.sft.init
-    policy = f"{SFT_MODEL}, trained in this run from {start}" if recipe.sample.policy == "sft" else recipe.model
+    trained = f"{SFT_MODEL}, trained in this run from {public_name(start)}"
     roles = {
-        "respond": ("answers and revisions", recipe.model), "critique-1": ("critiques", critic),
-        "sample": ("the answers that are compared", policy), "label": ("judge: the labels", judge),
-    }  # fmt: skip
-    found = []
-    for step, (role, name) in roles.items():
-        if step in run.steps:
-            fingerprint = str(run.steps[step]["settings"].get("model", ""))
-            if fingerprint == SFT_MODEL and "sft" in run.steps:
-                fingerprint = run.steps["sft"]["sha256"][:24]
-            found.append(ModelFacts(role, _public(name, run), fingerprint))
-    return found
+        "respond": ("answers and revisions", recipe.model),
+        "critique-1": ("critiques", recipe.critic or recipe.model),
+        "sample": ("the answers that are compared", recipe.model),
+        "label": ("judge: the labels", recipe.judge or recipe.model),
+    }
+    for step, entry in _in_order(run):
+        if step in roles:
+            role, name = roles[step]
+            fingerprint = str(entry["settings"].get("model", ""))
+            own = fingerprint == SFT_MODEL
+            if own and "sft" in run.steps:
+                fingerprint = run.steps["sft"]["sha256"]
+            yield ModelFacts(role, trained if own else public_name(name), fingerprint[:24])
 
 
 def _in_order(run: Run) -> list[tuple[str, Json]]:
@@ -135,23 +189,23 @@ def _in_order(run: Run) -> list[tuple[str, Json]]:
 
     The manifest's own order is that in which they were done last, and it keeps steps that the recipe has no more.
     """
-    return [(name, run.steps[name]) for name in run.manifest["plan"] if name in run.steps]
+    names = run.manifest.get("plan") or run.steps
+    return [(name, run.steps[name]) for name in names if name in run.steps]
 
 
 def _step(name: str, entry: Json) -> StepFacts:
     return StepFacts(name, entry["rows"], entry.get("reasons", {}), entry.get("left_out", {}))
 
 
-def _prompts(run: Run) -> Json:
-    summary: Json = json.loads(run.path("metrics/prompts.json").read_text(encoding="utf-8"))
-    files = [{**one, "path": Path(one["path"]).name} for one in summary["files"]]
-    return {**summary, "files": files}
-
-
-def _audit(run: Run) -> Json | None:
-    path = run.path("metrics/audit.json")
-    if "audit" not in dict(_in_order(run)) or not path.exists():
+def _prompts(run: Run) -> Json | None:
+    """How the prompt files were read, without the folders that they lie in."""
+    if not run.path("metrics/prompts.json").exists():
         return None
+    summary = _read(run.path("metrics/prompts.json"))
+    return {**summary, "files": [{**one, "path": Path(one["path"]).name} for one in summary["files"]]}
+
+
+def _read(path: Path) -> Json:
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
@@ -167,46 +221,5 @@ def _human(run: Run) -> int:
     return sum(one.get("human", 0) for one in mix.get("splits", {}).values())
 
 
-def _name(constitution: str, default: str) -> str:
-    return str(_document(constitution).get("name", default))
-
-
-def _language(constitution: str) -> str | None:
-    language = str(_document(constitution).get("language", "en"))
+def _language(language: str) -> str | None:
     return language if re.fullmatch("[a-z]{2,3}", language) else None
-
-
-def _document(constitution: str) -> Json:
-    import yaml
-
-    value = yaml.safe_load(constitution)
-    return value if isinstance(value, dict) else {}
-
-
-# -------------------------------------------------------------------------------------------- how to make it again
-
-
-def rebuild_command(command: Json) -> str:
-    """The `cai run …` that the manifest remembers, one option a line."""
-    overrides = dict(command.get("overrides", {}))
-    parts = ["cai run", *([f"--recipe {shlex.quote(command['recipe'])}"] if command.get("recipe") else [])]
-    prompts = overrides.pop("prompts", ())
-    parts += [f"--prompts {shlex.quote(str(one))}" for one in prompts]
-    parts += [f"--{key} {shlex.quote(str(overrides.pop(key)))}" for key in _FLAGS if overrides.get(key) is not None]
-    parts += [f"--set {shlex.quote(f'{key}={_plain(value)}')}" for key, value in overrides.items()]
-    return " \\\n    ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _public(text: str, run: Run) -> str:
-    """The text without passwords and queries of addresses, and with paths relative to where the run was started."""
-    text = _QUERY.sub(r"\1", _PASSWORD.sub("", text))
-    folder = run.manifest.get("command", {}).get("folder")
-    places: Sequence[tuple[str, str]] = ((f"{folder}/", ""), (f"{Path.home()}/", "~/")) if folder else ()
-    for place, short in places:
-        if len(place) > 1:
-            text = text.replace(place, short)
-    return text

@@ -6,19 +6,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from cai.errors import ConfigError, RunError
 from cai.exports import CANNOT_CARRY, EXPORTS, Export, ExportOptions, FileType, load_export
 from cai.exports.writing import FILE_TYPES, DatasetWriter
+from cai.pipeline.dataset_card import check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import mixed
 from cai.pipeline.export_sources import Fed, missing_step, records
 from cai.pipeline.export_work import staging, take_place, write_formats
+from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json
 
-Filter = Callable[[Callable[[], Fed]], Fed]
 ALL = "all"
+
+
+class Filter(Protocol):
+    """Takes a function that reads the records, and gives them with a `LeftOut` in place of each that is not to be used.
+
+    `told` says in `export.json` what it took out, `words` are the options that ask for it.
+    """
+
+    def __call__(self, read: Callable[[], Fed]) -> Fed: ...
+
+    def told(self) -> list[Json]: ...
+
+    def words(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +41,7 @@ class ExportRequest:
     """What is to be exported: `formats` are names, or "all"; `out` holds one folder a format.
 
     `seed` is the recipe's where it is None. `helpful_share` is the share of rows whose prompt is not red-team, or None
-    for all rows. A filter takes a function that reads the records, and gives them with a `LeftOut` in place of each
-    that is not to be used.
+    for all rows.
     """
 
     formats: tuple[str, ...]
@@ -49,9 +63,15 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     about = RunFacts.read(Run.existing(folder))
     exports, refused = _chosen(about, request)
     out = request.out or folder / "exports"
+    check_place(about.run, out)
     for name in exports:
         _require_ours(out / name)
-    asked = {"single_turn_only": request.single_turn_only, "mix": request.helpful_share}
+    asked = {
+        "single_turn_only": request.single_turn_only,
+        "mix": request.helpful_share,
+        "filters": [told for one in request.filters for told in one.told()],
+        "command": export_command(folder, request),
+    }
     facts: dict[str, Json] = {}
     with staging(out) as staged:
         writers = write_formats(exports, _fed(about, exports, request), staged, request.files)
@@ -62,6 +82,8 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
                 write_json(writer.folder / FACTS, facts[name])
         for name in facts:
             take_place(staged / name, out / name)
+    if facts:
+        write_card(about.run, out)
     return {"out": str(out), "formats": facts, "refused": refused}
 
 

@@ -35,7 +35,7 @@ def records(
     if graded:
         yield from (("answers", one) for one in _graded(run, mass_floor, weights))
     judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
-    if judged and (judged != ("answers",) or not graded or _has_human(run)):
+    if judged and (judged != ("answers",) or not graded or has_human(run)):
         for record in _judged(run, "comparisons" in wanted, mass_floor):
             ai = record.preference.source == "ai"
             yield from ((one, record) for one in judged if not (one == "answers" and graded and ai))
@@ -79,7 +79,8 @@ def _there(run: Run, step: str) -> Path:
     return path
 
 
-def _has_human(run: Run) -> bool:
+def has_human(run: Run) -> bool:
+    """Whether labels that people gave were mixed in."""
     return "mix" in run.steps.get("preferences", {})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cai.errors import ConfigError, RunError
 from cai.pipeline.dataset_card import CARD
+from cai.records import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,15 @@ class Upload:
     def size(self) -> int:
         return sum(size for _, size in self.files)
 
+    def to_json(self) -> Json:
+        return {
+            "repository": self.repository, "private": self.private, "bytes": self.size, "files": dict(self.files),
+        }  # fmt: skip
+
 
 def planned_upload(folder: Path, repository: str, private: bool = True) -> Upload:
     """What a push would send; asks nobody. Raises `ConfigError` for a name that the hub does not allow or a link."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-    try:
-        validate_repo_id(repository)
-    except HFValidationError as error:
-        raise ConfigError(f"--push-to-hub {repository!r}: {_line(error)}") from None
+    check_repository(repository)
     if not (folder / CARD).is_file():
         raise RunError(f"{folder}: has no {CARD}; make the datasets first")
     found = sorted(path for path in folder.rglob("*") if not _hidden(path.relative_to(folder)))
@@ -40,6 +40,18 @@ def planned_upload(folder: Path, repository: str, private: bool = True) -> Uploa
             raise RunError(f"{path}: is a link, and only files of {folder} are sent; remove it")
     files = tuple((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found if path.is_file())
     return Upload(folder, repository, private, files)
+
+
+def check_repository(repository: str) -> str:
+    """`repository` itself, if the hub allows such a name; else raises `ConfigError`."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise ConfigError(f"--push-to-hub {repository!r}: {_line(error)}") from None
+    return repository
 
 
 def push(upload: Upload) -> str:

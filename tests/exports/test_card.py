@@ -54,13 +54,17 @@ FACTS = CardFacts(
     constitution_sha256="0" * 64,
     formats=[
         FormatFacts(
-            "preference", "TRL DPO, reward", SCHEMA,
+            "preference", "TRL DPO, reward", {"train": 1200, "test": 300}, {"ties": 12, "not_utf8": 1}, SCHEMA,
             {"train": SplitFile("preference/train.parquet", 1200, 5000, 900),
              "test": SplitFile("preference/test.parquet", 300, 1250, 400)},
-            {"ties": 12, "not_utf8": 1},
+            made=["labels bernoulli, seed 7", "near-duplicates at 0.8"],
         ),
         FormatFacts(
-            "pairs", "a viewer", SCHEMA, {"train": SplitFile("pairs/train.json", 1200, 0, 900)}, {}, configured=False
+            "pairs", "a viewer", {"train": 1200}, {}, configured=False, documents=["pairs/pairs.json"],
+            notes=["A note of this format."],
+        ),
+        FormatFacts(
+            "rl", "a trainer", {"train": 4}, {}, SCHEMA, {"train": SplitFile("rl/train.jsonl", 4, 9, 9)}, False
         ),
     ],
     models=[ModelFacts("judge: the labels", "openai/m@http://host/v1", "abc")],
@@ -73,10 +77,10 @@ FACTS = CardFacts(
     recipe="name: mine\n",
     version="1.2.3",
     audit=AUDIT,
-    labels={"mode": "bernoulli", "seed": 7},
     clamp="held to 0.4 – 0.6",
     human=40,
     language="en",
+    others=["sft"],
     filters={"near-duplicates at 0.8": {"near_duplicate": 4}, "overlap with bench.jsonl": {}},
 )  # fmt: skip
 
@@ -96,7 +100,16 @@ def shape(text: str) -> list[str]:
 def test_golden_card() -> None:
     check_golden("cards/card.md", render_card(FACTS))
     plainest = replace(
-        FACTS, audit=None, labels={"mode": "threshold", "threshold": 0.1}, kto="rubric", filters={}, human=0, clamp=""
+        FACTS,
+        audit=None,
+        kto="rubric",
+        filters={},
+        human=0,
+        clamp="",
+        prompts=None,
+        constitution_sha256="",
+        others=[],
+        formats=FACTS.formats[:1],
     )
     check_golden("cards/card_without_audit.md", render_card(plainest))
 
@@ -116,11 +129,11 @@ def hostile(text: str) -> CardFacts:
     one = FACTS.formats[0]
     return replace(
         FACTS, constitution_name=text, constitution_text=text, command=text, recipe=text, version=text,
-        formats=[replace(one, left_out={text: 1}), FACTS.formats[1]],
+        formats=[replace(one, left_out={text: 1}, made=[text], notes=[text]), *FACTS.formats[1:]],
         models=[ModelFacts(text, text, text)], steps=[StepFacts(text, 1, {text: 1}, {text: 2})],
         prompts={**FACTS.prompts, "files": [{**FACTS.prompts["files"][0], "path": text, "skipped": {text: 1}}]},
         audit={**AUDIT, "judge": text, "truth": {**AUDIT["truth"], "source": text}},
-        filters={text: {text: 1}, "b": {}},
+        others=[text, "b"], filters={text: {text: 1}, "b": {}},
     )  # fmt: skip
 
 

@@ -102,14 +102,14 @@ def test_thirteen_words_in_a_row_are_an_overlap_and_twelve_are_not() -> None:
     thirteen, twelve = " ".join(some[2:15]), " ".join(some[2:14])
     inside = prompt(f"Ignore all that. {thirteen.title()}, and quickly!")
     outside = prompt(f"Ignore all that. {twelve}, and quickly!")
-    assert contaminated([inside, outside], {"bench.jsonl": [prompt(LONG)]}) == {inside.id: "contaminated: bench.jsonl"}
+    assert contaminated([inside, outside], {"bench.jsonl": [prompt(LONG)]}) == {inside.id: "bench.jsonl"}
 
 
 def test_a_question_of_eight_words_is_looked_for_whole_and_a_shorter_one_as_all_there_is() -> None:
     eight, short = "what is the best way to sharpen knives", "Why not?"
     unseen = {"a": [prompt(eight)], "b": [prompt(short)]}
     longer, equal, other = prompt(f"Tell me: {eight}, please"), prompt("why NOT"), prompt("why not go home then")
-    assert contaminated([longer, equal, other], unseen) == {longer.id: "contaminated: a", equal.id: "contaminated: b"}
+    assert contaminated([longer, equal, other], unseen) == {longer.id: "a", equal.id: "b"}
 
 
 def test_runs_do_not_cross_turns_and_every_turn_is_searched() -> None:

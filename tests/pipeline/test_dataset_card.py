@@ -10,7 +10,7 @@ import datasets
 import pytest
 from huggingface_hub import DatasetCard
 
-from cai.pipeline.dataset_card import _public, rebuild_command
+from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe, parse_set
 from cai.storage.run import Run
@@ -70,7 +70,7 @@ def test_the_card_follows_the_run_and_leaves_an_edit_by_hand_until_then(tmp_path
     assert card.read_text(encoding="utf-8") == first
 
 
-def test_the_command_of_the_card_gives_the_same_recipe() -> None:
+def test_the_command_of_the_card_gives_the_same_recipe(tmp_path: Path) -> None:
     overrides = {
         "prompts": ["a b.jsonl?kind=helpful", "{x}.txt"], "model": "fake?a=1", "train": [], "limit": 3,
         "label.pairs": "all", "preferences.clamp": [0.4, 0.6], "reward.lr": 1e-5, "critic": "openai/'m'@http://h/v1",
@@ -78,7 +78,9 @@ def test_the_command_of_the_card_gives_the_same_recipe() -> None:
     }  # fmt: skip
     import shlex
 
-    words = shlex.split(rebuild_command({"recipe": "rl-cai", "overrides": overrides}).replace("\\\n", " "))
+    run = Run(tmp_path / "run")
+    run.manifest["command"] = {"recipe": "rl-cai", "overrides": overrides}
+    words = shlex.split(rebuild_command(run).replace("\\\n", " "))
     assert words[:4] == ["cai", "run", "--recipe", "rl-cai"]
     found: dict[str, object] = {"prompts": []}
     for option, value in zip(words[4::2], words[5::2], strict=True):
@@ -96,4 +98,4 @@ def test_addresses_lose_their_passwords_and_paths_their_home(tmp_path: Path) -> 
     run = Run.existing(tmp_path / "run")
     run.manifest["command"]["folder"] = "/data/me"
     text = f"openai/m@https://me:secret@host/v1?api_key=secret hf//data/me/model {Path.home()}/other fake?reject=0.2"
-    assert _public(text, run) == "openai/m@https://host/v1 hf/model ~/other fake?reject=0.2"
+    assert public_text(text, run) == "openai/m@https://host/v1 hf/model ~/other fake?reject=0.2"
