@@ -96,7 +96,8 @@ def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export],
     if request.options.margin and not any(one.margin for one in exports.values()):
         able = [name for name in EXPORTS if load_export(name).margin]
         raise ConfigError(f"--margin: none of these formats has one (those that do: {', '.join(able)})")
-    lacking = {name: step for name, one in exports.items() if (step := missing_step(about.run, one.source))}
+    floor = about.recipe.preferences.mass_floor
+    lacking = {name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, floor))}
     if lacking and (ALL not in request.formats or len(lacking) == len(exports)):
         name, step = next(iter(lacking.items()))
         raise RunError(f"{about.run.folder}: {name} is made from the step '{step}', which the run has not done")

@@ -31,7 +31,7 @@ def records(
         yield from (("prompts", Prompt.from_json(row)) for row in read_rows(_there(run, "prompts")))
     if "demonstrations" in wanted:
         yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(run))))
-    graded = "answers" in wanted and is_graded(run)
+    graded = "answers" in wanted and is_graded(run, mass_floor)
     if graded:
         yield from (("answers", one) for one in _graded(run, mass_floor, weights))
     judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
@@ -53,15 +53,17 @@ def id_of(record: Any) -> str:
     return record.preference.id if isinstance(record, Judged) else str(record.id)
 
 
-def is_graded(run: Run) -> bool:
-    """Whether the run has absolute grades of its answers."""
-    return "rubric" in run.steps and run.path("rubric.jsonl").exists()
+def is_graded(run: Run, mass_floor: float) -> bool:
+    """Whether the run has absolute grades of its answers: at least one that counts. Reads up to the first."""
+    if "rubric" not in run.steps or not run.path("rubric.jsonl").exists():
+        return False
+    return any(one.p_yes is not None for one in _graded(run, mass_floor, None))
 
 
-def missing_step(run: Run, source: Source) -> str:
+def missing_step(run: Run, source: Source, mass_floor: float) -> str:
     """The step that a source is read from, if the run has not done it; else the empty string."""
     step = {"prompts": "prompts", "demonstrations": last_revision(run)}.get(source, "preferences")
-    if source == "answers" and is_graded(run):
+    if source == "answers" and is_graded(run, mass_floor):
         step = "rubric"
     return "" if step in run.steps and run.path(f"{step}.jsonl").exists() else step
 
