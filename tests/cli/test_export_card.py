@@ -33,7 +33,11 @@ def load(folder: Path, name: str, cache: Path) -> dict[str, list]:
 
 
 @pytest.mark.parametrize(
-    "formats", [["preference", "llamafactory_alpaca", "llamafactory_kto", "verl_rl"], pytest.param(["all"], marks=pytest.mark.slow)]
+    "formats",
+    [
+        ["preference", "llamafactory_alpaca", "llamafactory_kto", "verl_rl"],
+        pytest.param(["all"], marks=pytest.mark.slow),
+    ],
 )
 def test_every_configuration_loads_with_the_rows_of_the_card(tmp_path: Path, formats: list[str]) -> None:
     run, out = write_sample_run(tmp_path / "run", "single", rubric=True), tmp_path / "out"
