@@ -1,7 +1,8 @@
 """Near-duplicate prompts: MinHash with locality-sensitive hashing finds candidates, their exact Jaccard index decides.
 
 Broder 1997, "On the resemblance and containment of documents"; shingles of five characters, as Leskovec, Rajaraman and
-Ullman advise for short texts (Mining of Massive Datasets, §3.2). Sketches and index are those of `datasketch`.
+Ullman advise for short texts (Mining of Massive Datasets, §3.2). Sketches are those of `datasketch`, whose own index
+would take three times the memory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from cai.records import Prompt
 
 if TYPE_CHECKING:
     import numpy as np
-    from datasketch import MinHash
 
 SHINGLE = 5
 SKETCH = 128
@@ -63,7 +63,7 @@ def check_threshold(threshold: float) -> float:
 
 
 def shingles(text: str) -> np.ndarray:
-    """Sorted distinct 64-bit hashes of all runs of `SHINGLE` characters; of the whole text if it is shorter."""
+    """Sorted distinct 32-bit hashes of all runs of `SHINGLE` characters; of the whole text if it is shorter."""
     import numpy as np
 
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64) + np.uint64(1)
@@ -71,7 +71,8 @@ def shingles(text: str) -> np.ndarray:
     hashes = np.zeros(max(1, len(points) - width + 1), np.uint64)
     for place in range(width):
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + points[place : place + len(hashes)]
-    return np.unique(hashes)
+    mixed = (hashes ^ (hashes >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    return np.unique((mixed >> np.uint64(32)).astype(np.uint32))
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
@@ -94,34 +95,44 @@ class _Index:
     """The prompts that are kept, found by their sketches."""
 
     def __init__(self, threshold: float) -> None:
-        from datasketch import MinHash, MinHashLSH
+        from datasketch import MinHash
 
         self._threshold = threshold
         self._empty = MinHash(SKETCH, hashfunc=int, scheme="affine64")
-        self._bands = MinHashLSH(threshold, SKETCH, params=bands(threshold), hashfunc=_digest)
+        self._bands, self._rows = bands(threshold)
+        self._first: dict[int, int] = {}
+        self._more: dict[int, list[int]] = {}
         self._kept: list[tuple[str, np.ndarray]] = []
 
     def find_or_add(self, text: str, split: str) -> str | None:
         """The split of the first kept prompt that is near, test before train; or None, and `text` is now kept."""
         hashes = shingles(text)
-        sketch = self._sketch(hashes)
-        near = next(self._near(hashes, sketch), None)
+        keys = list(self._keys(hashes))
+        near = next(self._near(hashes, keys), None)
         if near is None:
-            self._bands.insert(len(self._kept), sketch, check_duplication=False)
+            self._add(keys, len(self._kept))
             self._kept.append((split, hashes))
         return near
 
-    def _near(self, hashes: np.ndarray, sketch: MinHash) -> Iterator[str]:
-        for number in sorted(self._bands.query(sketch)):
+    def _near(self, hashes: np.ndarray, keys: list[int]) -> Iterator[str]:
+        numbers = {self._first[key] for key in keys if key in self._first}
+        numbers.update(number for key in keys for number in self._more.get(key, ()))
+        for number in sorted(numbers):
             split, known = self._kept[number]
             if jaccard(hashes, known) >= self._threshold:
                 yield split
 
-    def _sketch(self, hashes: np.ndarray) -> MinHash:
+    def _add(self, keys: list[int], number: int) -> None:
+        """Most bands belong to one prompt only, so a list is made from the second on."""
+        for key in keys:
+            if self._first.setdefault(key, number) != number:
+                self._more.setdefault(key, []).append(number)
+
+    def _keys(self, hashes: np.ndarray) -> Iterator[int]:
+        """A 64-bit hash of every band of the sketch and its place."""
         sketch = self._empty.copy()
         sketch.update_batch(hashes.tolist())
-        return sketch
-
-
-def _digest(band: bytes) -> bytes:
-    return hashlib.blake2b(band, digest_size=8).digest()
+        values = sketch.hashvalues
+        for band in range(self._bands):
+            part = values[band * self._rows : (band + 1) * self._rows].tobytes()
+            yield int.from_bytes(hashlib.blake2b(part, digest_size=8, salt=band.to_bytes(16)).digest())
