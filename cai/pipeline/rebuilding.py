@@ -31,11 +31,10 @@ def rebuild_command(run: Run) -> str:
 
 
 def export_command(folder: Path, request: ExportRequest) -> str:
-    """The `cai export …` that asks for the same."""
+    """The `cai export …` that asks for the same rows, wherever they are put."""
     one = request.options
     words = ["cai", "export", str(folder)]
     words += [word for name in request.formats for word in ("--format", name)]
-    words += ["--out", str(request.out)] if request.out else []
     words += ["--labels", one.labels] if one.labels != "argmax" else []
     words += ["--threshold", f"{one.threshold:g}"] if one.labels == "threshold" else []
     words += ["--copies", str(one.copies)] if one.labels == "duplicate" else []

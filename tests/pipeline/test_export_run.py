@@ -145,7 +145,7 @@ def test_all_writes_what_it_can_and_names_the_others(sample, tmp_path):
     told = export_run(sample, ExportRequest(("all",), out=tmp_path))
     assert set(told["refused"]) == {*SINGLE, "hh"}
     assert set(told["formats"]) == set(EXPORTS) - set(told["refused"])
-    assert {path.name for path in tmp_path.iterdir()} == set(told["formats"])
+    assert {path.name for path in tmp_path.iterdir()} == {*told["formats"], "README.md", "constitution.yaml"}
 
 
 def test_labels_without_grades_say_where_they_come_from(sample, tmp_path):
@@ -258,7 +258,11 @@ def test_a_recipe_can_name_any_format(tmp_path):
     )
     run = Run.existing(tmp_path / "run")
     assert set(run.steps["export"]["inputs"]) >= {"label", "rubric", "preferences"}
-    assert {path.name for path in (tmp_path / "run" / "datasets").iterdir()} == set(formats)
+    assert {path.name for path in (tmp_path / "run" / "datasets").iterdir()} == {
+        *formats,
+        "README.md",
+        "constitution.yaml",
+    }
 
 
 # --------------------------------------------------------------------------------------------------- command line
