@@ -56,6 +56,10 @@ def _prompts(needs: Mapping[str, Content], *lacks: str, **columns: Any) -> Forma
     return Format("prompts", pairs.dialogue, needs, lacks, Columns(**columns))
 
 
+def _plain(needs: Mapping[str, Content], **columns: Any) -> Format:
+    return Format("prompts", pairs.plain_dialogue, needs, (), Columns(**columns))
+
+
 _BOTH: Mapping[str, Content] = {"chosen": "turns", "rejected": "turns"}
 _TEXTS: Mapping[str, Content] = {"chosen": "text", "rejected": "text"}
 
@@ -63,6 +67,9 @@ _TEXTS: Mapping[str, Content] = {"chosen": "text", "rejected": "text"}
 FORMATS: dict[str, Format] = {
     "native": Format(
         "preferences", pairs.native, {"prompt": "turns", "response_a": "text", "response_b": "text", "p_a": "any"}
+    ),
+    "annotated_pairs": Format(
+        "preferences", pairs.annotated, {"response_a": "turns", "response_b": "turns", "annotations": "turns"}
     ),
     "ultrafeedback": _pairs({"prompt": "text", "prompt_id": "text", **_BOTH}),
     "nemo_rl_preference": Format("preferences", pairs.ranked, {"context": "turns", "completions": "turns"}),
@@ -84,9 +91,9 @@ FORMATS: dict[str, Format] = {
     "preference": _pairs({"prompt": "turns", "chosen": "any", "rejected": "any"}),
     "openrlhf_preference": _pairs({"prompt": "turns", "chosen": "any", "rejected": "any"}),
     "preference_implicit": Format("preferences", pairs.implicit, _BOTH, ("prompt", "messages")),
-    "nemo_rl_binary": _pairs({"prompt": "text", **_TEXTS, "id": "text"}),
-    "preference_text": Format("preferences", pairs.tolerant, {"prompt": "text", **_TEXTS}),
-    "hh": Format("preferences", pairs.tolerant, _TEXTS, ("prompt",)),
+    "preference_text": Format("preferences", pairs.texts, {"prompt": "text", **_TEXTS}),
+    "nemo_rl_binary": _pairs({"prompt": "text", **_TEXTS}),
+    "hh": Format("preferences", pairs.transcripts, _TEXTS, ("prompt",)),
     "llamafactory_v1": Format(
         "preferences", pairs.implicit, {"chosen_messages": "turns", "rejected_messages": "turns"},
         columns=Columns(chosen="chosen_messages", rejected="rejected_messages"),
@@ -103,13 +110,14 @@ FORMATS: dict[str, Format] = {
     "alpaca": _prompts(
         {"instruction": "text"}, prompt="instruction", query="input", system="system", history="history"
     ),
-    "prompt_completion": _prompts({"prompt": "any", "completion": "any"}),
-    "verl_sft": _prompts({"prompt": "any", "response": "any"}),
+    "prompt_completion": _plain({"prompt": "any", "completion": "any"}),
+    "prompt_response": _plain({"prompt": "any", "response": "any"}),
     "sft": _prompts({"messages": "turns"}, prompt="messages"),
+    "verl_sft": _prompts({"messages": "turns"}, prompt="messages"),
     "llamafactory_sft": _prompts({"messages": "turns"}, prompt="messages", system="system"),
     "axolotl_sft": _prompts({"messages": "turns"}, prompt="messages"),
     "sharegpt": _prompts({"conversations": "turns"}, prompt="conversations", system="system"),
-    "prompts": _prompts({"prompt": "any"}, system="system"),
+    "prompts": _plain({"prompt": "any"}, system="system"),
 }  # fmt: skip
 
 

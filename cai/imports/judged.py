@@ -17,9 +17,9 @@ Item = tuple[Row, PromptFile, Judged]
 def join_judged(
     items: Sequence[Item], reject: Callable[[Row, object], None]
 ) -> Iterator[tuple[Row, PromptFile, Ranked]]:
-    """Every good answer with every bad one to its prompt, within one `id` where rows have one, in the file's order.
+    """Every good answer with every bad one to its prompt, in the file's order; p is the good one's.
 
-    An answer that finds no partner is rejected. The pair has the label of the good one's row.
+    Rows that were made of a pair (`label_from`) are joined to that pair again. An answer without a partner is rejected.
     """
     groups: dict[object, list[Item]] = {}
     for item in items:
@@ -27,11 +27,12 @@ def join_judged(
     for group in groups.values():
         good = [item for item in group if item[2].good]
         bad = [item for item in group if not item[2].good]
-        if not good or not bad:
-            missing = "bad" if good else "good"
-            for row, _, _ in group:
-                reject(row, f"no answer that was called {missing} to the same prompt, so no pair")
-        for (row, spec, better), (_, _, worse) in product(good, bad):
+        joined = list(zip(good, bad, strict=False) if _of_pair(group[0]) else product(good, bad))
+        paired = len(joined) if _of_pair(group[0]) or not joined else len(group)
+        for row, _, one in (*good[paired:], *bad[paired:]):
+            missing = "bad" if one.good else "good"
+            reject(row, f"no answer that was called {missing} to the same prompt, so no pair")
+        for (row, spec, better), (_, _, worse) in joined:
             try:
                 yield row, spec, Ranked(better.messages, better.answer, worse.answer, p_chosen(row.value))
             except UnusableRow as reason:
@@ -40,5 +41,9 @@ def join_judged(
 
 def _group(item: Item) -> object:
     row, _, judged = item
-    own = row.value.get("id")
-    return judged.messages, own if isinstance(own, str) else None
+    return judged.messages, row.value["id"] if _of_pair(item) else None
+
+
+def _of_pair(item: Item) -> bool:
+    cells = item[0].value
+    return cells.get("label_from") == "pair" and isinstance(cells.get("id"), str)

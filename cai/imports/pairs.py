@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,8 +12,11 @@ from cai.imports.cells import Cells, Columns, answer, cell, prompt_turns, text, 
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
-from cai.records import Messages, user
+from cai.prompts.transcripts import is_transcript, parse_transcript
+from cai.records import Message, Messages, Prompt, Role, content_id, user
 
+_MARK = re.compile(r"\n\n(Human|Assistant): ")
+_ROLE: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 Pairs = Iterator[Ranked | UnusableRow]
 
 
@@ -72,9 +76,78 @@ def safe_rlhf(row: Row, cells: Cells, columns: Columns) -> Pairs:
     yield Ranked((user(text(cells, "prompt")),), both[better], both[1 - better], 1.0)
 
 
+def annotated(row: Row, cells: Cells, columns: Columns) -> Pairs:
+    """Annotated pairs: `p_a` of the row's metadata, else what the document's default annotator preferred."""
+    sides = [cell(cells, name) for name in ("response_a", "response_b")]
+    if not all(isinstance(one, dict) for one in sides):
+        raise UnusableRow("'response_a' and 'response_b' are not objects with a text")
+    first, second = (text(one, "text") for one in sides)
+    yield Ranked(prompt_turns(row, cells, columns), first, second, _annotation(cells))
+
+
+def _annotation(cells: Cells) -> float:
+    said = cells.get("metadata")
+    if isinstance(said, dict) and isinstance(said.get("p_a"), str):
+        return share({"p_a": _number(said["p_a"])}, "p_a")
+    annotations = cell(cells, "annotations")
+    verdict = annotations.get(cells.get("default_annotator")) if isinstance(annotations, dict) else None
+    if not isinstance(verdict, dict):
+        raise UnusableRow("no annotation by the default annotator")
+    if verdict.get("pref") is None and verdict.get("no_pref_reason") == "tie":
+        return 0.5
+    if verdict.get("pref") not in ("a", "b", "text_a", "text_b"):
+        raise UnusableRow(f"no verdict (no_pref_reason is {verdict.get('no_pref_reason')})")
+    return float(verdict["pref"] in ("a", "text_a"))
+
+
+def _number(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None
+
+
+def transcripts(row: Row, cells: Cells, columns: Columns) -> Pairs:
+    """HH: split to the letter where the row's `id` proves that reading; else as `tolerant`."""
+    better, worse = _split(text(cells, columns.chosen)), _split(text(cells, columns.rejected))
+    if better and worse and better[:-1] == worse[:-1] and better[-1].role == worse[-1].role == "assistant":
+        found = Ranked(better[:-1], better[-1].content, worse[-1].content, p_chosen(cells))
+        if proven(found, cells):
+            yield found
+            return
+    yield from tolerant(row, cells, columns)
+
+
+def _split(written: str) -> Messages:
+    before, *pieces = _MARK.split(written)
+    if before:
+        return ()
+    return tuple(Message(_ROLE[who], said) for who, said in zip(pieces[::2], pieces[1::2], strict=True))
+
+
+def texts(row: Row, cells: Cells, columns: Columns) -> Pairs:
+    """A prompt and two answers as texts: to the letter where the row's `id` proves that reading; else as `tolerant`."""
+    for found in explicit(row, cells, columns):
+        if isinstance(found, Ranked) and proven(found, cells):
+            yield found
+            return
+    yield from tolerant(row, cells, columns)
+
+
 def tolerant(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """Transcripts, annotations and scored completions, as `cai.human_preferences` reads them: stripped."""
     yield from ranked_pairs(row, PromptFile(row.path, "jsonl"))
+
+
+def proven(found: Ranked, cells: Cells) -> bool:
+    """Whether the row's `id` is the hash of these very texts, in either order."""
+    return cells.get("id") in pair_ids(found)
+
+
+def pair_ids(found: Ranked) -> tuple[str, str]:
+    """The id of a preference with the first answer as response_a, and with the second."""
+    prompt = Prompt.make(found.messages).id
+    return content_id(prompt, found.first, found.second), content_id(prompt, found.second, found.first)
 
 
 def judged(row: Row, cells: Cells, columns: Columns) -> Judged:
@@ -100,10 +173,25 @@ def dialogue(row: Row, cells: Cells, columns: Columns) -> Messages:
     return messages
 
 
+def plain_dialogue(row: Row, cells: Cells, columns: Columns) -> Messages:
+    """As `dialogue`; a text that is a Human:/Assistant: transcript is read as its turns."""
+    value = cells.get(columns.prompt or "")
+    if not isinstance(value, str) or not is_transcript(value):
+        return dialogue(row, cells, columns)
+    return dialogue(row, {"prompt": turns_of(value)}, Columns())
+
+
+def turns_of(transcript: str) -> list[Cells]:
+    """The turns of a transcript as messages in JSON."""
+    return [one.to_json() for one in parse_transcript(transcript).messages]
+
+
 def p_chosen(cells: Cells) -> float:
     """The soft label where the row has one; else 1, or 0.5 where both answers have one score."""
     if cells.get("p_chosen") is not None:
         return share(cells, "p_chosen")
+    if cells.get("label_from") == "pair" and cells.get("p_desirable") is not None:
+        return share(cells, "p_desirable")
     scores = [cells.get("score_chosen"), cells.get("score_rejected")]
     known = [float(one) for one in scores if isinstance(one, int | float) and not isinstance(one, bool)]
     if len(known) < 2 or math.isnan(known[0]) or math.isnan(known[1]) or known[0] > known[1]:

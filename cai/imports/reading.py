@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any
 
 from cai.errors import ConfigError, InputError
 from cai.human_preferences.shapes import Ranked
 from cai.imports.cells import Cells, check_prompt, check_text
 from cai.imports.formats import Format, check_format, recognise
 from cai.imports.judged import join_judged
+from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
 from cai.imports.pairs import Judged
 from cai.imports.sources import Source, named_format
 from cai.prompts.files import Row
@@ -21,7 +22,6 @@ from cai.prompts.spec import PromptFile
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.records import Json, Kind, Messages, Preference, Prompt, Split, content_id
 
-Ranker = Literal["ai", "human"]
 Reject = Callable[[Row, str], None]
 
 
@@ -135,7 +135,7 @@ def read_prompt_rows(
         try:
             check_prompt(messages)
             prompt = _prompt(row, _kinded(spec, kind), messages, "red_team", reading.report)
-            new = _Found(prompt, given_split(_labelled(row), spec), [])
+            new = _Found(prompt, given_split(labelled(row), spec), [])
         except (UnusableRow, InputError) as reason:
             reading.reject(row, reason)
             continue
@@ -227,14 +227,10 @@ def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, repo
         raise UnusableRow("both answers are the same text")
     check_text(ranked.first)
     check_text(ranked.second)
-    labels = _labelled(row)
-    weight = _weight(row.value)
-    own = row.value.get("source")
-    who = cast("Ranker", own) if own in ("ai", "human") else ranker
-    split = given_split(labels, spec)
+    split, weight = given_split(labelled(row), spec), weight_of(row.value)
     prompt = _prompt(row, spec, ranked.messages, "helpful", report)
-    straight = Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who)
-    one = _on_its_side(straight, row.value)
+    who = ranker_of(row.value, ranker)
+    one = _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value)
     return _Found(one, split, [one.p_a])
 
 
@@ -250,33 +246,10 @@ def _on_its_side(straight: Preference, cells: Cells) -> Preference:
 
 
 def _prompt(row: Row, spec: PromptFile, messages: Messages, default: Kind, report: ImportReport) -> Prompt:
-    labels = _labelled(row)
-    kind, ground = find_kind(labels, spec, default=default)
+    kind, ground = find_kind(labelled(row), spec, default=default)
+    name = spec.source or prompt_source(row.value) or spec.name
     report.kinds[kind, ground] += 1
-    own = labels.value.get("source")
-    name = spec.source or (own if isinstance(own, str) and own not in ("", "ai", "human") else spec.name)
-    tags = row.value.get("tags")
-    own_tags = [one for one in tags if isinstance(one, str)] if isinstance(tags, list) else []
-    return Prompt.make(messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *own_tags))))
-
-
-def _labelled(row: Row) -> Row:
-    """The row with what is said of it (kind, split, source) at the top, wherever its format keeps it."""
-    cells = row.value
-    inner: Cells = {}
-    for name in ("prompt", "extra_info", "metadata"):
-        if isinstance(cells.get(name), dict):
-            inner |= {key: one for key, one in cells[name].items() if key in ("kind", "split", "source")}
-    return replace(row, value={**inner, **{key: one for key, one in cells.items() if key != "source" or not inner}})
-
-
-def _weight(cells: Cells) -> float:
-    value = cells.get("weight")
-    if value is None:
-        return 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
-        raise UnusableRow("'weight' is not a number from 0 up")
-    return float(value)
+    return Prompt.make(messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *tags_of(row.value)))))
 
 
 def _kinded(spec: PromptFile, kind: Kind | None) -> PromptFile:

@@ -33,8 +33,19 @@ class Source:
 
     def rows(self) -> Iterator[Row]:
         """The rows, each with the split that the file's name gives."""
+        annotator = ""
         for row in read_rows(self.spec):
+            if isinstance(row.value, dict) and "annotations" in row.value and self.spec.format == "json":
+                annotator = annotator or _default_annotator(self.spec.path)
+                row = replace(row, value={"default_annotator": annotator, **row.value})
             yield replace(row, part=self.part) if self.part else row
+
+
+def _default_annotator(path: Path) -> str:
+    """Whose annotations are the labels, as the head of a document of annotated pairs says; "?" if it does not."""
+    head = json.loads(path.read_text(encoding="utf-8-sig"))
+    said = head.get("metadata") if isinstance(head, dict) else None
+    return str(said.get("default_annotator", "?")) if isinstance(said, dict) else "?"
 
 
 def find_sources(file: str, dataset: str | None = None) -> tuple[Source, ...]:

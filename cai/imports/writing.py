@@ -10,7 +10,8 @@ from typing import IO, Literal
 
 from cai.errors import InputError
 from cai.imports.formats import FORMATS, check_format, recognise
-from cai.imports.reading import ImportReport, Ranker, read_preferences, read_prompt_rows
+from cai.imports.labels import Ranker
+from cai.imports.reading import ImportReport, read_preferences, read_prompt_rows
 from cai.imports.sources import Source
 from cai.prompts.files import Row
 from cai.records import Kind, Preference, Prompt
