@@ -73,7 +73,8 @@ def _parts(spec: PromptFile) -> tuple[Source, ...]:
         found = [path for part in _PARTS if (path := spec.path / f"{part}{ending}").is_file()]
         if found:
             return tuple(Source(_with_path(spec, path), path.stem) for path in found)
-    found = sorted(path for path in spec.path.iterdir() if path.suffix in _FILES)
+    document = spec.path / f"{spec.path.resolve().name}.json"
+    found = [document] if document.is_file() else sorted(one for one in spec.path.iterdir() if one.suffix in _FILES)
     if len(found) == 1:
         return (Source(_with_path(spec, found[0])),)
     names = ", ".join(path.name for path in found[:8]) or "none"
@@ -137,8 +138,7 @@ def _said(entry: dict[str, Any]) -> dict[str, Any]:
 def _entry(spec: PromptFile, info: Path, name: str, entry: dict[str, Any]) -> Source:
     path = spec.path / entry["file_name"]
     part = next((word for word in _PARTS if word in path.stem.replace("-", "_").split("_")), None)
-    named = replace(_with_path(spec, path), source=spec.source or name)
-    return Source(named, part, _mapped(info, name, entry))
+    return Source(_with_path(spec, path), part, _mapped(info, name, entry))
 
 
 def _mapped(info: Path, name: str, entry: dict[str, Any]) -> Format:
