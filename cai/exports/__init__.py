@@ -82,7 +82,7 @@ class Carries:
         if self.any_order or len(messages) == 1:
             return None
         if messages[0].role == "system":
-            if not self.system:
+            if not self.system or not messages[0].content:  # an empty text is how a `system` column says "none"
                 return LeftOut("system_turn")
             messages = messages[1:]
         if any(one.role != ("assistant" if at % 2 else "user") for at, one in enumerate(messages)):
