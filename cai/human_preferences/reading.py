@@ -146,7 +146,10 @@ def _pair(row: Row, spec: PromptFile, found: Ranked, notes: PairNotes) -> _Pair:
     check_messages(row, (*found.messages, Message("assistant", found.first), Message("assistant", found.second)))
     kind, ground = find_kind(row, spec, default="helpful")
     notes.kinds[kind, ground] += 1
-    prompt = Prompt.make(found.messages, kind, spec.name, tags=spec.tags)
+    own, tags = row.value.get("prompt_source"), row.value.get("tags")
+    name = spec.source or (own if isinstance(own, str) and own else spec.name)
+    own_tags = [one for one in tags if isinstance(one, str)] if is_own(row.value) and isinstance(tags, list) else []
+    prompt = Prompt.make(found.messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *own_tags))))
     preference = _placed(row, prompt, found)
     return _Pair(preference, given_split(row, spec), [preference.p_a])
 

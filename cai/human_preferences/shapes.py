@@ -59,12 +59,14 @@ def number(row: Row, cells: dict[str, Any], name: str, default: float, most: flo
 
 
 def flat(row: Row) -> Row:
-    """A record of this package with what its prompt says (kind, split) beside its answers; other rows as they are."""
+    """A record of this package with what its prompt says beside its answers; other rows as they are."""
     cells = row.value
     if not isinstance(cells, dict) or not cells.keys() >= _OWN or not isinstance(cells["prompt"], dict):
         return row
-    said = {name: cells["prompt"][name] for name in ("kind", "split") if name in cells["prompt"]}
-    return replace(row, value={**cells, **said, "prompt": cells["prompt"].get("messages")})
+    prompt = cells["prompt"]
+    said = {name: prompt[name] for name in ("kind", "split", "tags") if name in prompt}
+    own = {**cells, **said, "prompt_source": prompt.get("source"), "prompt": prompt.get("messages")}
+    return replace(row, value=own)
 
 
 def is_own(cells: dict[str, Any]) -> bool:

@@ -16,8 +16,10 @@ _INNER = ("extra_info", "metadata", "prompt")
 
 def labelled(row: Row) -> Row:
     """The row with its `kind` and `split` at the top, wherever its format keeps them."""
-    inner = {key: one for key in ("kind", "split") if (one := _said(row.value, key)) is not None}
-    return replace(row, value={**row.value, **inner})
+    cells = row.value
+    missing = [key for key in ("kind", "split") if cells.get(key) is None]
+    inner = {key: one for key in missing if (one := _said(cells, key)) is not None}
+    return replace(row, value={**cells, **inner}) if inner else row
 
 
 def ranker_of(cells: Cells, default: Ranker) -> Ranker:

@@ -109,9 +109,9 @@ def read_preferences(
             continue
         reading.report.units += 1
         _keep(new, found, reading.report)
-    made = [replace(one.record, p_a=sum(one.labels) / len(one.labels)) for one in found.values()]
+    made = [_with_mean(one) for one in found.values()]
     sides = _sides([one.prompt for one in made], [one.split for one in found.values()], test_share, reading.report)
-    settled = [replace(one, prompt=replace(one.prompt, split=side)) for one, side in zip(made, sides, strict=True)]
+    settled = [replace(one, prompt=_on(one.prompt, side)) for one, side in zip(made, sides, strict=True)]
     reading.report.kept = len(settled)
     reading.report.ties = sum(one.p_a == 0.5 for one in settled)
     reading.report.sources.update(one.source for one in settled)
@@ -148,7 +148,7 @@ def read_prompt_rows(
     sides = _sides(prompts, [one.split for one in found.values()], test_share, reading.report)
     reading.report.kept = len(prompts)
     reading.report.splits.update(sides)
-    return [replace(one, split=side) for one, side in zip(prompts, sides, strict=True)], reading.report
+    return [_on(one, side) for one, side in zip(prompts, sides, strict=True)], reading.report
 
 
 # ------------------------------------------------------------------------------------------------ rows to meanings
@@ -265,6 +265,16 @@ def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:
     report.duplicates += 1
     report.contradicting += (known.labels[0] - 0.5) * (label - 0.5) < 0
     known.labels.append(label)
+
+
+def _with_mean(one: _Found) -> Preference:
+    """The pair with the mean of the labels that its rows gave it."""
+    record: Preference = one.record
+    return replace(record, p_a=sum(one.labels) / len(one.labels)) if len(one.labels) > 1 else record
+
+
+def _on(prompt: Prompt, side: Split) -> Prompt:
+    return prompt if prompt.split == side else replace(prompt, split=side)
 
 
 def _sides(

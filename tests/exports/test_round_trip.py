@@ -132,6 +132,7 @@ def test_2000_hostile_preferences(name, kind, tmp_path):
     check_round_trip(name, make_hostile(2000, seed=1), tmp_path / name, files=(kind,))
 
 
+@pytest.mark.slow
 def test_the_hostile_rows_are_what_they_claim():
     made = make_hostile(2000, seed=1)
     texts = [text for one in made for text in (one.response_a, one.response_b)]
@@ -149,7 +150,7 @@ def test_the_hostile_rows_are_what_they_claim():
 def test_the_soft_label_survives_every_way_to_a_hard_one(labels, tmp_path):
     from cai.exports import ExportOptions
 
-    made = [one for one in make_hostile(200, seed=2) if PREFERENCES["preference"].preference(one)]
+    made = [one for one in make_hostile(80, seed=2) if PREFERENCES["preference"].preference(one)]
     for name in ("preference", "llamafactory_kto", "hh"):
         export = load_export(name, options=ExportOptions(labels=labels))
         counts = export_dataset(export, made, tmp_path / labels / name)
@@ -190,12 +191,26 @@ def distinct(made: list[Preference]) -> list[Preference]:
     return list({(one.prompt.id, frozenset((one.response_a, one.response_b))): one for one in made}.values())
 
 
-@pytest.mark.parametrize("name", PREFERENCES)
-@settings(max_examples=25, deadline=None)
-@given(made=st.lists(preferences(), min_size=1, max_size=6).map(distinct))
-def test_whatever_the_texts(name, made):
+some_preferences = st.lists(preferences(), min_size=1, max_size=6).map(distinct)
+
+
+def check_in_a_folder(name: str, made: list[Preference]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check_round_trip(name, made, Path(folder) / name, files=("jsonl",))
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(list(PREFERENCES)), made=some_preferences)
+def test_whatever_the_texts(name, made):
+    check_in_a_folder(name, made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PREFERENCES)
+@settings(max_examples=150, deadline=None)
+@given(made=some_preferences)
+def test_whatever_the_texts_in_every_format(name, made):
+    check_in_a_folder(name, made)
 
 
 # ------------------------------------------------------------------------------------------------ prompts and answers
