@@ -69,8 +69,7 @@ def preference(messages: Messages, first: str, second: str, p_a: float, draw: ra
 
 
 def _side(messages: Messages) -> Split:
-    opening = "".join(one.content for one in messages if one.role == "user") if not messages else _opening(messages)
-    return "test" if hashlib.sha256(opening.encode("utf-8", "surrogatepass")).digest()[0] < 64 else "train"
+    return "test" if hashlib.sha256(_opening(messages).encode("utf-8", "surrogatepass")).digest()[0] < 64 else "train"
 
 
 def _opening(messages: Messages) -> str:
@@ -81,16 +80,14 @@ def _opening(messages: Messages) -> str:
 
 
 def _dialogue(draw: random.Random, number: int) -> Messages:
-    shape = draw.random()
-    last = user(_text(draw, number))
+    """One turn as often as not; else up to seven with or without a system turn, and some that do not alternate."""
+    last, shape = user(_text(draw, number)), draw.random()
+    system = (Message("system", draw.choice(SYSTEMS)),) if draw.random() < 0.25 else ()
     if shape < 0.5:
-        return (last,)
-    if shape < 0.65:
-        return (Message("system", draw.choice(SYSTEMS)), last)
-    if shape < 0.8:
-        return (user(_text(draw)), assistant(_text(draw)), last)
+        return (*system, last)
     if shape < 0.9:
-        return (Message("system", draw.choice(SYSTEMS)), user(_text(draw)), assistant(_text(draw)), last)
+        before = [turn for _ in range(draw.randint(1, 3)) for turn in (user(_text(draw)), assistant(_text(draw)))]
+        return (*system, *before, last)
     return (user(_text(draw)), last) if shape < 0.95 else (assistant(_text(draw)), last)
 
 
