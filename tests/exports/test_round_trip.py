@@ -207,7 +207,7 @@ def test_whatever_the_texts(name, made):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PREFERENCES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(made=some_preferences)
 def test_whatever_the_texts_in_every_format(name, made):
     check_in_a_folder(name, made)
