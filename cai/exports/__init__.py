@@ -54,7 +54,8 @@ Labels = Literal["argmax", "threshold", "bernoulli", "duplicate"]
 LABELS: tuple[Labels, ...] = ("argmax", "threshold", "bernoulli", "duplicate")
 Reason = Literal[
     "ties", "under_threshold", "identical_answers", "no_revision", "repeated_revision", "helpful", "abstained",
-    "beyond_mix", "several_turns", "system_turn", "not_alternating", "turn_marker_in_text", "not_utf8",
+    "beyond_mix", "near_duplicate", "contaminated", "several_turns", "system_turn", "not_alternating",
+    "turn_marker_in_text", "not_utf8",
 ]  # fmt: skip
 
 
@@ -139,6 +140,7 @@ class Export:
 
     @property
     def with_margin(self) -> bool:
+        """Whether its rows have a margin: it was asked for and the consumer reads one."""
         return self.margin and self.options.margin
 
     def rows(self, records: Iterable[Any]) -> Iterator[Row | LeftOut]:

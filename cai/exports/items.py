@@ -118,7 +118,9 @@ Item = Asked | Demonstration | Pair | Answer | Comparison
 
 def items_of(source: Source, record: Any, options: ExportOptions) -> Iterator[Item | LeftOut]:
     """The items that one record gives a format of `source`: of a `Prompt`, a `Draft`, a `Preference`, a `Judged`, or,
-    for answers, also a `GradedAnswer`."""
+    for answers, also a `GradedAnswer`. A `LeftOut` stays one."""
+    if isinstance(record, LeftOut):
+        return iter((record,))
     if isinstance(record, Judged) and source != "comparisons":
         record = record.preference
     if source == "answers" and isinstance(record, GradedAnswer):

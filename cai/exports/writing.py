@@ -61,8 +61,9 @@ def write_dataset(
 class DatasetWriter:
     """Writes rows by their `split`, streamed, each file atomically; equal rows give equal bytes.
 
-    `counts` are the rows of "train" and "test", and how many were left out under each reason. A split without rows has
-    no file, and one that an earlier export left is removed. Raises `RunError` when the disk is full.
+    `counts` are the rows of "train" and "test", and how many were left out under each reason; `kinds` are rows by split
+    and kind of prompt, `label_from` by where an unpaired label comes from. A split without rows has no file, and one
+    that an earlier export left is removed. Raises `RunError` when the disk is full.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class DatasetWriter:
         self._schema = schema if export is None else export.schema()
         self._names = list(self._schema.names)
         self.counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
+        self.kinds: Counter[tuple[str, str]] = Counter()
+        self.label_from: Counter[str] = Counter()
         self._stack = ExitStack()
         self._open: dict[str, list[_File]] = {}
         self._document: _File | None = None
@@ -109,6 +112,9 @@ class DatasetWriter:
         for file in self._open.get(split) or self._opened(split):
             file.add(row, line)
         self.counts[split] += 1
+        self.kinds[split, row.get("kind", "")] += 1
+        if "label_from" in row:
+            self.label_from[row["label_from"]] += 1
 
     def _opened(self, split: str) -> list[_File]:
         self._open[split] = [self._file(kind, split) for kind in self._kinds]

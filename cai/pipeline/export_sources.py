@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cai.constitution import load_constitution
 from cai.errors import ParseError, RunError
 from cai.exports import Source
 from cai.exports.items import GradedAnswer, Judged
@@ -16,21 +15,25 @@ from cai.preferences.votes import debiased_logit, paired_votes, sigmoid, usable
 from cai.records import Draft, Judgement, Preference, Prompt
 from cai.storage.run import Run, read_rows
 
+Fed = Iterable[tuple[Source, Any]]
 
-def records(run: Run, sources: Iterable[Source], mass_floor: float) -> Iterator[tuple[Source, Any]]:
+
+def records(
+    run: Run, sources: Iterable[Source], mass_floor: float, weights: Mapping[str, float] | None = None
+) -> Iterator[tuple[Source, Any]]:
     """(source, record) for all records of `sources`, file by file. Raises `RunError` for a file that is not there.
 
-    Votes and grades under `mass_floor` do not count. Where answers were graded, these grades are the "answers", and of
-    the preferences only the human ones, which nobody graded.
+    Votes and grades under `mass_floor` do not count; `weights` are those of the grades by principle. Where answers were
+    graded, these grades are the "answers", and of the preferences only the human ones, which nobody graded.
     """
     wanted = set(sources)
     if "prompts" in wanted:
         yield from (("prompts", Prompt.from_json(row)) for row in read_rows(_there(run, "prompts")))
     if "demonstrations" in wanted:
         yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(run))))
-    graded = "answers" in wanted and is_graded(run)
+    graded = "answers" in wanted and is_graded(run, mass_floor)
     if graded:
-        yield from (("answers", one) for one in _graded(run, mass_floor))
+        yield from (("answers", one) for one in _graded(run, mass_floor, weights))
     judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
     if judged and (judged != ("answers",) or not graded or _has_human(run)):
         for record in _judged(run, "comparisons" in wanted, mass_floor):
@@ -38,24 +41,37 @@ def records(run: Run, sources: Iterable[Source], mass_floor: float) -> Iterator[
             yield from ((one, record) for one in judged if not (one == "answers" and graded and ai))
 
 
-def is_graded(run: Run) -> bool:
-    """Whether the run has absolute grades of its answers."""
-    return "rubric" in run.steps and run.path("rubric.jsonl").exists()
+def prompt_of(record: Any) -> Prompt:
+    """The prompt of a record of any source."""
+    if isinstance(record, Judged):
+        return record.preference.prompt
+    return record if isinstance(record, Prompt) else record.prompt
+
+
+def id_of(record: Any) -> str:
+    """The id of a record of any source."""
+    return record.preference.id if isinstance(record, Judged) else str(record.id)
+
+
+def is_graded(run: Run, mass_floor: float) -> bool:
+    """Whether the run has absolute grades of its answers: at least one that counts. Reads up to the first."""
+    if "rubric" not in run.steps or not run.path("rubric.jsonl").exists():
+        return False
+    return any(one.p_yes is not None for one in _graded(run, mass_floor, None))
+
+
+def missing_step(run: Run, source: Source, mass_floor: float) -> str:
+    """The step that a source is read from, if the run has not done it; else the empty string."""
+    step = {"prompts": "prompts", "demonstrations": last_revision(run)}.get(source, "preferences")
+    if source == "answers" and is_graded(run, mass_floor):
+        step = "rubric"
+    return "" if step in run.steps and run.path(f"{step}.jsonl").exists() else step
 
 
 def last_revision(run: Run) -> str:
     """The step of the last round of revisions."""
     rounds = [int(name.removeprefix("revise-")) for name in run.steps if name.startswith("revise-")]
     return f"revise-{max(rounds, default=1)}"
-
-
-def principle_texts(folder: Path) -> dict[str, str]:
-    """What the judge was asked under each principle, by id; empty where the run has no constitution of its own."""
-    path = folder / "constitution.yaml"
-    if not path.exists():
-        return {}
-    principles: Mapping[str, Any] = {one.id: one for one in load_constitution(str(path)).principles}
-    return {id: one.comparison or one.critique or id for id, one in principles.items()}
 
 
 def _there(run: Run, step: str) -> Path:
@@ -69,11 +85,11 @@ def _has_human(run: Run) -> bool:
     return "mix" in run.steps.get("preferences", {})
 
 
-def _graded(run: Run, mass_floor: float) -> Iterator[GradedAnswer]:
+def _graded(run: Run, mass_floor: float, weights: Mapping[str, float] | None) -> Iterator[GradedAnswer]:
     for row in read_rows(run.path("rubric.jsonl")):
         answer = Graded.from_json(row)
         try:
-            p: float | None = p_yes(answer, mass_floor)
+            p: float | None = p_yes(answer, mass_floor, weights)
         except ParseError:
             p = None
         yield GradedAnswer(answer.id, answer.prompt, answer.response, p)

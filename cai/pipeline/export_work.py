@@ -22,8 +22,10 @@ def export_step(job: Job) -> Json:
     """Every dataset of the recipe under `datasets/`, replaced as a whole; what has no row in a format is counted."""
     made = {name: load_export(name, job.recipe) for name in job.recipe.export.formats}
     fed = records(job.run, {one.source for one in made.values()}, job.recipe.preferences.mass_floor)
-    with replaced(job.run.path("datasets")) as staged:
-        counts = write_formats(made, fed, staged, job.recipe.export.files)
+    with staging(job.run.folder) as staged:
+        writers = write_formats(made, fed, staged / "datasets", job.recipe.export.files)
+        take_place(staged / "datasets", job.run.path("datasets"))
+    counts = {name: dict(writer.counts) for name, writer in writers.items()}
     left_out: Counter[str] = Counter()
     for name, one in counts.items():
         left_out.update({f"{name}: {why}": n for why, n in one.items() if why not in SPLITS and n})
@@ -40,28 +42,31 @@ def reads_besides(recipe: Recipe) -> tuple[str, ...]:
 
 def write_formats(
     exports: Mapping[str, Export], fed: Iterable[tuple[Source, Any]], folder: Path, files: Sequence[FileType]
-) -> dict[str, dict[str, int]]:
-    """Write every export into the folder of its name under `folder`; counts as `DatasetWriter` has them."""
+) -> dict[str, DatasetWriter]:
+    """Write every export into the folder of its name under `folder`; the writers, done, have the counts."""
     with ExitStack() as stack:
         writers = {name: stack.enter_context(DatasetWriter(one, folder / name, files)) for name, one in exports.items()}
         by_source: dict[Source, list[DatasetWriter]] = {}
         for writer in writers.values():
             by_source.setdefault(writer.export.source, []).append(writer)
         export_items(by_source, fed)
-    return {name: dict(writer.counts) for name, writer in writers.items()}
+    return writers
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder of the same name that takes the place of `folder` when all went well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    staged, old = work / "new" / folder.name, work / "old"
-    staged.mkdir(parents=True)
+def staging(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder` to write in first; gone afterwards, with what is left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".new.", suffix=".tmp", dir=folder))
     try:
-        yield staged
-        if folder.exists():
-            folder.rename(old)
-        staged.rename(folder)
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def take_place(new: Path, folder: Path) -> None:
+    """Put `new`, which is in a `staging` folder, in the place of `folder`."""
+    new.mkdir(exist_ok=True)
+    if folder.exists():
+        folder.rename(new.with_name(f"{folder.name}.old"))
+    new.rename(folder)
