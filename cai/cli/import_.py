@@ -59,8 +59,9 @@ def import_(
 
     FILE is JSONL, JSON, CSV, Parquet, a folder with train and test files, a folder that datasets.save_to_disk wrote, or
     a folder of LLaMA-Factory's with its dataset_info.json. Every format of `cai export` is read, and HH transcripts,
-    UltraFeedback, AlpacaEval annotations and PKU-SafeRLHF. Texts are taken to the letter. A row that cannot be carried
-    is counted, and written with the reason to a .rejected.jsonl beside the output.
+    UltraFeedback, AlpacaEval annotations and PKU-SafeRLHF. Texts are taken to the letter, but for the space around the
+    turns of transcripts and plain completions. A row that cannot be carried is counted, and written with the reason to
+    a .rejected.jsonl beside the output.
 
     \b
     Example:

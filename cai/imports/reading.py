@@ -103,7 +103,7 @@ def read_preferences(
     found: dict[str, _Found] = {}
     for row, spec, ranked in _ranked(sources, format_name, reading):
         try:
-            new = _preference(row, _kinded(spec, kind), ranked, ranker, reading.report)
+            new = _preference(row, _kinded(row, spec, kind), ranked, ranker, reading.report)
         except (UnusableRow, InputError) as reason:
             reading.reject(row, reason)
             continue
@@ -134,7 +134,7 @@ def read_prompt_rows(
     for row, spec, messages in _messages(sources, format_name, reading):
         try:
             check_prompt(messages)
-            prompt = _prompt(row, _kinded(spec, kind), messages, "red_team", reading.report)
+            prompt = _prompt(row, _kinded(row, spec, kind), messages, "red_team", reading.report)
             new = _Found(prompt, given_split(labelled(row), spec), [])
         except (UnusableRow, InputError) as reason:
             reading.reject(row, reason)
@@ -252,8 +252,11 @@ def _prompt(row: Row, spec: PromptFile, messages: Messages, default: Kind, repor
     return Prompt.make(messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *tags_of(row.value)))))
 
 
-def _kinded(spec: PromptFile, kind: Kind | None) -> PromptFile:
-    return replace(spec, kind=kind) if kind is not None and spec.kind is None else spec
+def _kinded(row: Row, spec: PromptFile, kind: Kind | None) -> PromptFile:
+    """The file's settings with `kind` for a row that names none itself."""
+    if kind is None or spec.kind is not None or labelled(row).value.get("kind") is not None:
+        return spec
+    return replace(spec, kind=kind)
 
 
 def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:

@@ -112,6 +112,12 @@ def test_what_a_row_says_of_itself_is_kept(tmp_path):
     assert (one.prompt.kind, one.prompt.split, one.prompt.tags, one.prompt.source) == ("lookalike", "test", ("t",), "p")
 
 
+def test_a_kind_is_for_rows_that_name_none(tmp_path):
+    named = {**PAIRS["preference"], "prompt": [user("r").to_json()], "kind": "lookalike"}
+    read, report = read_preferences(find_sources(write_rows(tmp_path, named, PAIRS["preference"])), kind="red_team")
+    assert [one.prompt.kind for one in read] == ["lookalike", "red_team"] and not report.rejected
+
+
 def test_the_id_says_which_answer_stood_first_and_another_id_does_not(tmp_path):
     made = Preference(Prompt.make((user("q"),)), "b", "a", 0.2)
     row = PAIRS["preference"] | {"p_chosen": 0.8}
