@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,12 +44,25 @@ def export_dataset(
 
 def export_items(writers: Mapping[Source, Sequence[DatasetWriter]], records: Iterable[tuple[Source, Any]]) -> None:
     """Feed every record to the writers of its source: it is taken apart once, whatever the number of formats."""
-    for source, record in records:
-        mine = writers[source]
-        for item in items_of(source, record, mine[0].export.options):
-            shared = shared_json(item)
-            for writer in mine:
-                writer.add_item(item, shared)
+    with _no_collection():
+        for source, record in records:
+            mine = writers[source]
+            for item in items_of(source, record, mine[0].export.options):
+                shared = shared_json(item)
+                for writer in mine:
+                    writer.add_item(item, shared)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for cycles meanwhile: rows have none, and each search would walk through all that are held."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def shared_json(item: Item | LeftOut) -> str:
@@ -114,9 +128,12 @@ class DatasetWriter:
 
     def add_item(self, item: Item | LeftOut, shared: str) -> None:
         """Write the row that the export makes of an item, or count why there is none; `shared` is `shared_json`."""
+        if isinstance(item, LeftOut):
+            self.counts[item.reason] += 1
+            return
         row = self.export.own_columns(item)
-        if isinstance(item, LeftOut) or isinstance(row, LeftOut):
-            self.counts[row.reason if isinstance(row, LeftOut) else item.reason] += 1
+        if isinstance(row, LeftOut):
+            self.counts[row.reason] += 1
             return
         line = _encode(row)[:-1] + shared
         row.update(item.columns)
