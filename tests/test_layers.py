@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "cai"
 LAYERS = {
     4: {"cli"},
     3: {"pipeline"},
-    2: {"models", "stages", "preferences", "audit", "exports", "training", "evaluation", "embedded"},
+    2: {"models", "stages", "preferences", "audit", "exports", "imports", "training", "evaluation", "embedded"},
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
         "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "plots", "reliability",

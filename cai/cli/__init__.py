@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Prepare": {
         "constitution": ("cai.cli.constitution:constitution", "Write, check, compare and import constitutions."),
         "prompts": ("cai.cli.prompts:prompts", "See how prompt files would be read."),
+        "import": ("cai.cli.import_:import_", "Take in preferences and prompts in other formats."),
     },
     "The rest": {
         "embedded": ("cai.cli.embedded:embedded", "The small model that ships with the package."),

@@ -84,7 +84,7 @@ class Carries:
         if self.any_order or len(messages) == 1:
             return None
         if messages[0].role == "system":
-            if not self.system:
+            if not self.system or not messages[0].content:  # an empty text is how a `system` column says "none"
                 return LeftOut("system_turn")
             messages = messages[1:]
         if any(one.role != ("assistant" if at % 2 else "user") for at, one in enumerate(messages)):
@@ -154,15 +154,19 @@ class Export:
 
     def row_of(self, item: Any) -> Row | LeftOut:
         """One item's row with all its columns, or why it has none."""
+        row = self.own_columns(item)
+        if isinstance(row, dict):
+            row.update(item.columns)
+        return row
+
+    def own_columns(self, item: Any) -> Row | LeftOut:
+        """A row without the columns that all formats of the source share and that stand at its end."""
         if isinstance(item, LeftOut):
             return item
         if not self.carries.any_order and (why := self.carries.why_not(item.prompt)):
             return why
         row = self.row(item)
-        if isinstance(row, LeftOut):
-            return row
-        row.update(item.columns)
-        if self.with_margin:
+        if self.margin and self.options.margin and isinstance(row, dict):
             row["margin"] = item.margin
         return row
 
@@ -172,7 +176,7 @@ class Export:
         from cai.exports.items import COLUMNS
 
         margin = {"margin": "float"} if self.with_margin else {}
-        return arrow_schema({**self.columns, **COLUMNS[self.source], **margin})
+        return arrow_schema({**self.columns, **margin, **COLUMNS[self.source]})
 
 
 def load_export(name: str, recipe: Recipe | None = None, options: ExportOptions | None = None) -> Export:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from cai.records import Messages
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
 _PROMPT = ("prompt", "messages", "conversations", "conversation", "question", "instruction")
+_OWN = {"prompt", "response_a", "response_b", "p_a"}
 SHAPES = "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score"
 
 
@@ -36,7 +38,9 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
     cells = row.value
     if not isinstance(cells, dict):
         raise row.error(f"expected an object with the columns 'chosen' and 'rejected'; {SHAPES}")
-    if "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
+    if cells.keys() >= _OWN:
+        yield _own(row, cells)
+    elif "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
         yield from _scored(row, cells, spec)
     elif "output_1" in cells and "output_2" in cells:
         yield _annotated(row, cells, spec)
@@ -50,6 +54,32 @@ def number(row: Row, cells: dict[str, Any], name: str, default: float, most: flo
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
         raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
     return float(value)
+
+
+# ------------------------------------------------------------------------------------ our own records (cai import)
+
+
+def flat(row: Row) -> Row:
+    """A record of this package with what its prompt says beside its answers; other rows as they are."""
+    cells = row.value
+    if not isinstance(cells, dict) or not cells.keys() >= _OWN or not isinstance(cells["prompt"], dict):
+        return row
+    prompt = cells["prompt"]
+    said = {name: prompt[name] for name in ("kind", "split", "tags") if name in prompt}
+    own = {**cells, **said, "prompt_source": prompt.get("source"), "prompt": prompt.get("messages")}
+    return replace(row, value=own)
+
+
+def is_own(cells: dict[str, Any]) -> bool:
+    """Whether the cells are a record of this package, whose answers stay on their sides."""
+    return cells.keys() >= _OWN
+
+
+def _own(row: Row, cells: dict[str, Any]) -> Ranked:
+    messages = read_messages(row, cells["prompt"], "prompt")
+    for name in ("response_a", "response_b"):
+        _text(row, cells[name], name)
+    return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, "p_a", 0.5, 1.0))
 
 
 # ------------------------------------------------------------------------- two outputs and a preference (AlpacaEval)
