@@ -35,7 +35,7 @@ def load(folder: Path, name: str, cache: Path) -> dict[str, list]:
 @pytest.mark.parametrize(
     "formats",
     [
-        ["preference", "llamafactory_alpaca", "llamafactory_kto", "verl_rl"],
+        ["preference", "llamafactory_sharegpt", "llamafactory_kto", "verl_rl"],
         pytest.param(["all"], marks=pytest.mark.slow),
     ],
 )
@@ -47,7 +47,7 @@ def test_every_configuration_loads_with_the_rows_of_the_card(tmp_path: Path, for
     configured = {one["config_name"] for one in card.data.to_dict()["configs"]}
     by_path = {name for name in done["formats"] if f"- `{name}/" in card.text}
     assert configured | by_path == set(done["formats"])
-    assert by_path == {"verl_rl", "verl_sft", "annotated_pairs"} & set(done["formats"])
+    assert by_path == {"verl_rl", "verl_sft", "annotated_pairs", "llamafactory_alpaca"} & set(done["formats"])
     for info in card.data.to_dict()["dataset_info"]:
         name = info["config_name"]
         loaded = load(out, name, tmp_path / "cache")
