@@ -12,6 +12,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Make data and models": {
         "run": ("cai.cli.run:run", "Run a recipe: critique, revision, labels, reward model, exports."),
         "train": ("cai.cli.train:train", "Train one model on files of your own."),
+        "export": ("cai.cli.export:export", "Datasets of a run for other trainers."),
     },
     "Look": {
         "status": ("cai.cli.status:status", "What each step of a run did, and whether it is stale."),
