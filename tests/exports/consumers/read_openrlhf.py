@@ -38,7 +38,7 @@ def preferences(task: Task, tokenizer: Any, kind: str, dpo: bool) -> Rows:
     how = strategy(prompt_key="prompt", chosen_key="chosen", rejected_key="rejected")
     rows: Rows = []
     for path in task.files("openrlhf_preference", kind).values():
-        data = RewardDataset(loaded(path, how), tokenizer, LENGTH, how, is_dpo=dpo, num_processors=1)
+        data = RewardDataset(loaded(path, how), tokenizer, LENGTH, how, is_dpo=dpo, num_processors=None)
         for at in range(len(data)):
             chosen, _, rejected, _, extra = data[at]
             texts = {"chosen": tokenizer.decode(chosen[0]), "rejected": tokenizer.decode(rejected[0])}
@@ -52,7 +52,7 @@ def sft(task: Task, tokenizer: Any, kind: str, multiturn: bool) -> Rows:
     how = strategy(input_key="input", output_key=None)
     rows: Rows = []
     for path in task.files("openrlhf_sft", kind).values():
-        data = SFTDataset(loaded(path, how), tokenizer, LENGTH, how, num_processors=1, multiturn=multiturn)
+        data = SFTDataset(loaded(path, how), tokenizer, LENGTH, how, num_processors=None, multiturn=multiturn)
         for at in range(len(data)):
             ids, _, mask = data[at]
             rows.append({"text": tokenizer.decode(ids[0]), "learned": learned(tokenizer, ids[0], mask[0])})

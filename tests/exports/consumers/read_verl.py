@@ -26,7 +26,7 @@ def read(task: Task) -> dict[str, Rows]:
 def rl(task: Task, tokenizer: Any) -> Rows:
     """Rows as the rollout gets them, collated in pairs as in training."""
     settings = OmegaConf.create(
-        {"cache_dir": str(task.work), "max_prompt_length": LENGTH, "filter_overlong_prompts_workers": 1}
+        {"cache_dir": str(task.work), "max_prompt_length": LENGTH, "filter_overlong_prompts_workers": None}
     )
     rows: Rows = []
     for path in task.files("verl_rl", "parquet").values():
@@ -34,9 +34,7 @@ def rl(task: Task, tokenizer: Any) -> Rows:
         batch = collate_fn([data[at] for at in range(len(data))])
         for at in range(len(data)):
             row = {name: values[at] for name, values in batch.items() if name != "dummy_tensor"}
-            chat = list(row["raw_prompt"])
-            text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-            rows.append({**row, "text": text})
+            rows.append(row)
     return rows
 
 
