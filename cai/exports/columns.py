@@ -51,7 +51,6 @@ def _types() -> dict[str, pa.DataType]:
         "int": whole,
         "float": real,
         "bool": pa.bool_(),
-        "texts": pa.list_(text),
         "turn": turn,
         "turns": pa.list_(turn),
         "tagged_turn": tagged,

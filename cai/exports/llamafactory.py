@@ -40,7 +40,7 @@ def _sharegpt(pair: Pair) -> Row:
 
 
 def _alpaca(pair: Pair) -> Row:
-    """Earlier turns are its `history`."""
+    """Earlier turns are its `history`. In JSON lines it would have no type where the first rows have none: Parquet."""
     system, turns = _system(pair.turns)
     texts = [one["content"] for one in turns]
     history = [texts[at : at + 2] for at in range(0, len(texts) - 1, 2)]
@@ -93,7 +93,7 @@ ALPACA = Export(
         "rejected": "text",
     },
     carries=ALTERNATING,
-    files=("jsonl",),
+    files=("parquet",),
     beside=_entries(
         {"ranking": True, "columns": {"prompt": "instruction", "query": "input", "history": "history", **_PAIR}}
     ),

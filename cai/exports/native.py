@@ -9,12 +9,13 @@ from cai.records import Vote
 
 
 def _native(one: Comparison) -> Row:
+    """Tags stand one a line: as a list they would have no type where the first rows have none."""
     preference = one.preference
     return {
         "prompt": one.turns,
         "response_a": preference.response_a,
         "response_b": preference.response_b,
-        "tags": list(preference.prompt.tags),
+        "tags": "\n".join(preference.prompt.tags),
         "prompt_id": preference.prompt.id,
         "prompt_source": preference.prompt.source,
         "votes": [_vote(vote) for vote in one.votes],
@@ -44,7 +45,7 @@ NATIVE = Export(
     "comparisons",
     _native,
     {
-        "prompt": "turns", "response_a": "text", "response_b": "text", "tags": "texts", "prompt_id": "text",
+        "prompt": "turns", "response_a": "text", "response_b": "text", "tags": "text", "prompt_id": "text",
         "prompt_source": "text", "votes": "votes", "provenance": "provenance",
     },
 )  # fmt: skip

@@ -88,7 +88,8 @@ def sample_preferences(prompts: Iterable[Prompt]) -> list[Preference]:
     return [*made[:-1], Preference(last.prompt, last.response_a, last.response_b, 1.0, 1.0, "human")]
 
 
-def _votes(p: float) -> tuple[Vote, ...]:
+def sample_votes(p: float) -> tuple[Vote, ...]:
+    """Two principles in both orders, all as sure as `p`."""
     from math import log
 
     a, b = log(min(0.99, max(0.01, p))), log(min(0.99, max(0.01, 1 - p)))
@@ -109,7 +110,7 @@ def write_sample_run(folder: Path, turns: str = "mixed", rubric: bool = False) -
     prompts = sample_prompts(turns)
     preferences = sample_preferences(prompts)
     judged = [
-        Judgement(one.prompt, one.response_a, one.response_b, _votes(one.p_a))
+        Judgement(one.prompt, one.response_a, one.response_b, sample_votes(one.p_a))
         for one in preferences
         if one.source == "ai"
     ]
