@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ONLY ?=
 
-.PHONY: demo test test-all check bench clean help
+.PHONY: demo test test-all consumers check bench clean help
 
 help:
 	@echo "make demo      set up, then run the whole pipeline on the embedded model (3 to 5 minutes on two cores)"
 	@echo "make test      set up, then the quick tests"
-	@echo "make test-all  the slow tests too (kills, long runs)"
+	@echo "make test-all  the slow tests too (kills, long runs, other trainers' own code)"
+	@echo "make consumers set up that code, in .venv-consumers or CAI_CONSUMERS (0.5 GB)"
 	@echo "make check     ruff and mypy"
 	@echo "make bench     the benchmarks, ONLY=name for one"
 
@@ -27,7 +28,11 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY)
+# Where it cannot be had, as offline, this says so and the tests that need it are skipped.
+consumers: $(READY)
+	-@$(BIN)/python tests/exports/consumers/environment.py
+
+test-all: $(READY) consumers
 	$(BIN)/python -m pytest
 
 check: $(READY)
@@ -39,4 +44,4 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-consumers build dist *.egg-info

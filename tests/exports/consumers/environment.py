@@ -25,7 +25,7 @@ STAND_INS = {
     "posthog": "",
     "torchaudio": "",
 }
-"""Modules that the data code imports and never calls: compiled samplers, telemetry, and sound, which has no CPU build."""
+"""Modules that the data code imports and never calls: a compiler, telemetry, and sound, which has no CPU build."""
 
 
 def folder() -> Path:

@@ -12,7 +12,6 @@ from reading import Rows, Task, answer
 IGNORED = -100
 
 
-
 def read(task: Task) -> dict[str, Rows]:
     """JSONL's rows, then Parquet's, of both splits: axolotl concatenates the datasets of one configuration."""
     return {

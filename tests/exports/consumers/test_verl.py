@@ -13,7 +13,9 @@ def test_rl_prompts(read):
     rows = read("verl")["rl"]
     assert [row["raw_prompt"] for row in rows] == [in_json(one.messages) for one in prompts()]
     assert {(row["data_source"], *row["reward_model"].values()) for row in rows} == {("cai", "model", "")}
-    assert [(row["ability"], row["extra_info"]["split"]) for row in rows] == [(one.kind, one.split) for one in prompts()]
+    assert [(row["ability"], row["extra_info"]["split"]) for row in rows] == [
+        (one.kind, one.split) for one in prompts()
+    ]
     assert all(row["index"] == row["extra_info"]["index"] for row in rows)
     assert len({row["index"] for row in rows}) == len(rows)
 
