@@ -48,22 +48,21 @@ def versions(home: Path) -> dict[str, str]:
 
 
 def set_up(home: Path) -> str:
-    """Make the environment if it is not what is pinned here. Returns an empty string, or why a part is missing."""
-    stamp, wanted = home / ".ready", _digest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return ""
-    venv.create(home, with_pip=False, clear=True)
+    """Make the environment, or what is missing of it. Returns an empty string, or why a part is not there."""
     pins = [line for line in (HERE / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
-    of_consumers = [pin for pin in pins if pin.partition("==")[0] in CONSUMERS]
-    failed = _install(home, [pin for pin in pins if pin not in of_consumers])
-    missing = [pin for pin in of_consumers if failed or _install(home, [pin])]
-    for name, text in STAND_INS.items():
-        (packages(home) / f"{name}.py").write_text(text)
-    (packages(home) / "tested_environment.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    if missing:
-        return f"not installed: {', '.join(missing)}; their tests will be skipped"
-    stamp.write_text(wanted)
-    return ""
+    of_consumers = {pin.partition("==")[0]: pin for pin in pins if pin.partition("==")[0] in CONSUMERS}
+    stamp, wanted = home / ".ready", _digest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        venv.create(home, with_pip=False, clear=True)
+        if _install(home, [pin for pin in pins if pin not in of_consumers.values()]):
+            return "the packages cannot be had; the tests that read with other trainers' code will be skipped"
+        for name, text in STAND_INS.items():
+            (packages(home) / f"{name}.py").write_text(text)
+        (packages(home) / "tested_environment.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        stamp.write_text(wanted)
+    there = versions(home)
+    missing = [pin for name, pin in of_consumers.items() if name not in there and _install(home, [pin])]
+    return f"not installed: {', '.join(missing)}; the tests that read with it will be skipped" if missing else ""
 
 
 def _digest() -> str:
@@ -81,7 +80,7 @@ def _install(home: Path, pins: list[str]) -> bool:
 
 
 if __name__ == "__main__":
-    print(f"setting up the consumers' packages in {folder()}, a minute or two", file=sys.stderr)
+    print(f"other trainers' packages are set up in {folder()}, a minute or two the first time", file=sys.stderr)
     if why := set_up(folder()):
         print(why, file=sys.stderr)
         sys.exit(1)
