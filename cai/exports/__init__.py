@@ -153,15 +153,19 @@ class Export:
 
     def row_of(self, item: Any) -> Row | LeftOut:
         """One item's row with all its columns, or why it has none."""
+        row = self.own_columns(item)
+        if isinstance(row, dict):
+            row.update(item.columns)
+        return row
+
+    def own_columns(self, item: Any) -> Row | LeftOut:
+        """A row without the columns that all formats of the source share and that stand at its end."""
         if isinstance(item, LeftOut):
             return item
         if not self.carries.any_order and (why := self.carries.why_not(item.prompt)):
             return why
         row = self.row(item)
-        if isinstance(row, LeftOut):
-            return row
-        row.update(item.columns)
-        if self.with_margin:
+        if self.margin and self.options.margin and isinstance(row, dict):
             row["margin"] = item.margin
         return row
 
@@ -171,7 +175,7 @@ class Export:
         from cai.exports.items import COLUMNS
 
         margin = {"margin": "float"} if self.with_margin else {}
-        return arrow_schema({**self.columns, **COLUMNS[self.source], **margin})
+        return arrow_schema({**self.columns, **margin, **COLUMNS[self.source]})
 
 
 def load_export(name: str, recipe: Recipe | None = None, options: ExportOptions | None = None) -> Export:

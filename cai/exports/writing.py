@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cai.exports import Export, FileType, LeftOut, Row, Source
-from cai.exports.items import items_of
+from cai.exports.items import Item, items_of
 from cai.records import SPLITS
 from cai.storage.run import atomic_write, write_json
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 FILE_TYPES: tuple[FileType, ...] = ("jsonl", "parquet")
 ROW_GROUP = 1000
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+BUFFER = 1 << 17
+"""Bytes of JSON lines that are held before they are written."""
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
 class _File(Protocol):
@@ -35,17 +38,36 @@ def export_dataset(
     with DatasetWriter(export, folder, files) as writer:
         for record in records:
             for item in items_of(export.source, record, export.options):
-                writer.add(export.row_of(item))
+                writer.add_item(item, shared_json(item))
     return dict(writer.counts)
 
 
 def export_items(writers: Mapping[Source, Sequence[DatasetWriter]], records: Iterable[tuple[Source, Any]]) -> None:
     """Feed every record to the writers of its source: it is taken apart once, whatever the number of formats."""
-    for source, record in records:
-        mine = writers[source]
-        for item in items_of(source, record, mine[0].export.options):
-            for writer in mine:
-                writer.add(writer.export.row_of(item))
+    with _no_collection():
+        for source, record in records:
+            mine = writers[source]
+            for item in items_of(source, record, mine[0].export.options):
+                shared = shared_json(item)
+                for writer in mine:
+                    writer.add_item(item, shared)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for cycles meanwhile: rows have none, and each search would walk through all that are held."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def shared_json(item: Item | LeftOut) -> str:
+    """The end of a JSON line: the columns that are the same in every format of the item's source."""
+    return "" if isinstance(item, LeftOut) else f", {_encode(item.columns)[1:]}\n"
 
 
 def write_dataset(
@@ -73,6 +95,7 @@ class DatasetWriter:
         self._kinds = tuple(files) if export is None else _kinds_of(export, files)
         self._schema = schema if export is None else export.schema()
         self._names = list(self._schema.names)
+        self._labels = "label_from" in self._names
         self.counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
         self.kinds: Counter[tuple[str, str]] = Counter()
         self.label_from: Counter[str] = Counter()
@@ -101,10 +124,31 @@ class DatasetWriter:
         if isinstance(row, LeftOut):
             self.counts[row.reason] += 1
             return
+        self._check(row)
+        self._write(row, f"{_encode(row)}\n")
+
+    def add_item(self, item: Item | LeftOut, shared: str) -> None:
+        """Write the row that the export makes of an item, or count why there is none; `shared` is `shared_json`."""
+        if isinstance(item, LeftOut):
+            self.counts[item.reason] += 1
+            return
+        row = self.export.own_columns(item)
+        if isinstance(row, LeftOut):
+            self.counts[row.reason] += 1
+            return
+        line = _encode(row)[:-1] + shared
+        row.update(item.columns)
+        if not self._open:
+            self._check(row)
+        self._write(row, line)
+
+    def _check(self, row: Row) -> None:
         if list(row) != self._names:
             raise ValueError(f"a row has the columns {list(row)}, the schema {self._names}")
+
+    def _write(self, row: Row, text: str) -> None:
         try:
-            line = (_encode(row) + "\n").encode()
+            line = text.encode()
         except UnicodeEncodeError:
             self.counts["not_utf8"] += 1
             return
@@ -113,7 +157,7 @@ class DatasetWriter:
             file.add(row, line)
         self.counts[split] += 1
         self.kinds[split, row.get("kind", "")] += 1
-        if "label_from" in row:
+        if self._labels:
             self.label_from[row["label_from"]] += 1
 
     def _opened(self, split: str) -> list[_File]:
@@ -127,10 +171,12 @@ class DatasetWriter:
             return self._document
         handle = self._stack.enter_context(atomic_write(self.folder / f"{split}.{kind}", "wb"))
         if kind == "jsonl":
-            return _Lines(handle.write)
+            lines = _Lines(handle.write)
+            self._stack.push(lines.leave)
+            return lines
         import pyarrow.parquet as pq
 
-        table = _Table(pq.ParquetWriter(handle, self._schema, compression="zstd"), self._schema)
+        table = _Table(pq.ParquetWriter(handle, self._schema, compression="snappy"), self._schema)
         self._stack.push(table.leave)
         return table
 
@@ -164,13 +210,26 @@ def _kinds_of(export: Export, files: Sequence[FileType]) -> tuple[FileType, ...]
 
 
 class _Lines:
-    """Writes the JSON line of each row."""
+    """Writes the JSON line of each row, many at a time."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
+        self._write, self._lines, self._size = write, list[bytes](), 0
 
     def add(self, row: Row, line: bytes) -> None:
-        self._write(line)
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > BUFFER:
+            self.flush()
+
+    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is held, unless an error cut the file off."""
+        if kind is None:
+            self.flush()
+
+    def flush(self) -> None:
+        self._write(b"".join(self._lines))
+        self._lines.clear()
+        self._size = 0
 
 
 class _Table:
