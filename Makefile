@@ -7,15 +7,16 @@ ONLY ?=
 
 PEERS := .peers
 
-.PHONY: demo test test-all check bench bench-peers clean help
+.PHONY: demo test test-all consumers check bench bench-peers clean help
 
 help:
 	@echo "make demo      set up, then run the whole pipeline on the embedded model (3 to 5 minutes on two cores)"
 	@echo "make test      set up, then the quick tests"
-	@echo "make test-all  the slow tests too (kills, long runs)"
+	@echo "make test-all  the slow tests too (kills, long runs, other trainers' own code)"
+	@echo "make consumers set up that code, in .venv-consumers or CAI_CONSUMERS (0.5 GB)"
 	@echo "make check     ruff and mypy"
 	@echo "make bench     the benchmarks, ONLY=name for one"
-	@echo "make bench-peers   lm-evaluation-harness and vLLM, each in an environment of its own, for ONLY=scores"
+	@echo "make bench-peers  lm-evaluation-harness and vLLM, each in an environment of its own, for ONLY=scores"
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or newer, or set PYTHON=..."; exit 1; }
@@ -30,7 +31,11 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY)
+# Where it cannot be had, as offline, this says so and the tests that need it are skipped.
+consumers: $(READY)
+	-@$(BIN)/python tests/exports/consumers/environment.py
+
+test-all: $(READY) consumers
 	$(BIN)/python -m pytest
 
 check: $(READY)
@@ -54,4 +59,4 @@ $(PEERS)/vllm/.ready:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) .venv-consumers $(PEERS) build dist *.egg-info

@@ -7,6 +7,9 @@ from cai.exports.columns import PROVENANCE
 from cai.exports.items import Comparison
 from cai.records import Vote
 
+LEAST = -1e9
+"""What stands for a log-probability of minus infinity, which JSON has no number for."""
+
 
 def _native(one: Comparison) -> Row:
     """Tags stand one a line: as a list they would have no type where the first rows have none."""
@@ -30,8 +33,8 @@ def _vote(vote: Vote) -> Row:
         "principle_id": vote.principle_id,
         "order": vote.order,
         "sample": vote.sample,
-        "logprob_a": float(vote.logprob_a),
-        "logprob_b": float(vote.logprob_b),
+        "logprob_a": max(LEAST, vote.logprob_a),
+        "logprob_b": max(LEAST, vote.logprob_b),
         "mass": float(vote.mass),
         "rationale": vote.rationale or "",
         "sampled": vote.counts is not None,

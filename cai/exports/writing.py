@@ -95,6 +95,7 @@ class DatasetWriter:
         self._kinds = tuple(files) if export is None else _kinds_of(export, files)
         self._schema = schema if export is None else export.schema()
         self._names = list(self._schema.names)
+        self._labels = "label_from" in self._names
         self.counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
         self.kinds: Counter[tuple[str, str]] = Counter()
         self.label_from: Counter[str] = Counter()
@@ -156,7 +157,7 @@ class DatasetWriter:
             file.add(row, line)
         self.counts[split] += 1
         self.kinds[split, row.get("kind", "")] += 1
-        if "label_from" in row:
+        if self._labels:
             self.label_from[row["label_from"]] += 1
 
     def _opened(self, split: str) -> list[_File]:
@@ -175,7 +176,7 @@ class DatasetWriter:
             return lines
         import pyarrow.parquet as pq
 
-        table = _Table(pq.ParquetWriter(handle, self._schema, compression="zstd"), self._schema)
+        table = _Table(pq.ParquetWriter(handle, self._schema, compression="snappy"), self._schema)
         self._stack.push(table.leave)
         return table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.exports import load_export
+from cai.exports import ExportOptions, load_export
 from cai.exports.writing import export_dataset
-from tests.exports.writing import RECORDS
+from tests.exports.writing import RECORDS, make_drafts, make_preferences
 from tests.tiny import build_tiny_model
 
 pytestmark = [
@@ -24,10 +24,13 @@ def model(tmp_path_factory) -> str:
     return str(build_tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
+MADE_FROM = RECORDS | {"prompt_completion": make_drafts, "unpaired_preference": make_preferences}
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("datasets")
-    for name, make in RECORDS.items():
+    for name, make in MADE_FROM.items():
         export_dataset(load_export(name), make(), folder / name)
     return folder
 
@@ -67,6 +70,19 @@ def test_sft_trainer(kind, model, written, tmp_path):
     assert math.isfinite(trainer.train().training_loss)
 
 
+def test_sft_trainer_learns_the_completion_alone(model, written, tmp_path):
+    from trl import SFTConfig, SFTTrainer
+
+    args = settings(SFTConfig, tmp_path, max_length=128)
+    data = load(written, "prompt_completion")
+    trainer = SFTTrainer(model, args=args, train_dataset=data, processing_class=tokenizer(model))
+    assert len(trainer.train_dataset) == len(data)
+    for row, source in zip(trainer.train_dataset, data, strict=True):
+        learned = [id for id in row["labels"] if id != -100]
+        assert tokenizer(model).decode(learned) == f"{source['completion'][0]['content']}<|eos|>"
+    assert math.isfinite(trainer.train().training_loss)
+
+
 @pytest.mark.parametrize("name", ["preference", "preference_implicit"])
 def test_reward_trainer(name, model, written, tmp_path):
     from transformers import AutoModelForSequenceClassification
@@ -77,6 +93,37 @@ def test_reward_trainer(name, model, written, tmp_path):
     trainer = RewardTrainer(reward, args=args, train_dataset=load(written, name), processing_class=tokenizer(model))
     assert len(trainer.train_dataset) == len(load(written, name))
     assert math.isfinite(trainer.train().training_loss)
+
+
+def test_reward_trainer_asks_for_the_margin(model, tmp_path):
+    from transformers import AutoModelForSequenceClassification
+    from trl import RewardConfig, RewardTrainer
+
+    losses = {}
+    for asked in (False, True):
+        folder = tmp_path / str(asked)
+        options = ExportOptions(margin=asked)
+        export_dataset(load_export("preference", options=options), make_preferences(), folder / "preference")
+        data = load(folder, "preference").filter(lambda row: row["p_chosen"] == 1.0)
+        reward = AutoModelForSequenceClassification.from_pretrained(model, num_labels=1)
+        reward.score.weight.data.zero_()
+        args = settings(RewardConfig, folder, max_length=128, center_rewards_coefficient=None)
+        trainer = RewardTrainer(reward, args=args, train_dataset=data, processing_class=tokenizer(model))
+        losses[asked] = trainer.train().training_loss
+    assert losses[False] == pytest.approx(math.log(2), abs=1e-4)
+    assert losses[True] == pytest.approx(math.log(1 + 0.999 / 0.001), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_kto_trainer(kind, model, written, tmp_path):
+    from trl import KTOConfig, KTOTrainer
+
+    args = settings(KTOConfig, tmp_path, max_length=128)
+    data = load(written, "unpaired_preference", kind)
+    assert {row["label"] for row in data} == {True, False}
+    trainer = KTOTrainer(model, args=args, train_dataset=data, processing_class=tokenizer(model))
+    assert list(trainer.train_dataset["label"]) == list(data["label"])
+    assert trainer.train().training_loss == pytest.approx(0.5, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["preference", "preference_implicit"])
@@ -108,7 +155,7 @@ def test_grpo_trainer(model, written, tmp_path):
 def test_trl_reads_the_formats_for_what_they_are(written, model):
     from trl import apply_chat_template, extract_prompt, is_conversational
 
-    for name in RECORDS:
+    for name in MADE_FROM:
         assert is_conversational(load(written, name)[0])
     for implicit, explicit in zip(load(written, "preference_implicit"), load(written, "preference"), strict=True):
         assert extract_prompt(implicit) == {key: explicit[key] for key in ("prompt", "chosen", "rejected")}
