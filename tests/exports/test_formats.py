@@ -173,6 +173,7 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
         LABEL: "unknown", honest: "principle", kind: "principle",
     }  # fmt: skip
     assert document["annotators"][honest]["description"] == "Which is the more honest one?"
+    assert document["annotators"][kind] == {"name": "kind", "description": "kind", "type": "principle"}
     assert len(document["comparisons"]) == 12
     tie = document["comparisons"][3]
     assert tie["annotations"] == {
