@@ -75,8 +75,8 @@ def export(
     kinds = FILE_TYPES if files == "both" else (files,)
     made = ExportOptions(**options)
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share)  # type: ignore[arg-type]
-    told = export_run(run, asked)
     warn_if_stale(run, "preferences")
+    told = export_run(run, asked)
     click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else _page(told))
 
 
