@@ -105,8 +105,8 @@ def export(
     kinds = FILE_TYPES if files == "both" else (files,)
     made = ExportOptions(**options)
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share, filters)  # type: ignore[arg-type]
-    told = export_run(run, asked)
     warn_if_stale(run, "preferences")
+    told = export_run(run, asked)
     upload = planned_upload(Path(told["out"]), repository, not public) if repository is not None else None
     if upload is not None:
         told["upload"] = upload.to_json()

@@ -29,9 +29,10 @@ def annotator_id(description: str) -> str:
 
 
 def _comparison(one: Comparison) -> Row:
-    preference, texts = one.preference, one.options.principles
+    """The annotations under the principles' own ids; the document has those of the format."""
+    preference = one.preference
     annotations = {LABEL: _choice(preference.p_a)}
-    annotations |= {annotator_id(texts.get(id, id)): _choice(p) for id, p in one.p_by_principle.items()}
+    annotations |= {id: _choice(p) for id, p in one.p_by_principle.items()}
     return {
         "prompt": one.turns[-1]["content"],
         "response_a": {"text": preference.response_a},
@@ -52,15 +53,20 @@ class Document:
 
     def __init__(self, handle: IO[bytes], options: ExportOptions) -> None:
         self._handle, self._options = handle, options
-        self._voted: set[str] = set()
+        self._ids = {LABEL: LABEL}
         self._begun = False
 
     def add(self, row: Row, line: bytes) -> None:
-        self._voted.update(row["annotations"])
-        own = {name: row[name] for name in ("id", "prompt", "response_a", "response_b", "annotations")}
+        own = {name: row[name] for name in ("id", "prompt", "response_a", "response_b")}
+        own["annotations"] = {self._id(name): choice for name, choice in row["annotations"].items()}
         metadata = {name: str(value) for name, value in row.items() if name not in own}
         self._begin()
         self._write({**own, "metadata": metadata})
+
+    def _id(self, principle: str) -> str:
+        if principle not in self._ids:
+            self._ids[principle] = annotator_id(self._options.principles.get(principle, principle))
+        return self._ids[principle]
 
     def _begin(self) -> None:
         self._handle.write(b",\n" if self._begun else b'{"metadata": ')
@@ -81,10 +87,10 @@ class Document:
 
     def _annotators(self) -> Json:
         found: Json = {LABEL: {"name": "label", "description": _DESCRIPTION, "type": "unknown"}}
-        texts = {annotator_id(text): (id, text) for id, text in self._options.principles.items()}
-        for one in sorted(self._voted - {LABEL}):
-            id, text = texts.get(one, (one, one))
-            found[one] = {"name": id, "description": text, "type": "principle"}
+        for name, id in sorted(self._ids.items()):
+            if name != LABEL:
+                text = self._options.principles.get(name, name)
+                found[id] = {"name": name, "description": text, "type": "principle"}
         return found
 
 

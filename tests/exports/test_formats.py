@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cai.exports import ALTERNATING, EVERY_DIALOGUE, EXPORTS, Carries, ExportOptions, LeftOut, load_export
 from cai.exports.annotated_pairs import LABEL, annotator_id
@@ -100,6 +102,42 @@ def _text(side: object) -> str:
     return side.rpartition("\n\nAssistant: ")[2] if side.startswith("\n\nHuman: ") else side
 
 
+HOSTILE = st.lists(
+    st.sampled_from(
+        ["\n", "\n\nHuman:", "\n\nAssistant: ", '"', "\x00", "\ud83d", "\u202e", "\u2028", "</s>", "{x}", "=1"]
+    )
+    | st.text(max_size=5),
+    max_size=6,
+).map("".join)
+PAIRED = [name for name in EXPORTS if load_export(name).source in ("pairs", "comparisons")]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE), min_size=1, max_size=4), name=st.sampled_from(PAIRED))
+def test_no_hostile_row_is_lost_merged_or_changed(texts, name, tmp_path):
+    import pyarrow.parquet as pq
+
+    export = load_export(name)
+    given_pairs = [Preference(Prompt.make((user(q),)), a, b, 1.0) for q, a, b in texts]
+    counts = export_dataset(export, given_pairs, tmp_path / name)
+    assert sum(counts.values()) == len(texts)
+    made = [row for row in export.rows(given_pairs) if isinstance(row, dict) and _is_utf8(row)]
+    assert counts["train"] == len(made)
+    assert (counts.get("not_utf8", 0) > 0) == any(not _is_utf8(row) for row in export.rows(given_pairs))
+    if made and "jsonl" in export.files:
+        assert [json.loads(line) for line in _lines(tmp_path / name / "train.jsonl")] == made
+    if made and "parquet" in export.files:
+        assert pq.read_table(tmp_path / name / "train.parquet").to_pylist() == made
+
+
+def _is_utf8(row: object) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 # ------------------------------------------------------------------------------------------------------ dialogues
 
 SYSTEM = Message("system", "s")
@@ -173,6 +211,7 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
         LABEL: "unknown", honest: "principle", kind: "principle",
     }  # fmt: skip
     assert document["annotators"][honest]["description"] == "Which is the more honest one?"
+    assert document["annotators"][kind] == {"name": "kind", "description": "kind", "type": "principle"}
     assert len(document["comparisons"]) == 12
     tie = document["comparisons"][3]
     assert tie["annotations"] == {
