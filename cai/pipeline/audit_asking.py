@@ -44,7 +44,7 @@ def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[au
             handle.write(row_bytes({"item": item.to_json(), "record": record.to_json()}))
     calls = dict.fromkeys(COUNTED, 0)
     for step, name in steps.items():
-        stage, output = Planted(_by_principle(job, items, step), kind.from_json), folder / name
+        stage, output = Planted(by_principle(job, items, step), kind.from_json), folder / name
         with CallStore(store_path(job.run)) as store:
             done = run_stage(
                 stage, job.only("judge"), source, output, store,
@@ -66,7 +66,7 @@ def label_of(job: Job, judgement: Judgement | None) -> float | None:
         return None
 
 
-def _by_principle(job: Job, items: Sequence[audit.Item], step: str) -> dict[str, Stage]:
+def by_principle(job: Job, items: Sequence[audit.Item], step: str) -> dict[str, Stage]:
     """The judge's stage for each principle alone, in reach of everything; the run's own under no name."""
     stages: dict[str, Stage] = {}
     recipe = replace(job.recipe, label=replace(job.recipe.label, principles_per_pair=1))

@@ -110,9 +110,16 @@ class Job:
         return self._engines[spec]
 
     def meter(self, role: str) -> Meter:
-        """What counts, and bounds, the calls to the engine of `role`; a role without a model of its own is the model's."""
-        payer = role if role == "sft" or getattr(self.recipe, role) else "model"
-        return self.spending.meter(payer, self.engine(role).spec)
+        """What counts, and bounds, the calls to the engine of `role`."""
+        return self.spending.meter(self.payer(role), self.engine(role).spec)
+
+    def payer(self, role: str) -> str:
+        """The role whose price the calls of `role` have: one without a model of its own has the model's."""
+        return role if role == "sft" or getattr(self.recipe, role) else "model"
+
+    def payers(self, roles: Iterable[str]) -> dict[str, str]:
+        """The model's name of each role that pays for `roles`."""
+        return {self.payer(role): self.engine(role).spec for role in roles}
 
     def only(self, role: str) -> Engine:
         """The engine of `role`, with the weights of every other let go."""

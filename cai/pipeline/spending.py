@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from cai.errors import BudgetError, ConfigError, did_you_mean
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Failure, Json, Request
@@ -107,6 +106,11 @@ def is_local(spec: str) -> bool:
     return spec.partition("/")[0] == "hf"
 
 
+def scored_tokens(spec: str) -> int:
+    """How many tokens are written, and charged, to score choices: a server writes one, a local model none."""
+    return 0 if is_local(spec) else 1
+
+
 def money_of(price: tuple[float, float] | None, prompt_tokens: float, completion_tokens: float) -> float:
     """What so many tokens cost."""
     return 0.0 if price is None else (prompt_tokens * price[0] + completion_tokens * price[1]) / MILLION
@@ -180,7 +184,7 @@ class Spending:
 
     def meter(self, role: str, spec: str) -> Meter:
         """What counts one stage's calls."""
-        return Meter(self, self.prices.of(role, spec), 0 if is_local(spec) else 1)
+        return Meter(self, self.prices.of(role, spec), scored_tokens(spec))
 
 
 @dataclass(slots=True)
@@ -188,7 +192,7 @@ class Meter:
     """Lets requests through while the most that they can cost fits the budget, and counts what answers did cost.
 
     A prompt has at most a token a byte and a few a turn; once answers have told how many it has, half as many again as
-    the most of them. `scored` is how many tokens a server writes, and charges, to score choices.
+    the most of them. `scored` is as `scored_tokens` says.
     """
 
     spending: Spending
@@ -218,9 +222,9 @@ class Meter:
         spent, budget = self.spending.spent, self.spending.budget
         money = f" and {spent.money:,.4f} of money" if self.spending.prices.given else ""
         return BudgetError(
-            f"{step}: the next call could pass the budget of {budget.passed_by(spent + self._most(request))}, so it was "
-            f"not made; spent: {spent.calls:,} calls, {spent.tokens:,} tokens{money}; all that was answered is kept, and "
-            "the same command with a greater --budget goes on from here"
+            f"{step}: the next call could pass the budget of {budget.passed_by(spent + self._most(request))}, so it "
+            f"was not made; spent: {spent.calls:,} calls, {spent.tokens:,} tokens{money}; all that was answered is "
+            "kept, and the same command with a greater --budget goes on from here"
         )
 
     def _most(self, request: Request) -> Cost:

@@ -9,6 +9,7 @@ temporary file.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tempfile
 import time
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,7 +149,7 @@ class _Fill:
 
     def _admitted(self, missing: Iterator[tuple[bytes, Request]]) -> Iterator[Request]:
         """The next requests, for as long as the most that they can cost fits the budget."""
-        for index in count():
+        for index in itertools.count():
             if self.next is None or (most := self.meter.admit(self.next[1])) is None:
                 return
             key, request = self.next
