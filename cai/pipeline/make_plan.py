@@ -121,7 +121,7 @@ class Planner:
         return PlanRow(
             name, why, sum(one.answered for one in tallies), round(calls), sum(one.low for one in tallies),
             sum(one.high for one in tallies), round(sum(one.prompt_tokens for one in tallies)),
-            round(sum(one.completion_tokens for one in tallies)), error, self._seconds(name, calls, tallies),
+            round(sum(one.completion_tokens for one in tallies)), error, self._seconds(name, parts[0][0], tallies),
             sum(priced) if priced else None, asks=True,
         )  # fmt: skip
 
@@ -139,12 +139,13 @@ class Planner:
         price = self.job.spending.prices.of(payer, spec)
         return None if price is None else money_of(price, tally.prompt_tokens, tally.completion_tokens)
 
-    def _seconds(self, name: str, calls: float, tallies: Sequence[Tally]) -> float | None:
+    def _seconds(self, name: str, role: str, tallies: Sequence[Tally]) -> float | None:
+        calls = sum(one.expected for one in tallies)
         if not calls:
             return 0.0
         step = {"audit": "label", "evaluate": "respond"}.get(name, name)
         written = sum(one.completion_tokens for one in tallies)
-        if not written or not is_local(self.job.engine("model").spec):
+        if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
             return self.probe.times.of(step, calls)
         width = sum(one.prompt_tokens for one in tallies) / calls + self._max_tokens(name)
         return self.probe.times.of(step, calls, max(1.0, self.job.recipe.engine.batch_tokens // width))

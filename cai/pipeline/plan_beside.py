@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from cai import audit
 from cai.embedded import outcome
 from cai.pipeline.audit_asking import by_principle
-from cai.pipeline.audit_pairs import audit_items
+from cai.pipeline.audit_pairs import audit_items, human_items
 from cai.pipeline.job import Job
 from cai.pipeline.measure import policies
 from cai.pipeline.plan_nodes import Node, characters
 from cai.pipeline.plan_rates import Rates
-from cai.pipeline.plan_walk import Tally, Walk
+from cai.pipeline.plan_walk import UNTRAINED, Tally, Walk
 from cai.pipeline.spending import scored_tokens
 from cai.records import Draft, GenerateRequest, Json, Judgement, Request
 from cai.stages.respond import Respond
@@ -51,6 +51,7 @@ def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
     else:
         made = [Draft.from_json(row) for row in drafts]
         items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed)
+        items += human_items(job)
     step = "reason" if job.recipe.label.reasoning_samples else "label"
     requests = _asked(job, items, step)
     if drafts is None:
@@ -82,7 +83,10 @@ def _guess(
     job: Job, tally: Tally, rates: Rates, step: str, items: Sequence[audit.Item], requests: Sequence[Request]
 ) -> None:
     """From what the probe's answers allow: most kinds of items are there in full, or are as rare in the whole run."""
-    most = max(len(items), _KINDS_OF_ITEMS * job.recipe.audit.items + len(job.constitution.tests))
+    settings = job.recipe.audit
+    others = settings.pairs if settings.against else 0
+    human = sum(one.planted == "human" for one in items)
+    most = max(len(items), _KINDS_OF_ITEMS * settings.items + len(job.constitution.tests) + human + others)
     distinct = len(set(keys_of("", requests)))
     each = len(requests) / max(1, len(items))
     tally.likely = float(distinct)
@@ -109,10 +113,7 @@ def _count(
     tally: Tally, store: CallStore, asked: set[bytes], fingerprint: str | None, requests: Sequence[Request]
 ) -> list[bool]:
     """Which of the requests are still to be asked."""
-    if fingerprint is None:
-        tally.ask += len(requests)
-        return [True] * len(requests)
-    keys = keys_of(fingerprint, requests)
+    keys = keys_of(fingerprint or UNTRAINED, requests)
     open_keys = set(store.missing(keys)) - asked
     lacks = []
     for key in keys:

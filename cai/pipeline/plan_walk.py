@@ -22,6 +22,8 @@ from cai.storage.calls import CallStore, keys_of
 
 CHUNK = 256
 SIGMAS = 2.0
+UNTRAINED = "a model that is still to be trained"
+"""Stands for its fingerprint: what is equal is asked once of it too, and nothing is answered yet."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class Walk:
         for flow, record, requests in asking:
             kind = kind_of(flow.row)
             answers: list[Answer | None] = [None] * len(requests)
-            if flow.known and node.fingerprint is not None:
+            if flow.known:
                 answers = list(stored[at : at + len(requests)])
                 at += len(requests)
             self._count(node, flow, kind, requests, answers)
@@ -112,9 +114,9 @@ class Walk:
 
     def _stored(self, node: Node, asking: Sequence[tuple[Flow, Any, list[Request]]]) -> list[Answer | None]:
         """The answers to the requests of records that are known; calls that another one answers are counted with it."""
-        if node.fingerprint is None:
-            return []
-        keys = keys_of(node.fingerprint, (one for flow, _, requests in asking if flow.known for one in requests))
+        keys = keys_of(
+            node.fingerprint or UNTRAINED, (one for flow, _, requests in asking if flow.known for one in requests)
+        )
         found = self.store.get(keys)
         tally = self.tallies[node.step]
         for key in keys:
@@ -130,11 +132,9 @@ class Walk:
     ) -> None:
         tally = self.tallies[node.step]
         tally.records += flow.weight
-        if not (flow.known and node.fingerprint is not None):
-            sure = flow.weight == 1.0 and not flow.doubt
-            tally.ask += len(requests) if sure else 0
-            tally.likely += 0 if sure else flow.weight * len(requests)
-            tally.most += 0 if sure else len(requests)
+        if not flow.known:
+            tally.likely += flow.weight * len(requests)
+            tally.most += len(requests)
             tally.spread += flow.weight * math.sqrt(flow.doubt) * len(requests)
         for request, answer in zip(requests, answers, strict=True):
             if answer is None:
