@@ -13,7 +13,7 @@ from cai.cli.recipe_options import named_prices, named_recipe, price_options, re
 @click.command()
 @recipe_options
 @click.option(
-    "--probe", type=click.IntRange(min=0), default=48, show_default=True, metavar="N",
+    "--probe", type=click.IntRange(min=0), default=96, show_default=True, metavar="N",
     help="Prompts that are really asked, to measure the engine; their answers are kept for the run. 0 asks nothing.",
 )  # fmt: skip
 @click.option(

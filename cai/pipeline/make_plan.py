@@ -25,7 +25,9 @@ from cai.records import Json
 from cai.storage.calls import CallStore
 from cai.storage.run import Run
 
-PROBE = 48
+PROBE = 96
+WINDOW = 512
+"""Rows that a local engine takes at a time, at most."""
 Note = Callable[[str], None]
 
 
@@ -148,7 +150,8 @@ class Planner:
         if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
             return self.probe.times.of(step, calls)
         width = sum(one.prompt_tokens for one in tallies) / calls + self._max_tokens(name)
-        return self.probe.times.of(step, calls, max(1.0, self.job.recipe.engine.batch_tokens // width))
+        batch = min(WINDOW, max(1.0, self.job.recipe.engine.batch_tokens // width))
+        return self.probe.times.of(step, calls, batch)
 
     def _max_tokens(self, name: str) -> int:
         settings = getattr(self.job.recipe, name.partition("-")[0], None)

@@ -1,4 +1,4 @@
-"""How long calls take, from a few that were timed: a share that a batch costs by itself, and one that each row adds."""
+"""How long calls take, from a few that were timed, a small batch and a large one: a row costs less in a large batch."""
 
 from __future__ import annotations
 
@@ -21,29 +21,26 @@ class Times:
             self.points[step].append((calls, seconds))
 
     def of(self, step: str, calls: float, batch: float = 0.0) -> float | None:
-        """Seconds that so many calls take, `batch` of them at a time (0: as they come); None if nothing was timed.
+        """Seconds that so many calls take, `batch` of them at a time (0: as they were timed); None if nothing was.
 
         A step that was not timed is taken for another round of its stage.
         """
         points = self.points.get(step) or self._like(step)
         if not points:
             return None if calls else 0.0
-        if not batch:
-            return calls * sum(took for _, took in points) / sum(made for made, _ in points)
-        each, alone = _line(points, batch)
-        return alone * math.ceil(calls / batch) + each * calls
+        size = min(batch, calls)
+        (few, less), (many, more) = min(points), max(points)
+        if size <= many:
+            return calls * more / many
+        return calls / size * more * (size / many) ** _growth(few, less, many, more)
 
     def _like(self, step: str) -> list[tuple[int, float]]:
         stage = step.partition("-")[0]
         return [one for name, some in self.points.items() if name.partition("-")[0] == stage for one in some]
 
 
-def _line(points: list[tuple[int, float]], batch: float) -> tuple[float, float]:
-    """(seconds a call, seconds a batch) of the least and the greatest measurement; both at least 0."""
-    (few, less), (many, more) = min(points), max(points)
-    whole = more / many
-    if many < 2 * few:
-        return whole, 0.0
-    each = (more - less) / (many - few * math.ceil(many / batch) / math.ceil(few / batch))
-    each = min(max(0.0, each), whole)
-    return each, max(0.0, (more - each * many) / math.ceil(many / batch))
+def _growth(few: int, less: float, many: int, more: float) -> float:
+    """The power of a batch's rows by which its time grows: 0 where rows cost nothing more, 1 where all cost alike."""
+    if many < 2 * few or not 0 < less < more:
+        return 1.0
+    return min(1.0, math.log(more / less) / math.log(many / few))
