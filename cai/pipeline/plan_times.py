@@ -32,7 +32,8 @@ class Times:
         (few, less), (many, more) = min(points), max(points)
         if size <= many:
             return calls * more / many
-        return calls / size * more * (size / many) ** _growth(few, less, many, more)
+        growth: float = (size / many) ** _growth(few, less, many, more)
+        return calls / size * more * growth
 
     def _like(self, step: str) -> list[tuple[int, float]]:
         stage = step.partition("-")[0]
