@@ -146,11 +146,16 @@ class Walk:
                     tally.completion_tokens += flow.weight * node.scored
 
     def _arrived(self, node: Node, flow: Flow) -> Flow:
-        """A row of placeholders leads to fewer calls than it seems: some records are rejected, some texts alike."""
+        """A row of placeholders leads to fewer calls than it seems: some records are rejected, some texts alike.
+
+        How much more or less a model still to be trained will repeat itself than its base is in doubt besides.
+        """
         if not flow.out_of:
             return flow
         share = self.rates.share(flow.out_of, node.step, kind_of(flow.row))
-        doubt = flow.doubt + ((share.error / share.value) ** 2 if share.value else 0.0)
+        untrained = any(one.step == flow.out_of and one.fingerprint is None for one in self.nodes)
+        error = math.hypot(share.error, 1 - share.value if untrained else 0.0)
+        doubt = flow.doubt + ((error / share.value) ** 2 if share.value else 0.0)
         return Flow(flow.row, flow.weight * share.value, doubt, False)
 
     def _out(
