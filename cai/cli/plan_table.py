@@ -49,9 +49,10 @@ def _note(row: Mapping[str, object]) -> str:
 def _lines(plan: Json) -> list[str]:
     total, probe = plan["total"], plan["probe"]
     tokens = total["prompt_tokens"] + total["completion_tokens"]
+    about = "more than " if plan["unmeasured"] else "~"
     lines = [
         f"tokens       ~{tokens:,}, give or take {total['tokens_error']:,} (95 %)",
-        f"time         ~{duration(total['seconds'])}, of it {duration(plan['start_seconds'])} to start and "
+        f"time         {about}{duration(total['seconds'])}, of it {duration(plan['start_seconds'])} to start and "
         f"{duration(plan['load_seconds'])} to load models ({plan['loads']} times); arithmetic and exports left out",
     ]
     if not tokens and not any(row["why"] for row in plan["steps"]):
