@@ -10,6 +10,7 @@ import pytest
 from cai.pipeline.make_plan import make_plan
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
+from cai.storage.run import Run
 from tests.pipeline.test_plan import files, planned
 
 SMALL = {
@@ -53,6 +54,6 @@ def test_a_plan_of_a_training_run_keeps_no_model_and_is_exact_where_it_says_so(t
     for step, (calls, saved) in planned(plan, "calls", "answered").items():
         assert (done[step]["calls_made"], done[step]["calls_saved"]) == (calls, saved), step
     [sft] = [row for row in plan["steps"] if row["step"] == "sft"]
-    assert sft["training_steps"] == 1
+    assert sft["training_steps"] == Run.existing(tmp_path / "run").steps["sft"]["steps"]
     again = make_plan(recipe, tmp_path / "run", probe=12)
     assert again["total"]["calls"] == 0
