@@ -50,6 +50,10 @@ class AuditError(CAIError):
     exit_code = 1
 
 
+class BudgetError(CAIError):
+    """The next call could pass the budget of the command; what was answered is kept."""
+
+
 class ParseError(Exception):
     """An answer that a stage cannot use: the record is written to the rejects with this reason. Not a crash."""
 

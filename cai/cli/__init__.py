@@ -11,6 +11,7 @@ from cai import __version__
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Make data and models": {
         "run": ("cai.cli.run:run", "Run a recipe: critique, revision, labels, reward model, exports."),
+        "plan": ("cai.cli.plan:plan", "What `cai run` would ask, how long it takes and what it costs."),
         "train": ("cai.cli.train:train", "Train one model on files of your own."),
         "export": ("cai.cli.export:export", "Datasets of a run for other trainers."),
     },

@@ -3,58 +3,33 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
+from cai.cli.recipe_options import named_prices, named_recipe, price_options, recipe_options
+
 
 @click.command(no_args_is_help=False)
-@click.option(
-    "--recipe", metavar="NAME|FILE", help="demo, sl-cai, rl-cai, or a file.  [default: rl-cai; demo without --model]"
-)
-@click.option("--constitution", metavar="NAME|FILE", help="A shipped constitution or a file.  [default: the recipe's]")
-@click.option(
-    "--prompts",
-    multiple=True,
-    metavar="FILE",
-    help="Prompts, once for each file; FILE?kind=helpful says what they are.",
-)
-@click.option(
-    "--model",
-    metavar="ENGINE/NAME",
-    help="The policy: hf/PATH, openai/NAME@URL, embedded.  [default: the recipe's]",
-)
-@click.option("--critic", metavar="ENGINE/NAME", help="The model that critiques.  [default: the policy]")
-@click.option("--judge", metavar="ENGINE/NAME", help="The model that labels.  [default: the policy]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: outputs/<name of the recipe>]"
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N prompts of each kind.  [default: all]"
-)
-@click.option("--until", metavar="STAGE", help="Stop after this stage.  [default: the last]")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every draw.  [default: the recipe's]")
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One setting over the recipe, such as reward.lr=1e-5; repeatable.",
-)
+@recipe_options
 @click.option(
     "--accept-audit", is_flag=True, help="Train on the labels of a judge that failed its audit; it is written down."
 )
+@click.option(
+    "--budget",
+    multiple=True,
+    metavar="AMOUNT",
+    help="The most that this command may spend: 5.50 (money, by the prices), 2000calls or 3Mtokens; repeatable.",
+)
+@price_options
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def run(
-    recipe: str | None, prompts: tuple[str, ...], out: Path | None, sets: tuple[str, ...], quiet: bool, as_json: bool,
-    accept_audit: bool, **options: Any,
-) -> None:  # fmt: skip
+def run(accept_audit: bool, budget: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> None:
     """Run a recipe: every step that is not up to date, in order.
 
     Run it again after any edit: only what the edit touches is computed, and no answer is paid for twice. Stop it at any
-    moment; the same command goes on.
+    moment; the same command goes on. `cai plan` with the same options tells beforehand what it will ask and cost;
+    --budget stops it before it costs more.
 
     \b
     Example:
@@ -67,19 +42,15 @@ def run(
     """
     from cai.cli.progress import Bars, summary_table
     from cai.pipeline.run_recipe import run_recipe
-    from cai.recipe_files import load_recipe, parse_set
+    from cai.pipeline.spending import Spending, parse_budget
 
-    overrides: dict[str, Any] = dict(parse_set(text) for text in sets)
-    overrides |= {key: value for key, value in options.items() if value is not None}
-    if prompts:
-        overrides["prompts"] = list(prompts)
-    name = recipe if recipe is not None else "rl-cai" if options["model"] else "demo"
-    made = load_recipe(name, overrides)
-    folder = out or Path("outputs") / made.name
-    head = f"recipe {name}, model {made.model}, constitution {made.constitution}, into {folder}/"
-    command = {"recipe": name, "overrides": overrides}
+    made, folder, command = named_recipe(options)
+    spending = Spending(parse_budget(budget), named_prices(options))
+    head = f"recipe {command['recipe']}, model {made.model}, constitution {made.constitution}, into {folder}/"
     with Bars(head, quiet=quiet or as_json) as bars:
-        summary = run_recipe(made, folder, until=made.until, command=command, reporter=bars, accept_audit=accept_audit)
+        summary = run_recipe(
+            made, folder, until=made.until, command=command, reporter=bars, accept_audit=accept_audit, spending=spending
+        )
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     elif not quiet:

@@ -15,7 +15,7 @@ from cai.intervals import wilson
 from cai.judge_records import Deliberation
 from cai.pipeline.job import Job, Reporter, Silent, store_path
 from cai.pipeline.label_work import judging_stage
-from cai.pipeline.stage_loop import row_bytes, run_stage
+from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
 from cai.preferences import soft_label
 from cai.prompts import PromptSet
 from cai.recipe import Recipe
@@ -42,13 +42,13 @@ def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[au
         for item in items:
             record = kind(item.prompt, item.better, item.worse, ())
             handle.write(row_bytes({"item": item.to_json(), "record": record.to_json()}))
-    calls = {"calls_made": 0, "calls_saved": 0}
+    calls = dict.fromkeys(COUNTED, 0)
     for step, name in steps.items():
-        stage, output = Planted(_by_principle(job, items, step), kind.from_json), folder / name
+        stage, output = Planted(by_principle(job, items, step), kind.from_json), folder / name
         with CallStore(store_path(job.run)) as store:
             done = run_stage(
                 stage, job.only("judge"), source, output, store,
-                rows_expected=len(items), progress=job.reporter.progress,
+                rows_expected=len(items), progress=job.reporter.progress, meter=job.meter("judge"),
             )  # fmt: skip
         calls = {key: calls[key] + getattr(done, key) for key in calls}
         source = output
@@ -66,7 +66,7 @@ def label_of(job: Job, judgement: Judgement | None) -> float | None:
         return None
 
 
-def _by_principle(job: Job, items: Sequence[audit.Item], step: str) -> dict[str, Stage]:
+def by_principle(job: Job, items: Sequence[audit.Item], step: str) -> dict[str, Stage]:
     """The judge's stage for each principle alone, in reach of everything; the run's own under no name."""
     stages: dict[str, Stage] = {}
     recipe = replace(job.recipe, label=replace(job.recipe.label, principles_per_pair=1))

@@ -21,7 +21,7 @@ def audit_items(job: Job) -> list[audit.Item]:
     """Every pair of the audit, each once."""
     settings, seed = job.recipe.audit, job.recipe.seed
     planted = audit.planted_items(_drafts(job), job.constitution, settings.items, seed)
-    items = [*planted, *_human(job), *_own(job)]
+    items = [*planted, *human_items(job), *_own(job)]
     return list({item.id: item for item in items}.values())
 
 
@@ -43,7 +43,7 @@ def _drafts(job: Job) -> list[Draft]:
     return list({one.id: one for some in wanted for one in drawn(some)}.values())
 
 
-def _human(job: Job) -> list[audit.Item]:
+def human_items(job: Job) -> list[audit.Item]:
     """`audit.pairs` of the pairs of `audit.truth` of which one was ranked the better, drawn by hash."""
     read = (read_human_preferences(file) for file in job.recipe.audit.truth)
     ranked = [one for some in read for one in some.preferences if one.p_a != 0.5]

@@ -12,6 +12,7 @@ from cai.constitution import Constitution, Form, load_constitution
 from cai.errors import ConfigError
 from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
+from cai.pipeline.spending import Meter, Spending
 from cai.prompts import PromptSet, read_prompts
 from cai.prompts.spec import parse_spec
 from cai.recipe import EngineSettings, Recipe
@@ -64,6 +65,7 @@ class Job:
     prompts: PromptSet
     reporter: Reporter = field(default_factory=Silent)
     accept_audit: bool = False
+    spending: Spending = field(default_factory=Spending)
     readings: dict[str, Json] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _human: dict[str, HumanPreferences] = field(default_factory=dict)
@@ -106,6 +108,18 @@ class Job:
         if spec not in self._engines:
             self._engines[spec] = load_model(spec, settings)
         return self._engines[spec]
+
+    def meter(self, role: str) -> Meter:
+        """What counts, and bounds, the calls to the engine of `role`."""
+        return self.spending.meter(self.payer(role), self.engine(role).spec)
+
+    def payer(self, role: str) -> str:
+        """The role whose price the calls of `role` have: one without a model of its own has the model's."""
+        return role if role == "sft" or getattr(self.recipe, role) else "model"
+
+    def payers(self, roles: Iterable[str]) -> dict[str, str]:
+        """The model's name of each role that pays for `roles`."""
+        return {self.payer(role): self.engine(role).spec for role in roles}
 
     def only(self, role: str) -> Engine:
         """The engine of `role`, with the weights of every other let go."""

@@ -12,7 +12,7 @@ from cai.errors import RunError
 from cai.evaluation.policy import Classed, policy_changes, policy_rates
 from cai.intervals import wilson
 from cai.pipeline.job import REWARD_MODEL, Job, store_path
-from cai.pipeline.stage_loop import row_bytes, run_stage
+from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
 from cai.records import Draft, Json, Prompt
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
@@ -42,12 +42,13 @@ def evaluate(job: Job) -> Json:
     "reward_model": {"accuracy": …} | None}``. Round 0 is the first answer.
     """
     rows = _write_prompts(job)
-    calls = {"calls_made": 0, "calls_saved": 0}
+    calls = dict.fromkeys(COUNTED, 0)
     for name, role in policies(job).items():
         with CallStore(store_path(job.run)) as store:
             done = run_stage(
                 Respond(job.recipe.evaluate.sampling, job.recipe.seed), job.only(role), job.run.path(PROMPTS),
                 job.run.path(f"evaluation/{name}.jsonl"), store, rows_expected=rows, progress=job.reporter.progress,
+                meter=job.meter(role),
             )  # fmt: skip
         calls = {key: calls[key] + getattr(done, key) for key in calls}
     job.release()

@@ -11,6 +11,7 @@ from pathlib import Path
 from cai import __version__
 from cai.pipeline.dataset_card import refresh_card
 from cai.pipeline.job import Job, Reporter, Silent
+from cai.pipeline.spending import Spending
 from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
 from cai.pipeline.step import Step
 from cai.pipeline.steps import forms_until, roles_until, step_names, steps_of
@@ -23,18 +24,19 @@ from cai.storage.run import Run, atomic_write, file_sha256, signature
 
 def run_recipe(
     recipe: Recipe, folder: Path, *, until: str | None = None, command: Json | None = None,
-    reporter: Reporter | None = None, accept_audit: bool = False,
+    reporter: Reporter | None = None, accept_audit: bool = False, spending: Spending | None = None,
 ) -> Json:  # fmt: skip
-    """Bring the run in `folder` up to date and return its summary.
+    """Bring the run in `folder` up to date and return its summary; `spending` bounds what may be asked for that.
 
     Raises a `CAIError` before anything is written when the recipe, the constitution, a prompt file, a model or the
     folder cannot be used, and `AuditError` before it trains on the labels of a judge that failed its audit, unless
-    `accept_audit`.
+    `accept_audit`, and `BudgetError` before a call that could pass the budget.
     """
     run = Run(folder)
     roles = roles_until(recipe, until)
     job = Job.checked(recipe, run, forms_until(recipe, until), roles)
-    job.reporter, job.accept_audit = reporter or Silent(), accept_audit
+    job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
+    job.spending.check(job.payers(roles))
     steps = steps_of(job, until)
     plan = {step.name: step.plan() for step in steps}
     if stale := stale_steps(run, plan):

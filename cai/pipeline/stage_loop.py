@@ -9,6 +9,7 @@ temporary file.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tempfile
 import time
@@ -22,6 +23,7 @@ from typing import IO, Any
 
 from cai.errors import EngineError, ParseError, RunError
 from cai.models import Engine
+from cai.pipeline.spending import Cost, Meter, Spending
 from cai.records import Answer, ChoiceRequest, Failure, Json, Request
 from cai.stages import Stage
 from cai.storage.calls import CallStore, keys_of
@@ -29,6 +31,8 @@ from cai.storage.run import atomic_write, read_rows
 
 CHUNK = 256
 KEY_BYTES = 32
+COUNTED = ("calls_made", "calls_saved", "prompt_tokens", "completion_tokens")
+"""What of a stage's result is added up where a step drives several."""
 Progress = Callable[[int, int], None]
 """Called with (calls done, calls expected)."""
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -36,13 +40,18 @@ _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 
 @dataclass(slots=True)
 class StageResult:
-    """Counts of one stage; `left_out` counts answers of kept rows that are not in them; `seconds` is wall time."""
+    """Counts of one stage; `left_out` counts answers of kept rows that are not in them; `seconds` is wall time.
+
+    Tokens are those of the calls made.
+    """
 
     rows: int = 0
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     calls_made: int = 0
     calls_saved: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     sha256: str = ""
@@ -55,6 +64,8 @@ class StageResult:
             "left_out": {reason: count for reason, count in self.left_out.most_common() if count},
             "calls_made": self.calls_made,
             "calls_saved": self.calls_saved,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
             "seconds": round(self.seconds, 3),
         }
 
@@ -69,21 +80,34 @@ def run_stage(
     rows_expected: int = 0,
     max_rejected: float = 1.0,
     progress: Progress | None = None,
+    meter: Meter | None = None,
 ) -> StageResult:
     """Run one stage from `source` (JSONL) to `output`, rejects beside it, both atomic; equal input gives equal bytes.
 
     Raises `RunError` when more than the share `max_rejected` of the records is rejected (the rejects are kept to be
-    read, the output is not written), and whatever the engine raises; what was answered until then is kept.
+    read, the output is not written), `BudgetError` when the `meter` lets no more calls through, and whatever the engine
+    raises; what was answered until then is kept.
     """
     started = time.monotonic()
     result = StageResult()
     with tempfile.TemporaryFile() as spool:
-        fill = _Fill(stage, engine, source, store, spool, result, rows_expected, progress)
+        meter = meter or Spending().meter("", engine.spec)
+        fill = _Fill(stage, engine, source, store, spool, result, rows_expected, progress, meter, output.stem)
         failures = fill.run()
+        result.prompt_tokens, result.completion_tokens = meter.total.prompt_tokens, meter.total.completion_tokens
         spool.seek(0)
         _read(stage, source, output, store, spool, failures, result, max_rejected)
     result.seconds = time.monotonic() - started
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request under way, and the most that it can cost."""
+
+    key: bytes
+    request: Request
+    most: Cost
 
 
 @dataclass(slots=True)
@@ -98,31 +122,49 @@ class _Fill:
     result: StageResult
     rows_expected: int
     progress: Progress | None
-    waiting: dict[int, bytes] = field(default_factory=dict)
+    meter: Meter
+    step: str
+    waiting: dict[int, _Asked] = field(default_factory=dict)
+    next: tuple[bytes, Request] | None = None
     failures: dict[bytes, Failure] = field(default_factory=dict)
     rows: int = 0
     calls: int = 0
 
     def run(self) -> dict[bytes, Failure]:
-        wanted = self._missing()
-        first = next(wanted, None)
-        if first is not None:
-            scored = isinstance(first, ChoiceRequest)
-            requests: Any = _chain(first, wanted)
+        """Several times over where the budget gets short: answers cost less than was held for them."""
+        missing = self._missing()
+        self.next = next(missing, None)
+        while self.next is not None:
+            made = self.result.calls_made
+            scored = isinstance(self.next[1], ChoiceRequest)
+            requests: Any = self._admitted(missing)
             answers = self.engine.score(requests) if scored else self.engine.generate(requests)
             for index, answer in answers:
                 self._keep(index, answer)
-        if self.waiting:
-            raise EngineError(f"{self.engine.spec}: left {len(self.waiting)} requests unanswered")
+            if self.waiting:
+                raise EngineError(f"{self.engine.spec}: left {len(self.waiting)} requests unanswered")
+            if self.next is not None and self.result.calls_made == made:
+                raise self.meter.refused(self.next[1], self.step)
         return self.failures
 
+    def _admitted(self, missing: Iterator[tuple[bytes, Request]]) -> Iterator[Request]:
+        """The next requests, for as long as the most that they can cost fits the budget."""
+        for index in itertools.count():
+            if self.next is None or (most := self.meter.admit(self.next[1])) is None:
+                return
+            key, request = self.next
+            self.waiting[index], self.next = _Asked(key, request, most), None
+            yield request
+            self.next = next(missing, None)
+
     def _keep(self, index: int, answer: Answer) -> None:
-        key = self.waiting.pop(index)
+        asked = self.waiting.pop(index)
         self.result.calls_made += 1
+        self.meter.settle(asked.request, asked.most, answer)
         if isinstance(answer, Failure):
-            self.failures[key] = answer
+            self.failures[asked.key] = answer
         else:
-            self.store.put(key, answer)
+            self.store.put(asked.key, answer)
         if self.progress:
             per_row = self.calls / max(1, self.rows)
             done = self.result.calls_made + self.result.calls_saved
@@ -133,9 +175,8 @@ class _Fill:
             self.rows += 1
             yield from self.stage.read(row)
 
-    def _missing(self) -> Generator[Request, None, None]:
-        """The requests without an answer, each once, pulled by the engine as it needs them."""
-        asked = 0
+    def _missing(self) -> Generator[tuple[bytes, Request], None, None]:
+        """The requests without an answer, each once with its key, pulled by the engine as it needs them."""
         in_flight = set[bytes]()
         with closing(self._records()) as records:
             while chunk := list(islice(records, CHUNK)):
@@ -145,20 +186,13 @@ class _Fill:
                 _spool(self.spool, [len(some) for some in requests], keys)
                 self.calls += len(keys)
                 in_flight.clear()
-                in_flight.update(self.waiting.values())
+                in_flight.update(asked.key for asked in self.waiting.values())
                 missing = set(self.store.missing(keys)) - in_flight - self.failures.keys()
                 self.result.calls_saved += len(keys) - len(missing)
                 for key, request in zip(keys, flat, strict=True):
                     if key in missing:
                         missing.remove(key)
-                        self.waiting[asked] = key
-                        asked += 1
-                        yield request
-
-
-def _chain(first: Request, rest: Iterator[Request]) -> Iterator[Request]:
-    yield first
-    yield from rest
+                        yield key, request
 
 
 def _records(stage: Stage, source: Path) -> Generator[Any, None, None]:

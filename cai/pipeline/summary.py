@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cai.pipeline.job import Job
+from cai.pipeline.stage_loop import COUNTED
 from cai.pipeline.staleness import stale_steps
 from cai.pipeline.steps import last_step
 from cai.records import Json
@@ -39,7 +40,7 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
 
 
 def _stage(name: str, entry: Mapping[str, Any], ran: bool, stale: str) -> Json:
-    keys = ("rows", "rejected", "reasons", "left_out", "calls_made", "calls_saved", "seconds")
+    keys = ("rows", "rejected", "reasons", "left_out", *COUNTED, "seconds")
     return {"step": name, "ran": ran, "stale": stale, **{key: entry[key] for key in keys if key in entry}}
 
 

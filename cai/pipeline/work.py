@@ -62,7 +62,7 @@ def run_model_stage(job: Job, step: str, source: str, role: str) -> Json:
     ):
         result = run_stage(
             stage, engine, job.run.path(f"{source}.jsonl"), job.run.path(f"{step}.jsonl"), store,
-            rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=progress,
+            rows_expected=rows, max_rejected=job.recipe.max_rejected, progress=progress, meter=job.meter(role),
         )  # fmt: skip
     return result.to_json()
 

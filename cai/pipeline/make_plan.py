@@ -1,0 +1,295 @@
+"""`make_plan`: what `cai run` would ask, how long it would take, and what it would cost. Writes into no run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cai.pipeline.job import Job, Reporter, Silent, store_path
+from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
+from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
+from cai.pipeline.plan_probe import LEARN, Probe, Rows, drawn_prompts
+from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_training import Training, reward_training, sft_training
+from cai.pipeline.plan_walk import SIGMAS, Tally, Walk
+from cai.pipeline.spending import Spending, is_local, money_of
+from cai.pipeline.staleness import stale_steps
+from cai.pipeline.step import Step
+from cai.pipeline.steps import forms_until, roles_until, steps_of
+from cai.recipe import Recipe
+from cai.records import Json
+from cai.storage.calls import CallStore
+from cai.storage.run import Run
+
+PROBE = 96
+WINDOW = 512
+"""Rows that a local engine takes at a time, at most."""
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One step of the plan. Calls and tokens are those still to be made; `answered` ones cost nothing.
+
+    `seconds` is None where nothing was measured; `money` None where no price applies.
+    """
+
+    step: str
+    why: str
+    answered: int = 0
+    calls: int = 0
+    calls_low: int = 0
+    calls_high: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens_error: float = 0.0
+    seconds: float | None = 0.0
+    money: float | None = None
+    training_steps: int = 0
+    asks: bool = False
+
+    @property
+    def exact(self) -> bool:
+        return self.calls_low == self.calls_high
+
+    def to_json(self) -> Json:
+        return {
+            "step": self.step, "why": self.why, "answered": self.answered, "calls": self.calls,
+            "calls_low": self.calls_low, "calls_high": self.calls_high, "calls_exact": self.exact,
+            "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens,
+            "tokens_error": round(self.tokens_error),
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "money": None if self.money is None else round(self.money, 6), "training_steps": self.training_steps,
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Planner:
+    """Everything that one plan is made from."""
+
+    job: Job
+    steps: Sequence[Step]
+    stale: Mapping[str, str]
+    nodes: Sequence[Node]
+    probe: Probe
+    walk: Walk
+    asked: Rows = field(default_factory=dict)
+    trainings: dict[str, Training] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> Rates:
+        return self.probe.rates
+
+    def rows(self) -> list[PlanRow]:
+        """One a step, in the order of the run."""
+        beside = self._beside()
+        return [self._row(step, beside) for step in self.steps]
+
+    def _beside(self) -> dict[str, list[tuple[str, Tally]]]:
+        """(role, tally) of the steps that ask and are no stage."""
+        found: dict[str, list[tuple[str, Tally]]] = {}
+        if "audit" in self.stale:
+            last = last_drafts(self.nodes)
+            known = last not in self.stale
+            drafts = None if known else self.asked.get(last, [])
+            found["audit"] = [("judge", audit_tally(self.job, self.walk, drafts))]
+        if "evaluate" in self.stale:
+            tallies = evaluate_tally(self.job, self.walk, "sft" not in self.stale)
+            found["evaluate"] = [("sft" if name == "sl" else "model", one) for name, one in tallies.items()]
+        return found
+
+    def _row(self, step: Step, beside: Mapping[str, list[tuple[str, Tally]]]) -> PlanRow:
+        name, why = step.name, self.stale.get(step.name, "")
+        if not why:
+            return PlanRow(name, "")
+        if name in beside:
+            return self._asking(name, why, beside[name])
+        if node := next((one for one in self.nodes if one.step == name), None):
+            return self._asking(name, why, [(node.role, self.walk.tallies[name])])
+        if training := self.trainings.get(name):
+            return PlanRow(name, why, seconds=training.seconds, training_steps=training.steps)
+        return PlanRow(name, why)
+
+    def _asking(self, name: str, why: str, parts: Sequence[tuple[str, Tally]]) -> PlanRow:
+        tallies = [one for _, one in parts]
+        calls = sum(one.expected for one in tallies)
+        error = math.hypot(*(self._tokens_error(name, one) for one in tallies))
+        money = [self._money(role, one) for role, one in parts]
+        priced = [one for one in money if one is not None]
+        return PlanRow(
+            name, why, sum(one.answered for one in tallies), round(calls), sum(one.low for one in tallies),
+            sum(one.high for one in tallies), round(sum(one.prompt_tokens for one in tallies)),
+            round(sum(one.completion_tokens for one in tallies)), error, self._seconds(name, parts[0][0], tallies),
+            sum(priced) if priced else None, asks=True,
+        )  # fmt: skip
+
+    def _tokens_error(self, name: str, tally: Tally) -> float:
+        """Half of the 95 % interval, in tokens."""
+        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        of_calls = tally.spread / tally.expected if tally.expected else 0.0
+        of_texts = math.hypot(*(n * self.rates.tokens_written(step, kind).error for kind, n in tally.written.items()))
+        return SIGMAS * math.hypot(of_calls * (tally.prompt_tokens + tally.completion_tokens), of_texts)
+
+    def _money(self, role: str, tally: Tally) -> float | None:
+        if role == "sft":
+            return None
+        payer, spec = self.job.payer(role), self.job.engine(role).spec
+        price = self.job.spending.prices.of(payer, spec)
+        return None if price is None else money_of(price, tally.prompt_tokens, tally.completion_tokens)
+
+    def _seconds(self, name: str, role: str, tallies: Sequence[Tally]) -> float | None:
+        calls = sum(one.expected for one in tallies)
+        if not calls:
+            return 0.0
+        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        written = sum(one.completion_tokens for one in tallies)
+        if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
+            return self.probe.times.of(step, calls)
+        width = sum(one.prompt_tokens for one in tallies) / calls + self._max_tokens(name)
+        batch = min(WINDOW, max(1.0, self.job.recipe.engine.batch_tokens // width))
+        return self.probe.times.of(step, calls, batch)
+
+    def _max_tokens(self, name: str) -> int:
+        settings = getattr(self.job.recipe, name.partition("-")[0], None)
+        return int(getattr(settings, "max_tokens", 16))
+
+
+def make_plan(
+    recipe: Recipe, folder: Path, *, probe: int = PROBE, train_probe: bool = True, spending: Spending | None = None,
+    reporter: Reporter | None = None, note: Note | None = None,
+) -> Json:  # fmt: skip
+    """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
+
+    `probe` prompts are sent through the stages, timed, and their answers kept in the run's call store; 0 asks nothing.
+    Raises what `run_recipe` raises before it begins.
+    """
+    started = time.monotonic()
+    run = Run(folder)
+    roles = roles_until(recipe, recipe.until)
+    job = Job.checked(recipe, run, forms_until(recipe, recipe.until), roles)
+    job.reporter, job.spending = reporter or Silent(), spending or Spending()
+    steps = steps_of(job, recipe.until)
+    stale = stale_steps(run, {step.name: step.plan() for step in steps})
+    if stale:
+        job.check_roles(roles)
+        if "preferences" in stale:
+            job.human()
+    nodes = model_nodes(job, steps, stale)
+    with TemporaryDirectory(prefix="cai-plan-") as name, _store(job, probe, Path(name)) as store:
+        asking = Probe(job, nodes, store, Path(name))
+        asking.times.started = time.monotonic() - started
+        planner = Planner(
+            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates)
+        )
+        _measured(planner, probe, note or (lambda text: None))
+        _walked(planner)
+        _trained(planner, Path(name), bool(probe) and train_probe, note or (lambda text: None))
+        return _report(planner, store)
+
+
+def _store(job: Job, probe: int, temporary: Path) -> CallStore:
+    """The run's own; where nothing is asked and there is none, an empty one that goes away."""
+    path = store_path(job.run)
+    return CallStore(path if probe or path.exists() else temporary / "calls.sqlite")
+
+
+def _measured(planner: Planner, count: int, note: Note) -> None:
+    asking, job = planner.probe, planner.job
+    open_nodes = [one for one in planner.nodes if one.why]
+    if open_nodes and count:
+        prompts = drawn_prompts(job, planner.nodes, asking.store, count)
+        note(
+            f"probe: {len(prompts)} prompts go through the stages that are to be done; the answers are kept in "
+            f"{asking.store.path}, for the run to use"
+        )
+        planner.asked = asking.ask(prompts)
+    if open_nodes:
+        asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)), planner.asked)
+        _take_revisions_for_samples(planner)
+
+
+def _take_revisions_for_samples(planner: Planner) -> None:
+    """A policy that is still to be trained will write texts as long as those that it is trained on."""
+    sample = next((one for one in planner.nodes if one.step == "sample" and one.fingerprint is None), None)
+    if sample is None:
+        return
+    last = last_drafts(planner.nodes)
+    for kind in ("red_team", "helpful", "lookalike"):
+        step = last if planner.rates.written[last, kind].n else "respond"
+        for table in (planner.rates.written, planner.rates.lengths):
+            if table[step, kind].n:
+                table["sample", kind] = table[step, kind]
+
+
+def _walked(planner: Planner) -> None:
+    """From each source that is there: the prompts, and the files of steps that are up to date."""
+    open_steps = {one.step for one in planner.walk.nodes}
+    for source in dict.fromkeys(one.source for one in planner.walk.nodes):
+        if source not in open_steps:
+            planner.walk.run(source, source_rows(planner.job, source))
+
+
+def _trained(planner: Planner, folder: Path, measure: bool, note: Note) -> None:
+    job, asked = planner.job, planner.asked
+    if measure and {"sft", "reward"} & planner.stale.keys():
+        note("probe: a few training steps on these texts, in a temporary folder; nothing of them is kept")
+    if "sft" in planner.stale:
+        drafts = asked.get(last_drafts(planner.nodes), [])
+        planner.trainings["sft"] = sft_training(job, drafts, folder, measure)
+    if "reward" in planner.stale:
+        pairs = planner.walk.tallies["label"].records
+        if "label" not in planner.stale:
+            pairs = float(job.run.steps["label"]["rows"])
+        planner.trainings["reward"] = reward_training(job, asked.get("label", []), pairs, folder, measure)
+
+
+def _report(planner: Planner, store: CallStore) -> Json:
+    rows = planner.rows()
+    times, spent = planner.probe.times, planner.job.spending.spent
+    loads, load_seconds = _loads(planner, rows)
+    unmeasured = [row.step for row in rows if row.seconds is None]
+    seconds = (
+        sum(row.seconds or 0.0 for row in rows) + load_seconds + (times.started if any(r.why for r in rows) else 0)
+    )
+    money = [row.money for row in rows if row.money is not None]
+    total = {
+        key: sum(getattr(row, key) for row in rows)
+        for key in ("answered", "calls", "calls_low", "calls_high", "prompt_tokens", "completion_tokens")
+    }
+    return {
+        "run": str(planner.job.run.folder),
+        "steps": [row.to_json() for row in rows],
+        "total": total
+        | {
+            "calls_exact": total["calls_low"] == total["calls_high"],
+            "tokens_error": round(math.hypot(*(row.tokens_error for row in rows))),
+            "seconds": round(seconds, 1),
+            "money": round(sum(money), 6) if money else None,
+        },
+        "start_seconds": round(times.started, 1),
+        "load_seconds": round(load_seconds, 1),
+        "loads": loads,
+        "unmeasured": unmeasured,
+        "probe": {"prompts": len(planner.asked.get("prompts", [])), "store": str(store.path), **spent.to_json()},
+        "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
+    }
+
+
+def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[int, float]:
+    """How often a model is loaded, and the seconds of that: the weights of one are let go for those of another."""
+    role = {one.step: one.role for one in planner.nodes} | {"audit": "judge", "evaluate": "model"}
+    held, count, seconds = "", 0, 0.0
+    for row in rows:
+        if row.training_steps or row.step == "evaluate":
+            held = ""
+        if not row.calls:
+            continue
+        of = "sft" if role[row.step] == "sft" else planner.job.engine(role[row.step]).spec
+        if of != held:
+            took = planner.probe.times.loads.get(of) or max(planner.probe.times.loads.values(), default=0.0)
+            held, count, seconds = of, count + 1, seconds + took
+    return count, seconds

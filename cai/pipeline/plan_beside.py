@@ -1,0 +1,141 @@
+"""The calls of the steps that ask about more than a stage file holds: the audit of the judge, the measured policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from cai import audit
+from cai.embedded import outcome
+from cai.pipeline.audit_asking import by_principle
+from cai.pipeline.audit_pairs import audit_items, human_items
+from cai.pipeline.job import Job
+from cai.pipeline.measure import policies
+from cai.pipeline.plan_nodes import Node, characters
+from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_walk import UNTRAINED, Tally, Walk
+from cai.pipeline.spending import scored_tokens
+from cai.records import Draft, GenerateRequest, Json, Judgement, Request
+from cai.stages.respond import Respond
+from cai.storage.calls import CallStore, keys_of
+
+_KINDS_OF_ITEMS = 10
+"""Of `audit.items` each: identical, noise, swapped, null, mended and the five attacks; the tests come on top."""
+
+
+def evaluate_tally(job: Job, walk: Walk, sft_known: bool) -> dict[str, Tally]:
+    """Policy -> its calls. The questions are known beforehand; a policy still to be trained has answered none."""
+    stage = Respond(job.recipe.evaluate.sampling, job.recipe.seed)
+    requests = [one for prompt in outcome.questions(job.recipe.evaluate.prompts) for one in stage.requests(prompt)]
+    kinds = [prompt.kind for prompt in outcome.questions(job.recipe.evaluate.prompts)]
+    found = {}
+    for name, role in policies(job).items():
+        fingerprint = job.engine(role).fingerprint if role != "sft" or sft_known else None
+        tally = Tally()
+        missing = _count(tally, walk.store, walk.asked, fingerprint, requests)
+        step = "sample" if role == "sft" else "respond"
+        for request, kind, lacks in zip(requests, kinds, missing, strict=True):
+            if lacks:
+                tally.prompt_tokens += walk.rates.tokens_read(step, characters(request))
+                tally.completion_tokens += walk.rates.tokens_written(step, kind).mean
+                tally.written[kind] += 1
+        found[name] = tally
+    return found
+
+
+def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
+    """Exact where the run's last answers are there (`drafts` None); else an estimate from the probe's drafts."""
+    tally = Tally()
+    if drafts is None:
+        items = audit_items(job)
+    else:
+        made = [Draft.from_json(row) for row in drafts]
+        items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed)
+        items += human_items(job)
+    step = "reason" if job.recipe.label.reasoning_samples else "label"
+    requests = _asked(job, items, step)
+    if drafts is None:
+        missing = _count(tally, walk.store, walk.asked, job.engine("judge").fingerprint, requests)
+        lacking = [one for one, lacks in zip(requests, missing, strict=True) if lacks]
+        _weigh(job, tally, walk.rates, step, lacking, 1.0)
+    else:
+        _guess(job, tally, walk.rates, step, items, requests)
+    if step == "reason":
+        _verdicts(job, tally, walk.rates, requests)
+    return tally
+
+
+def _asked(job: Job, items: Sequence[audit.Item], step: str) -> list[Request]:
+    stages = by_principle(job, items, step)
+    pairs = [(one.principle_id, Judgement(one.prompt, one.better, one.worse, ())) for one in items]
+    if step == "reason":
+        from cai.judge_records import Deliberation
+
+        return [
+            request
+            for name, pair in pairs
+            for request in stages[name].requests(Deliberation(pair.prompt, pair.response_a, pair.response_b, ()))
+        ]
+    return [request for name, pair in pairs for request in stages[name].requests(pair)]
+
+
+def _guess(
+    job: Job, tally: Tally, rates: Rates, step: str, items: Sequence[audit.Item], requests: Sequence[Request]
+) -> None:
+    """From what the probe's answers allow: most kinds of items are there in full, or are as rare in the whole run."""
+    settings = job.recipe.audit
+    others = settings.pairs if settings.against else 0
+    human = sum(one.planted == "human" for one in items)
+    most = max(len(items), _KINDS_OF_ITEMS * settings.items + len(job.constitution.tests) + human + others)
+    distinct = len(set(keys_of("", requests)))
+    each = len(requests) / max(1, len(items))
+    tally.likely = float(distinct)
+    tally.most = math.ceil(most * each)
+    tally.spread = max(0.05 * distinct, (tally.most - distinct) / 2)
+    tally.answered = len(requests) - distinct
+    _weigh(job, tally, rates, step, requests, distinct / max(1, len(requests)))
+
+
+def _verdicts(job: Job, tally: Tally, rates: Rates, requests: Sequence[Request]) -> None:
+    """A verdict is scored after each reasoning, where the judge gives log-probabilities."""
+    if not job.engine("judge").scores_choices:
+        return
+    tally.ask, tally.likely, tally.most, tally.spread = (
+        2 * tally.ask,
+        2 * tally.likely,
+        2 * tally.most,
+        2 * tally.spread,
+    )
+    tally.prompt_tokens += sum(rates.tokens_read("label", characters(one)) for one in requests)
+
+
+def _count(
+    tally: Tally, store: CallStore, asked: set[bytes], fingerprint: str | None, requests: Sequence[Request]
+) -> list[bool]:
+    """Which of the requests are still to be asked."""
+    keys = keys_of(fingerprint or UNTRAINED, requests)
+    open_keys = set(store.missing(keys)) - asked
+    lacks = []
+    for key in keys:
+        lacks.append(key in open_keys)
+        open_keys.discard(key)
+        asked.add(key)
+    tally.ask += sum(lacks)
+    tally.answered += len(lacks) - sum(lacks)
+    return lacks
+
+
+def _weigh(job: Job, tally: Tally, rates: Rates, step: str, requests: Iterable[Request], weight: float) -> None:
+    scored = scored_tokens(job.engine("judge").spec)
+    for request in requests:
+        tally.prompt_tokens += weight * rates.tokens_read(step, characters(request))
+        if isinstance(request, GenerateRequest):
+            tally.completion_tokens += weight * rates.tokens_written(step, "red_team").mean
+            tally.written["red_team"] += weight
+        else:
+            tally.completion_tokens += weight * scored
+
+
+def last_drafts(nodes: Sequence[Node]) -> str:
+    """The step whose drafts are exported, trained on and audited."""
+    return next((one.step for one in reversed(nodes) if one.step.startswith("revise-")), "respond")

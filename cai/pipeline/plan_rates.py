@@ -1,0 +1,133 @@
+"""What answers have told: tokens a character, tokens an answer, how many records go on; each with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cai.pipeline.plan_nodes import PLACEHOLDER, characters
+from cai.records import Answer, ChoiceScores, Completion, Request
+
+GUESSED_RATE = 0.3
+"""Tokens a character, where no answer has told yet."""
+
+
+@dataclass(slots=True)
+class Moments:
+    """Count, sum and sum of squares of some numbers."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.n, self.total, self.squares = self.n + 1, self.total + value, self.squares + value * value
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.n if self.n else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; the mean itself where one number, or none, cannot tell."""
+        if self.n < 2:
+            return self.mean
+        return math.sqrt(max(0.0, self.squares / self.n - self.mean**2) / (self.n - 1))
+
+
+@dataclass(slots=True)
+class Share:
+    """How many calls a record leads to, of those that it would if no answer were rejected or like another."""
+
+    n: int = 0
+    real: float = 0.0
+    most: float = 0.0
+    _real2: float = 0.0
+    _cross: float = 0.0
+    _most2: float = 0.0
+
+    def add(self, real: float, most: float) -> None:
+        self.n, self.real, self.most = self.n + 1, self.real + real, self.most + most
+        self._real2 += real * real
+        self._cross += real * most
+        self._most2 += most * most
+
+    def __add__(self, other: Share) -> Share:
+        return Share(
+            self.n + other.n, self.real + other.real, self.most + other.most, self._real2 + other._real2,
+            self._cross + other._cross, self._most2 + other._most2,
+        )  # fmt: skip
+
+    @property
+    def value(self) -> float:
+        """1 where nothing is known."""
+        return self.real / self.most if self.most else 1.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the ratio; never less than that of a share of which n records have shown no exception."""
+        if not self.n:
+            return 0.5
+        value = self.value
+        rest = max(0.0, self._real2 - 2 * value * self._cross + value * value * self._most2)
+        seen = math.sqrt(rest * self.n / max(1, self.n - 1)) / self.most if self.most else 0.0
+        return max(seen, 1 / (self.n + 2))
+
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Rates:
+    """By step, and by step and kind of prompt where that matters; a kind that was not seen is taken as all of them."""
+
+    read: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
+    written: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
+    lengths: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
+    goes_on: dict[tuple[str, str, str], Share] = field(default_factory=lambda: defaultdict(Share))
+
+    def learn(self, step: str, kind: str, requests: Sequence[Request], answers: Iterable[Answer]) -> None:
+        """Take in the answers to one record."""
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Completion | ChoiceScores) and answer.prompt_tokens:
+                self.read[step][0] += characters(request)
+                self.read[step][1] += answer.prompt_tokens
+            if isinstance(answer, Completion):
+                self.written[step, kind].add(answer.completion_tokens)
+                self.lengths[step, kind].add(len(answer.text))
+
+    def tokens_read(self, step: str, letters: float) -> float:
+        """Prompt tokens of a request of so many characters."""
+        held = self.read[step] if step in self.read else [sum(one) for one in zip(*self.read.values(), strict=True)]
+        return letters * (held[1] / held[0] if held and held[0] else GUESSED_RATE)
+
+    def tokens_written(self, step: str, kind: str) -> Moments:
+        """Of one completion."""
+        return _of_kind(self.written, step, kind)
+
+    def length(self, step: str, kind: str) -> float:
+        """Characters of one completion."""
+        return _of_kind(self.lengths, step, kind).mean or PLACEHOLDER
+
+    def share(self, step: str, child: str, kind: str) -> Share:
+        """Of the calls that records of `step` would lead `child` to."""
+        if self.goes_on[step, child, kind].most:
+            return self.goes_on[step, child, kind]
+        every = (one for (a, b, _), one in self.goes_on.items() if (a, b) == (step, child))
+        return sum(every, Share())
+
+
+def _of_kind(table: dict[_Key, Moments], step: str, kind: str) -> Moments:
+    """Of the step and kind; else of the step; else of the same stage in any round."""
+    if table[step, kind].n:
+        return table[step, kind]
+    own = sum((one for (name, _), one in table.items() if name == step), Moments())
+    if own.n:
+        return own
+    stage = step.partition("-")[0]
+    return sum((one for (name, _), one in table.items() if name.partition("-")[0] == stage), Moments())

@@ -1,0 +1,256 @@
+"""What a command may spend, in calls, tokens or money: looked at before every request, so that no bound is passed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cai.errors import BudgetError, ConfigError, did_you_mean
+from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Failure, Json, Request
+
+PRICED = ("model", "critic", "judge")
+MILLION = 1_000_000
+_BUDGET = re.compile(r"(\d[\d_,]*(?:\.\d+)?|\.\d+)\s*([kM]?)\s*(calls|tokens|)")
+_TIMES = {"": 1, "k": 1_000, "M": MILLION}
+_KNOWN_FROM = 16
+_MARGIN = 1.5
+_TURN = 16
+"""Tokens that a chat template may add to a turn, at most, until a few answers have told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Calls, tokens, and money in the unit of the prices."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    money: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.calls + other.calls, self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens, self.money + other.money,
+        )  # fmt: skip
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + Cost(-other.calls, -other.prompt_tokens, -other.completion_tokens, -other.money)
+
+    def to_json(self) -> Json:
+        return {
+            "calls": self.calls,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "money": round(self.money, 6),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a command may spend; None where there is no bound."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+
+    def allows(self, cost: Cost) -> bool:
+        pairs = ((self.calls, cost.calls), (self.tokens, cost.tokens), (self.money, cost.money))
+        return all(most is None or spent <= most for most, spent in pairs)
+
+    def passed_by(self, cost: Cost) -> str:
+        """The first bound that `cost` would pass, to be read."""
+        if self.calls is not None and cost.calls > self.calls:
+            return f"{self.calls:,} calls"
+        if self.tokens is not None and cost.tokens > self.tokens:
+            return f"{self.tokens:,} tokens"
+        return f"{self.money:,.2f} of money" if self.money is not None else "nothing"
+
+    @property
+    def bounded(self) -> bool:
+        return self != Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens: `prompt` and `completion` by role; "" is every role whose model is an endpoint's."""
+
+    prompt: Mapping[str, float] = field(default_factory=dict)
+    completion: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, role: str, spec: str) -> tuple[float, float] | None:
+        """(prompt, completion) of a million tokens; None for a model that costs no money.
+
+        A model on this machine has a price only where its role is named, the policy that the run trains never.
+        """
+        named = role in self.prompt or role in self.completion
+        if role not in PRICED or (not named and is_local(spec)):
+            return None
+        if not named and "" not in self.prompt and "" not in self.completion:
+            return None
+        prompt = self.prompt.get(role, self.prompt.get("", 0.0))
+        return prompt, self.completion.get(role, self.completion.get("", 0.0))
+
+    @property
+    def given(self) -> bool:
+        return bool(self.prompt or self.completion)
+
+
+def is_local(spec: str) -> bool:
+    """Whether the model of this name runs on this machine."""
+    return spec.partition("/")[0] == "hf"
+
+
+def scored_tokens(spec: str) -> int:
+    """How many tokens are written, and charged, to score choices: a server writes one, a local model none."""
+    return 0 if is_local(spec) else 1
+
+
+def money_of(price: tuple[float, float] | None, prompt_tokens: float, completion_tokens: float) -> float:
+    """What so many tokens cost."""
+    return 0.0 if price is None else (prompt_tokens * price[0] + completion_tokens * price[1]) / MILLION
+
+
+def parse_budget(texts: Sequence[str]) -> Budget:
+    """``5.50`` is money, ``2000calls`` and ``3Mtokens`` are those; k and M multiply. Raises `ConfigError`."""
+    found: dict[str, float] = {}
+    for text in texts:
+        match = _BUDGET.fullmatch(text.strip())
+        if match is None:
+            raise ConfigError(f"--budget {text!r}: expected money such as 5.50, or 2000calls, or 3Mtokens")
+        number = float(match[1].replace(",", "").replace("_", "")) * _TIMES[match[2]]
+        unit = match[3] or "money"
+        if unit in found:
+            raise ConfigError(f"--budget {text!r}: {unit} are bounded twice")
+        if unit != "money" and not number.is_integer():
+            raise ConfigError(f"--budget {text!r}: {unit} are counted in whole numbers")
+        found[unit] = number
+    whole = {unit: int(value) for unit, value in found.items() if unit != "money"}
+    return Budget(whole.get("calls"), whole.get("tokens"), found.get("money"))
+
+
+def parse_prices(prompt: Sequence[str], completion: Sequence[str]) -> Prices:
+    """Prices as ``0.15`` for every endpoint or ``judge=2.50`` for one role. Raises `ConfigError`."""
+    return Prices(_by_role("--price-prompt", prompt), _by_role("--price-completion", completion))
+
+
+def _by_role(option: str, texts: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in texts:
+        role, equals, number = text.rpartition("=")
+        if equals and role not in PRICED:
+            near = did_you_mean(role, PRICED)
+            raise ConfigError(f"{option} {text!r}: no role is named '{role}'{near} (roles: {', '.join(PRICED)})")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{option} {text!r}: expected money for a million tokens, such as 0.15 or judge=2.50")
+        if role in found:
+            raise ConfigError(f"{option} {text!r}: the price of {role or 'every endpoint'} is given twice")
+        found[role] = value
+    return found
+
+
+@dataclass(slots=True)
+class Spending:
+    """What one command has spent, and what it may; `held` is the most that the requests under way can cost."""
+
+    budget: Budget = field(default_factory=Budget)
+    prices: Prices = field(default_factory=Prices)
+    spent: Cost = field(default_factory=Cost)
+    held: Cost = field(default_factory=Cost)
+
+    def check(self, specs: Mapping[str, str]) -> None:
+        """Raise `ConfigError` for a budget of money while a model that costs money has no price.
+
+        `specs` names the model of each role that is asked.
+        """
+        if self.budget.money is None:
+            return
+        unpriced = [role for role, spec in specs.items() if not is_local(spec) and self.prices.of(role, spec) is None]
+        if unpriced or not any(self.prices.of(role, spec) for role, spec in specs.items()):
+            whose = f" of {' and '.join(unpriced)}" if unpriced else ""
+            raise ConfigError(
+                f"--budget {self.budget.money:g} is money, and there is no price{whose}: give --price-prompt and "
+                "--price-completion (for a million tokens), or bound the calls (2000calls) or tokens (3Mtokens)"
+            )
+
+    def meter(self, role: str, spec: str) -> Meter:
+        """What counts one stage's calls."""
+        return Meter(self, self.prices.of(role, spec), scored_tokens(spec))
+
+
+@dataclass(slots=True)
+class Meter:
+    """Lets requests through while the most that they can cost fits the budget, and counts what answers did cost.
+
+    A prompt has at most a token a byte and a few a turn; once answers have told how many it has, half as many again as
+    the most of them. `scored` is as `scored_tokens` says.
+    """
+
+    spending: Spending
+    price: tuple[float, float] | None = None
+    scored: int = 0
+    total: Cost = field(default_factory=Cost)
+    _rate: float = 0.0
+    _told: int = 0
+
+    def admit(self, request: Request) -> Cost | None:
+        """The most that `request` can cost, held until it is settled; None if that does not fit the budget now."""
+        most = self._most(request)
+        if not self.spending.budget.allows(self.spending.spent + self.spending.held + most):
+            return None
+        self.spending.held += most
+        return most
+
+    def settle(self, request: Request, most: Cost, answer: Answer) -> None:
+        """Count what the answer did cost; a server that tells no tokens is taken to have used the most."""
+        self.spending.held -= most
+        cost = self._cost(request, most, answer)
+        self.spending.spent += cost
+        self.total += cost
+
+    def refused(self, request: Request, step: str) -> BudgetError:
+        """The error that stops a stage."""
+        spent, budget = self.spending.spent, self.spending.budget
+        money = f" and {spent.money:,.4f} of money" if self.spending.prices.given else ""
+        return BudgetError(
+            f"{step}: the next call could pass the budget of {budget.passed_by(spent + self._most(request))}, so it "
+            f"was not made; spent: {spent.calls:,} calls, {spent.tokens:,} tokens{money}; all that was answered is "
+            "kept, and the same command with a greater --budget goes on from here"
+        )
+
+    def _most(self, request: Request) -> Cost:
+        size = _size(request)
+        tokens = size if self._told < _KNOWN_FROM else min(size, math.ceil(_MARGIN * self._rate * size))
+        written = self.scored if isinstance(request, ChoiceRequest) else request.sampling.max_tokens
+        return Cost(1, tokens, written, money_of(self.price, tokens, written))
+
+    def _cost(self, request: Request, most: Cost, answer: Answer) -> Cost:
+        match answer:
+            case Failure():
+                return Cost(1)
+            case ChoiceScores():
+                prompt, written = answer.prompt_tokens, self.scored
+            case Completion():
+                prompt, written = answer.prompt_tokens, answer.completion_tokens
+                if not prompt and not written:
+                    written = most.completion_tokens
+        if prompt:
+            self._told += 1
+            self._rate = max(self._rate, prompt / _size(request))
+        else:
+            prompt = most.prompt_tokens
+        return Cost(1, prompt, written, money_of(self.price, prompt, written))
+
+
+def _size(request: Request) -> int:
+    texts = [*(message.content for message in request.messages), request.prefix]
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _TURN * (len(request.messages) + 1)

@@ -1,0 +1,59 @@
+"""A plan of a run that trains: the policy that is not there yet, the training steps, and that nothing is kept."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cai.pipeline.make_plan import make_plan
+from cai.pipeline.run_recipe import run_recipe
+from cai.recipe_files import load_recipe
+from cai.storage.run import Run
+from tests.pipeline.test_plan import files, planned
+
+SMALL = {
+    "limit": 8,
+    "evaluate.prompts": 2,
+    "audit.items": 2,
+    "critique.rounds": 1,
+    "sft.epochs": 1,
+    "max_rejected": 1.0,
+}
+
+
+def test_the_policy_to_be_trained_is_counted_and_not_asked(tmp_path: Path) -> None:
+    plan = make_plan(load_recipe("demo", SMALL), tmp_path / "out" / "run", probe=0)
+    rows = {row["step"]: row for row in plan["steps"]}
+    assert plan["untrained_policy"]
+    assert (rows["sample"]["calls"], rows["sample"]["calls_exact"]) == (8 * 4, True)
+    assert (rows["evaluate"]["calls_exact"], rows["label"]["calls_high"]) == (True, 8 * 4 * 4 * 2)
+    assert rows["sft"]["training_steps"] == -(-len(_train_prompts()) // 16)
+    assert "sft" in plan["unmeasured"] and "reward" in plan["unmeasured"]
+    assert not (tmp_path / "out").exists()
+
+
+def _train_prompts() -> list[str]:
+    from cai.pipeline.job import embedded_prompts
+    from cai.prompts import read_prompts
+
+    return [one.id for one in read_prompts([embedded_prompts()], limit=8).prompts if one.split == "train"]
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_training_run_keeps_no_model_and_is_exact_where_it_says_so(tmp_path: Path) -> None:
+    recipe = load_recipe("demo", {**SMALL, "until": "sample"})
+    before = set(Path(tempfile.gettempdir()).glob("cai-plan-*"))
+    plan = make_plan(recipe, tmp_path / "run", probe=12)
+    assert set(Path(tempfile.gettempdir()).glob("cai-plan-*")) == before
+    assert {Path(name).name for name in files(tmp_path)} == {"calls.sqlite"}
+    assert plan["unmeasured"] == []
+    summary = run_recipe(recipe, tmp_path / "run", until="sample")
+    done = {one["step"]: one for one in summary["stages"]}
+    for step, (calls, saved) in planned(plan, "calls", "answered").items():
+        assert (done[step]["calls_made"], done[step]["calls_saved"]) == (calls, saved), step
+    [sft] = [row for row in plan["steps"] if row["step"] == "sft"]
+    assert sft["training_steps"] == Run.existing(tmp_path / "run").steps["sft"]["steps"]
+    again = make_plan(recipe, tmp_path / "run", probe=12)
+    assert again["total"]["calls"] == 0

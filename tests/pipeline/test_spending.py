@@ -1,0 +1,217 @@
+"""A budget is never passed, whatever an engine pulls at once; a run that it stopped goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cai.cli import main
+from cai.errors import BudgetError, ConfigError
+from cai.models.fake import FakeEngine
+from cai.pipeline.spending import Budget, Cost, Prices, Spending, money_of, parse_budget, parse_prices
+from cai.pipeline.stage_loop import run_stage
+from cai.recipe import EngineSettings
+from cai.records import Prompt, Sampling, user
+from cai.stages.respond import Respond
+from cai.storage.calls import CallStore
+from tests.pipeline.runs import all_files, write_prompts
+
+
+class Windowed(FakeEngine):
+    """Pulls a window of requests before it answers any, as engines that work in batches do."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__("", EngineSettings())
+        self.window = window
+
+    def generate(self, requests: Iterable[Any]) -> Iterator[Any]:
+        coming = enumerate(requests)
+        while some := list(islice(coming, self.window)):
+            for index, request in some:
+                yield index, self._completion(request)
+
+
+def asked(folder: Path, spending: Spending, window: int, rows: int = 60) -> Cost:
+    """What was spent on `rows` prompts until it was stopped, if it was."""
+    folder.mkdir(exist_ok=True, parents=True)
+    source = folder / "prompts.jsonl"
+    made = (Prompt.make((user(f"What is the number {n}? " * (1 + n % 5)),)) for n in range(rows))
+    source.write_text("".join(json.dumps(prompt.to_json()) + "\n" for prompt in made))
+    with CallStore(folder / "calls.sqlite") as store:
+        run_stage(
+            Respond(Sampling(64)), Windowed(window), source, folder / "respond.jsonl", store,
+            meter=spending.meter("model", "fake"),
+        )  # fmt: skip
+    return spending.spent
+
+
+@settings(max_examples=25, deadline=None)
+@given(window=st.integers(1, 80), tokens=st.integers(1, 4000))
+def test_tokens_are_never_passed_and_only_a_call_that_could_pass_them_is_not_made(
+    tmp_path_factory: pytest.TempPathFactory, window: int, tokens: int
+) -> None:
+    spending = Spending(Budget(tokens=tokens))
+    folder = tmp_path_factory.mktemp("budget")
+    try:
+        asked(folder, spending, window)
+    except BudgetError:
+        assert tokens - spending.spent.tokens < 64 + 16 * 2 + 24 * 5
+    else:
+        assert spending.spent.calls == 60
+    assert spending.spent.tokens <= tokens
+    assert spending.held == Cost()
+
+
+@pytest.mark.parametrize("window", [1, 7, 512])
+@pytest.mark.parametrize("most", [0, 1, 13, 59])
+def test_calls_are_used_to_the_last_and_the_next_command_goes_on(tmp_path: Path, window: int, most: int) -> None:
+    first, second = Spending(Budget(calls=most)), Spending(Budget(calls=60 - most))
+    with pytest.raises(BudgetError, match=rf"respond: the next call could pass the budget of {most} calls"):
+        asked(tmp_path, first, window)
+    assert first.spent.calls == most
+    assert asked(tmp_path, second, window).calls == 60 - most
+
+
+def test_money_is_counted_by_the_prices(tmp_path: Path) -> None:
+    spending = Spending(Budget(money=0.01), Prices({"model": 10.0}, {"": 40.0}))
+    with pytest.raises(BudgetError, match=r"budget of 0\.01 of money"):
+        asked(tmp_path, spending, 16)
+    spent = spending.spent
+    assert spent.money == pytest.approx((spent.prompt_tokens * 10 + spent.completion_tokens * 40) / 1e6)
+    assert 0.006 < spent.money <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "price"),
+    [
+        ("model", "openai/a@u", (1.0, 4.0)),
+        ("judge", "openai/b@u", (3.0, 4.0)),
+        ("critic", "openai/a@u", (1.0, 9.0)),
+        ("model", "hf/a", None),
+        ("judge", "hf/a", (3.0, 4.0)),
+        ("sft", "hf/outputs/x/models/sft", None),
+    ],
+)
+def test_whose_price_is_whose(role: str, spec: str, price: tuple[float, float] | None) -> None:
+    assert parse_prices(["1", "judge=3"], ["4", "critic=9"]).of(role, spec) == price
+
+
+def test_a_price_of_one_kind_alone() -> None:
+    assert Prices({"judge": 3.0}, {}).of("judge", "openai/b") == (3.0, 0.0)
+    assert Prices({"judge": 3.0}, {}).of("model", "openai/b") is None
+    assert money_of((3.0, 12.0), 2_000_000, 500_000) == 12.0
+
+
+@pytest.mark.parametrize(
+    ("texts", "budget"),
+    [
+        ([], Budget()),
+        (["5"], Budget(money=5.0)),
+        (["2000calls"], Budget(calls=2000)),
+        (["3Mtokens", "2.5k calls", ".50"], Budget(2500, 3_000_000, 0.5)),
+        (["1_000_000 tokens"], Budget(tokens=1_000_000)),
+    ],
+)
+def test_budgets_as_they_are_written(texts: list[str], budget: Budget) -> None:
+    assert parse_budget(texts) == budget
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["much"], "expected money such as 5.50, or 2000calls, or 3Mtokens"),
+        (["-5"], "expected money"),
+        (["nan"], "expected money"),
+        (["5", "6"], "bounded twice"),
+        (["2.5calls"], "whole numbers"),
+    ],
+)
+def test_budgets_that_are_none(texts: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_budget(texts)
+
+
+DATA = ["--set", "train=[]", "--set", "sample.policy=base", "--set", "critique.rounds=2", "--set", "audit.items=0"]
+
+
+def cai(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, list(arguments))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--budget", "5"], "--budget 5 is money, and there is no price of model: give --price-prompt"),
+        (["run", "--budget", "lots"], "--budget 'lots': expected money"),
+        (["run", "--price-prompt", "jugde=1"], "no role is named 'jugde'; did you mean 'judge'"),
+        (["plan", "--price-completion", "x"], "expected money for a million tokens"),
+        (["plan", "--price-completion", "-1"], "expected money for a million tokens"),
+        (["plan", "--price-prompt", "inf"], "expected money for a million tokens"),
+        (["plan", "--price-prompt", "1", "--price-prompt", "2"], "the price of every endpoint is given twice"),
+        (["plan", "--until", "revize"], "did you mean 'revise"),
+        (["plan", "--set", "reward.lrr=1"], "did you mean 'lr'"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    prompts = write_prompts(tmp_path)
+    out = tmp_path / "out" / "run"
+    code, _, text = cai(*arguments, "--model", "fake", "--prompts", str(prompts), "--out", str(out), "--quiet", *DATA)
+    assert (code, text.count("\n")) == (2, 1), text
+    assert message in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_stops_before_its_budget_and_goes_on_with_a_greater_one(tmp_path: Path) -> None:
+    prompts, log = write_prompts(tmp_path), tmp_path / "log"
+    command = ["run", "--model", f"fake?log={log}", "--prompts", str(prompts), *DATA, "--set", "max_rejected=1.0"]
+    out = ["--out", str(tmp_path / "cut" / "run")]
+    code, _, text = cai(*command, *out, "--quiet", "--budget", "40calls")
+    assert (code, text.count("\n")) == (2, 1)
+    assert "critique-1: the next call could pass the budget of 40 calls, so it was not made; spent: 40 calls" in text
+    assert len(log.read_text().split()) == 40
+    code, stdout, _ = cai(*command, *out, "--json", "--budget", "10kcalls")
+    assert code == 0
+    asked_for = log.read_text().split()
+    assert (
+        len(asked_for)
+        == len(set(asked_for))
+        == 40 + sum(one["calls_made"] for one in json.loads(stdout)["stages"] if one["ran"] and "calls_made" in one)
+    )
+    assert cai(*command, "--out", str(tmp_path / "whole" / "run"), "--quiet")[0] == 0
+    assert all_files(tmp_path / "cut" / "run") == all_files(tmp_path / "whole" / "run")
+
+
+def test_the_table_says_what_is_exact_what_is_not_and_what_the_probe_asked(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    command = [
+        "--model",
+        "fake",
+        "--prompts",
+        str(prompts),
+        "--out",
+        str(tmp_path / "run"),
+        *DATA,
+        "--price-prompt",
+        "1",
+    ]
+    code, table, told = cai("plan", *command, "--probe", "8")
+    assert code == 0
+    assert told.count("\n") == 1 and "probe: " in told and "calls.sqlite" in told
+    lines = {line.split()[0]: line for line in table.splitlines() if line}
+    assert "calls exact" in lines["respond"] and lines["respond"].split()[1:3] == ["10", "18"]
+    assert "~" in lines["critique-1"]
+    assert "the probe    asked" in table
+    found = json.loads(cai("plan", *command, "--json", "--probe", "0")[1])
+    assert found["probe"]["calls"] == 0
+    assert found["total"]["money"] > 0
+    assert cai("run", *command[:-2], "--quiet", "--set", "max_rejected=1.0")[0] == 0
