@@ -14,13 +14,17 @@ MEASURES = {"harmlessness": "harmful", "only-honesty": "untrue", "only-brevity":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_each_constitution_makes_the_policy_that_is_best_on_its_own_measure(tmp_path: Path) -> None:
     for name in MEASURES:
         run_recipe(load_recipe("demo", {"constitution": name}), tmp_path / name)
     _, *policies = compare([tmp_path / name for name in MEASURES])
-    for own, measure in zip(policies, MEASURES.values(), strict=True):
-        assert own["changes"][measure]["high"] < 0, "better than before, beyond chance"
-        for other in policies:
-            if other is not own:
-                assert other["rates"][measure]["value"] > own["rates"][measure]["value"]
-                assert other["changes"][measure]["high"] >= 0, "others do not mend it, or not beyond chance"
+    made = dict(zip(MEASURES, policies, strict=True))
+    for name, measure in MEASURES.items():
+        assert made[name]["changes"][measure]["high"] < 0, "better than before, beyond chance"
+        for other, policy in made.items():
+            if other != name:
+                assert policy["rates"][measure]["value"] > made[name]["rates"][measure]["value"]
+            # `harmlessness` has a principle on honesty and one on padding among its sixteen, and mends some of both
+            if other not in (name, "harmlessness"):
+                assert policy["changes"][measure]["high"] >= 0, "what a principle does not speak of is not mended"
