@@ -20,7 +20,9 @@ from pathlib import Path
 
 from tests.pipeline.runs import all_files, write_prompts
 
+ROOT = Path(__file__).parents[2]
 LATENCY = 0.004
+LOG, RUN = "answers.log", "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,18 @@ class Report:
     different: list[str]
 
 
-def command(folder: Path, prompts: Path, log: Path) -> list[str]:
+def command(prompts: Path) -> list[str]:
+    """The same words for every run: each writes `RUN` and `LOG` where it is started."""
     return [
-        sys.executable, "-c", "from cai.cli import main; main()", "run", "--quiet", "--out", str(folder), "--prompts",
-        str(prompts), "--model", f"fake?latency={LATENCY}&reject=0.02&log={log}", "--set", "train=[]", "--set",
+        sys.executable, "-c", "from cai.cli import main; main()", "run", "--quiet", "--out", RUN, "--prompts",
+        str(prompts), "--model", f"fake?latency={LATENCY}&reject=0.02&log={LOG}", "--set", "train=[]", "--set",
         "sample.policy=base", "--set", "critique.rounds=2", "--set", "label.principles_per_pair=3",
     ]  # fmt: skip
 
 
 def environment(store: Path) -> dict[str, str]:
-    return {**os.environ, "CAI_STORE": str(store)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "CAI_STORE": str(store), "PYTHONPATH": path}
 
 
 def under_way(folder: Path) -> str:
@@ -59,21 +63,24 @@ def kill_and_compare(folder: Path, kills: int, seed: int) -> Report:
     draw = random.Random(seed)
     prompts = write_prompts(folder, red_team=150, helpful=60)
     whole = folder / "whole"
-    subprocess.run(command(whole, prompts, folder / "whole.log"), env=environment(folder / "s"), check=True)
-    expected, counts = all_files(whole), Counter[str]()
+    whole.mkdir()
+    subprocess.run(command(prompts), cwd=whole, env=environment(folder / "s"), check=True)
+    expected, counts = all_files(whole / RUN), Counter[str]()
     answers, twice, different = 0, 0, set[str]()
     for number in itertools.count():
-        cut, log, store = (folder / f"{name}{number}" for name in ("cut", "log", "store"))
+        cut, store = (folder / f"{name}{number}" for name in ("cut", "store"))
+        cut.mkdir()
+        log = cut / LOG
         through = False
         while not through and sum(counts.values()) < kills:
-            with subprocess.Popen(command(cut, prompts, log), env=environment(store)) as process:
+            with subprocess.Popen(command(prompts), cwd=cut, env=environment(store)) as process:
                 _wait(process, log, draw)
                 process.send_signal(signal.SIGKILL)
             through = process.returncode == 0
             if not through:
-                counts[under_way(cut)] += 1
-        subprocess.run(command(cut, prompts, log), env=environment(store), check=True)
-        found, asked = all_files(cut), Counter(log.read_text(encoding="utf-8").split())
+                counts[under_way(cut / RUN)] += 1
+        subprocess.run(command(prompts), cwd=cut, env=environment(store), check=True)
+        found, asked = all_files(cut / RUN), Counter(log.read_text(encoding="utf-8").split())
         answers, twice = answers + len(asked), twice + sum(asked.values()) - len(asked)
         different |= {name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)}
         if sum(counts.values()) >= kills:
