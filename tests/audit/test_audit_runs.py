@@ -132,5 +132,6 @@ def test_a_constitution_is_tested_alone_and_nothing_is_asked_twice(tmp_path: Pat
     assert found["tests"][0]["p_better"] == pytest.approx(0.9, abs=1e-4) and found["calls_made"] == 2 * (
         1 + len(others)
     )
-    assert judge_tests(recipe, tmp_path / "here") == {**found, "calls_made": 0, "calls_saved": found["calls_made"]}
+    nothing = {"calls_made": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    assert judge_tests(recipe, tmp_path / "here") == {**found, **nothing, "calls_saved": found["calls_made"]}
     assert not (tmp_path / "here").exists()
