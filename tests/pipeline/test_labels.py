@@ -225,6 +225,8 @@ def test_rubrics_have_a_file_of_their_own_and_touch_nothing_else(tmp_path: Path,
         "two of the sixteen are not for red-team prompts"
     )
     one, two = all_files(tmp_path / "one"), all_files(tmp_path / "two")
+    card = "datasets/README.md"
+    assert one.pop(card) != two[card], "the card tells of the step"
     assert {name: two[name] for name in one} == one
     assert summary["rubric"]["answers"] == 24 and len(summary["rubric"]["principles"]) == 14
     assert rubric_lines(summary["rubric"])[-1].strip() == f"read from {summary['rubric']['verdicts']}"
