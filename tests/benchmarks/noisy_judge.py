@@ -1,6 +1,6 @@
 """The embedded judge made noisy by a known amount, on pairs of answers whose better side the world's rules know.
 
-A vote is the judge's own log-odds of the two answers in one order. Gaussian noise on it makes the debiased vote wrong at
+A vote is the judge's own log-odds of two answers in one order. Gaussian noise on it makes the debiased vote wrong at
 a stated rate e, and the labels are read at the temperature that this noise calls for: with debiased log-odds ±L and
 noise of variance s²/2, the posterior log-odds are 4L/s² times what was read. So a vote is as unsure as it is
 unreliable. Before a verdict that is reasoned, the reasoning is made wrong at a stated rate instead, which the judge
