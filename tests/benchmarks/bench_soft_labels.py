@@ -2,11 +2,11 @@
 
 In the embedded world, where the rules say which answer is better under each principle. A noisy judge labels pairs once;
 two reward models are trained on the same pairs from the same weights in the same order, one on its soft labels and one
-on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on held-
-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and after
-one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer. A row is
-the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says what the
-noise is, `soft_label_runs.Design` holds every setting. What is trained is kept in `outputs/soft_labels`.
+on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
+held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
+after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer. A
+row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
+what the noise is, `soft_label_runs.Design` holds every setting. What is trained is kept in `outputs/soft_labels`.
 """
 
 from __future__ import annotations
