@@ -43,7 +43,7 @@ class Design:
     @property
     def arms(self) -> list[str]:
         noisy = [f"{kind} {rate:g}" for rate in self.error_rates for kind in ("soft", "hard")]
-        return [*noisy, "clamped", "unclamped"]
+        return ["clamped", "unclamped", *noisy]
 
 
 class Drawn(NamedTuple):
