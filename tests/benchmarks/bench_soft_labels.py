@@ -6,7 +6,8 @@ on the side that they lean to; or on reasoned labels with and without the clamp.
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
 after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer. A
 row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
-what the noise is, `soft_label_runs.Design` holds every setting. What is trained is kept in `outputs/soft_labels`.
+what the noise is, `soft_label_runs.Design` holds every setting; `CAI_BENCH_PAIRS` is another number of training pairs.
+Labels and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -100,12 +101,12 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
 def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
     """The three rows of a claim."""
     ours, theirs = ([figures(kept, arm) for kept in seeds] for arm in (claim.ours, claim.theirs))
-    found = []
+    found, pairs = [], len(seeds[0]["truth"]["train"])
     for measure, title in MEASURES.items():
         sides = [[one[measure] for one in side] for side in (ours, theirs)]
         gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
         bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == claim.basis else "reported"
-        unit = f"{title}, %: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds"
+        unit = f"{title}, %: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
         means = [fmean(side) for side in sides]
         found.append(Result(f"{claim.name}_{measure}", *gap, bar, *means, unit, machine()))
     return found
@@ -136,15 +137,15 @@ def _arm(name: str, found: Sequence[dict[str, float]]) -> str:
     return f"{name:<18}" + "".join(f"{one:>26}" for one in spreads) + f"{mean_t:>10.2f}"
 
 
-def run_all() -> None:
+def run_all(pairs: int, folder: Path) -> None:
     """Every seed in a process of its own on one thread, as many at once as there are cores."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     waiting, running = list(range(SEEDS)), {}
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             seed = waiting.pop(0)
-            log = FOLDER / f"seed-{seed}.log"
-            command = [sys.executable, "-m", "tests.benchmarks.soft_label_runs", str(seed), str(FOLDER)]
+            log = folder / f"seed-{seed}.log"
+            command = [sys.executable, "-m", "tests.benchmarks.soft_label_runs", str(seed), str(folder), str(pairs)]
             with log.open("w") as errors:
                 running[seed] = (
                     subprocess.Popen(command, stderr=errors, env={**os.environ, "OMP_NUM_THREADS": "1"}),
@@ -161,9 +162,10 @@ def run_all() -> None:
 def results() -> Iterator[Result]:
     from tests.benchmarks.soft_label_runs import Design, run_seed
 
-    run_all()
-    design = Design()
-    seeds = [run_seed(design, seed, FOLDER) for seed in range(SEEDS)]
+    design = Design(train=int(os.environ.get("CAI_BENCH_PAIRS", Design().train)))
+    folder = FOLDER / str(design.train)
+    run_all(design.train, folder)
+    seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
     some = claims(design.error_rates)
     print(table(some, seeds))
     for claim in some:

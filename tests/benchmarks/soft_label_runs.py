@@ -1,7 +1,7 @@
 """One seed of the soft-label experiment: pairs, votes, labels of every arm, a reward model from each, its forecasts.
 
-`python -m tests.benchmarks.soft_label_runs SEED FOLDER` keeps labels and forecasts in `FOLDER/seed-SEED.json` as they
-come, and goes on from there if it was cut off.
+`python -m tests.benchmarks.soft_label_runs SEED FOLDER PAIRS` keeps labels and forecasts in `FOLDER/seed-SEED.json` as
+they come, and goes on from there if it was cut off.
 """
 
 from __future__ import annotations
@@ -153,4 +153,4 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    run_seed(Design(), int(sys.argv[1]), Path(sys.argv[2]))
+    run_seed(Design(train=int(sys.argv[3])), int(sys.argv[1]), Path(sys.argv[2]))

@@ -89,7 +89,7 @@ def planted(seed: int, noise: float) -> dict[str, object]:
             ("unclamped", 4, 0),
         )
     }
-    truth = {name: [sigmoid(d) for d in some] for name, some in cases.items()}
+    truth = {"train": [], **{name: [sigmoid(d) for d in some] for name, some in cases.items()}}
     return {"arms": arms, "truth": truth, "errors": {"clean": 0.0}}
 
 
