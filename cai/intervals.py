@@ -62,14 +62,32 @@ def paired_difference(first: Sequence[float], second: Sequence[float], confidenc
 
     With fewer than two rows the spread is unknown, and the ends are −∞ and ∞.
     """
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    n = len(differences)
+    return mean([a - b for a, b in zip(first, second, strict=True)], confidence)
+
+
+def mean(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """The mean of rows with its normal interval; with fewer than two rows the ends are −∞ and ∞."""
+    n = len(values)
     if n < 2:
-        return Estimate(differences[0] if differences else math.nan, -math.inf, math.inf, n)
-    mean = fmean(differences)
-    variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
+        return Estimate(values[0] if values else math.nan, -math.inf, math.inf, n)
+    middle = fmean(values)
+    variance = sum((one - middle) ** 2 for one in values) / (n - 1)
     half = normal_quantile(confidence) * math.sqrt(variance / n)
-    return Estimate(mean, mean - half, mean + half, n)
+    return Estimate(middle, middle - half, middle + half, n)
+
+
+def mean_of_shares(shares: Sequence[Estimate]) -> Estimate:
+    """The unweighted mean of independent shares, its interval made from theirs (Zou & Donner 2008); n is the sum.
+
+    Ends of a share that are not finite leave that end of the mean unknown; with no shares the value is NaN.
+    """
+    n = sum(one.n for one in shares)
+    if not shares:
+        return Estimate(math.nan, 0.0, 1.0, 0)
+    value = fmean(one.value for one in shares)
+    down = math.sqrt(sum((one.value - one.low) ** 2 for one in shares)) / len(shares)
+    up = math.sqrt(sum((one.high - one.value) ** 2 for one in shares)) / len(shares)
+    return Estimate(value, value - down, value + up, n)
 
 
 def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0.95) -> Estimate:

@@ -9,22 +9,30 @@ from cai.records import Json
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 420, 400, 62, 40, 18, 52
 INK, FAINT, COLOUR = "#222", "#ccc", "#1f6fb2"
+_ENDS = ("value", "low", "high")
 
 
-def reliability_diagram(bins: Sequence[Json], title: str) -> str:
+def reliability_diagram(
+    bins: Sequence[Json], title: str, *, lowest: float = 0.0, across: str = "mean forecast",
+    up: str = "share that came true (95 % interval)",
+) -> str:  # fmt: skip
     """Share that came true against the mean forecast of each bin, with its interval and n; the diagonal is calibrated.
 
-    A bin is {mean_p, value, low, high, n}, all but n in 0 … 1.
+    A bin is {mean_p, value, low, high, n}, all but n in 0 … 1. Forecasts are shown from `lowest`, shares from 0.
     """
-    parts = [_line(_x(0), _y(0), _x(1), _y(1), FAINT, dashed=True)]
+
+    def x(value: float) -> float:
+        return _x((value - lowest) / (1 - lowest))
+
+    parts = [_line(x(lowest), _y(lowest), x(1), _y(1), FAINT, dashed=True)]
     most = max((one["n"] for one in bins), default=1)
     for one in bins:
-        x, radius = _x(one["mean_p"]), 3 + 5 * (one["n"] / most) ** 0.5
-        parts.append(_line(x, _y(one["low"]), x, _y(one["high"]), COLOUR))
-        parts.append(f'<circle cx="{x:.1f}" cy="{_y(one["value"]):.1f}" r="{radius:.1f}" fill="{COLOUR}">'
+        at, radius = x(one["mean_p"]), 3 + 5 * (one["n"] / most) ** 0.5
+        parts.append(_line(at, _y(one["low"]), at, _y(one["high"]), COLOUR))
+        parts.append(f'<circle cx="{at:.1f}" cy="{_y(one["value"]):.1f}" r="{radius:.1f}" fill="{COLOUR}">'
                      f"<title>n = {one['n']}</title></circle>")  # fmt: skip
-        parts.append(_text(x, _y(one["high"]) - 5, f"{one['n']}", size=9))
-    return _figure(title, "mean forecast", "share that came true (95 % interval)", [*_grid(), *parts])
+        parts.append(_text(at, _y(one["high"]) - 5, f"{one['n']}", size=9))
+    return _figure(title, across, up, [*_grid(lowest), *parts])
 
 
 def share_bars(rows: Sequence[tuple[str, Json]], title: str, what: str) -> str:
@@ -33,16 +41,38 @@ def share_bars(rows: Sequence[tuple[str, Json]], title: str, what: str) -> str:
     left, right = 190, WIDTH + 60
     parts = [_text(left + (right - left) * tick / 4, height - BOTTOM + 16, f"{tick / 4:.2g}") for tick in range(5)]
     for at, (name, one) in enumerate(rows):
-        y = TOP + 26 * at + 6
-        parts.append(_text(left - 8, y + 11, f"{name} (n = {one['n']})", anchor="end"))
-        if one["value"] is None:
-            parts.append(_text(left + 4, y + 11, "nothing to measure it on", anchor="start"))
-            continue
-        ends = [left + (right - left) * one[key] for key in ("value", "low", "high")]
-        parts.append(f'<rect x="{left}" y="{y}" width="{ends[0] - left:.1f}" height="14" fill="{COLOUR}"/>')
-        parts.append(_line(ends[1], y + 7, ends[2], y + 7, INK))
+        parts += _bar(name, one, left, right, TOP + 26 * at + 6)
     parts.append(_text((left + right) / 2, height - 12, what))
     return _svg(right + RIGHT, height, [_text((right + RIGHT) / 2, 22, title, size=14), *parts])
+
+
+def grouped_bars(groups: Sequence[tuple[str, Sequence[tuple[str, Json]]]], title: str, what: str) -> str:
+    """Bars as in `share_bars`, under the name of their group; a dashed line marks one half."""
+    left, right, y = 290, WIDTH + 220, float(TOP)
+    parts = []
+    for name, rows in groups:
+        if name:
+            parts.append(_text(12, y + 18, name, size=12, anchor="start"))
+            y += 24
+        for label, one in rows:
+            parts += _bar(label, one, left, right, y + 6)
+            y += 22
+        y += 6
+    ticks = [_text(left + (right - left) * tick / 4, y + 16, f"{tick / 4:.2g}") for tick in range(5)]
+    middle = (left + right) / 2
+    chance = _line(middle, TOP, middle, y, FAINT, dashed=True)
+    height = y + BOTTOM
+    heads = [_text((right + RIGHT) / 2, 22, title, size=14), _text(middle, height - 12, what)]
+    return _svg(right + RIGHT, height, [*heads, chance, *ticks, *parts])
+
+
+def _bar(label: str, one: Json, left: float, right: float, y: float) -> list[str]:
+    named = _text(left - 8, y + 11, f"{label} (n = {one['n']})", anchor="end")
+    if one["value"] is None:
+        return [named, _text(left + 4, y + 11, "nothing to measure it on", anchor="start")]
+    value, low, high = (left + (right - left) * (one[key] if one[key] is not None else one["value"]) for key in _ENDS)
+    bar = f'<rect x="{left}" y="{y:.1f}" width="{value - left:.1f}" height="14" fill="{COLOUR}"/>'
+    return [named, bar, _line(low, y + 7, high, y + 7, INK)]
 
 
 def _x(value: float) -> float:
@@ -53,12 +83,12 @@ def _y(value: float) -> float:
     return HEIGHT - BOTTOM - value * (HEIGHT - TOP - BOTTOM)
 
 
-def _grid() -> Iterable[str]:
+def _grid(lowest: float) -> Iterable[str]:
     for tick in range(6):
         at = tick / 5
         yield _line(_x(at), _y(0), _x(at), _y(0) + 4, INK)
         yield _line(_x(0) - 4, _y(at), _x(0), _y(at), INK)
-        yield _text(_x(at), _y(0) + 18, f"{at:.1f}")
+        yield _text(_x(at), _y(0) + 18, f"{lowest + at * (1 - lowest):.1f}")
         yield _text(_x(0) - 8, _y(at) + 4, f"{at:.1f}", anchor="end")
     yield f'<rect x="{_x(0)}" y="{_y(1)}" width="{_x(1) - _x(0)}" height="{_y(0) - _y(1)}" fill="none" stroke="{INK}"/>'
 

@@ -10,7 +10,7 @@ from cai.errors import InputError
 from cai.exports import LeftOut, load_export
 from cai.human_preferences import read_human_preferences
 from cai.prompts import opening_turn
-from cai.records import Message, assistant, user
+from cai.records import Message, Preference, Prompt, assistant, user
 from tests.prompts.writing import write_rows
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/preference_pairs"
@@ -265,3 +265,14 @@ def test_real_pairs(name, rows, kept, longer):
     sides = {opening_turn(p.prompt.messages): p.prompt.split for p in preferences}
     assert all(sides[opening_turn(p.prompt.messages)] == p.prompt.split for p in preferences)
     assert 0.4 < sum(p.p_a for p in preferences) / kept < 0.6
+
+
+def test_our_own_records_keep_their_sides_and_every_character(tmp_path):
+    prompt = Prompt.make((Message("system", "s"), user(" q\n")), "red_team", "name", "test")
+    made = [Preference(prompt, " one\n", "two", 0.3, 0.5, "ai"), Preference(prompt, "two", "three", 0.9, 1.0, "human")]
+    read, notes = read_human_preferences(write_rows(tmp_path, *(one.to_json() for one in made)))
+    assert [one.to_json() | {"prompt": 0} for one in read] == [one.to_json() | {"prompt": 0} for one in made]
+    assert all((one.prompt.id, one.prompt.kind, one.prompt.split) == (prompt.id, "red_team", "test") for one in read)
+    assert notes.kept == 2
+    with pytest.raises(InputError, match=r"p.jsonl:1: p_a is 2, expected a number from 0 to 1"):
+        read_human_preferences(write_rows(tmp_path, made[0].to_json() | {"p_a": 2}))

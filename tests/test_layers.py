@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[1] / "cai"
 LAYERS = {
     4: {"cli"},
     3: {"pipeline"},
-    2: {"models", "stages", "preferences", "audit", "exports", "training", "evaluation", "embedded"},
+    2: {"models", "stages", "preferences", "audit", "exports", "imports", "training", "evaluation", "embedded"},
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
-        "control_tokens", "draws", "intervals", "schemas", "human_preferences", "plots",
+        "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "plots", "reliability",
     },
     0: {"errors", "records", "judge_records"},
 }  # fmt: skip

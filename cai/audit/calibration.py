@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from cai.intervals import paired_difference, wilson
 from cai.records import Json
-
-BINS = 10
+from cai.reliability import calibration_error, reliability_bins
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +30,12 @@ def calibration(forecasts: Sequence[Forecast]) -> Json | None:
     n = len(forecasts)
     right = [_agrees(one.p_a - 0.5, one.a_better) for one in forecasts]
     longer = [_agrees(one.longer, one.a_better) for one in forecasts]
-    bins = [found for at in range(BINS) if (found := _bin(at, forecasts))]
+    bins = reliability_bins([(one.p_a, float(one.a_better)) for one in forecasts])
     return {
         "accuracy": wilson(sum(right), n).to_json(),
         "always_a": wilson(sum(one.a_better for one in forecasts), n).to_json(),
         "always_longer": wilson(sum(longer), n).to_json(),
-        "ece": sum(one["n"] * abs(one["value"] - one["mean_p"]) for one in bins) / n,
+        "ece": calibration_error(bins),
         "brier": _brier(forecasts),
         "bins": bins,
     }
@@ -50,11 +48,3 @@ def _brier(forecasts: Sequence[Forecast]) -> Json:
 
 def _agrees(lead: float, a_better: bool) -> float:
     return 0.5 if lead == 0 else float((lead > 0) == a_better)
-
-
-def _bin(at: int, forecasts: Sequence[Forecast]) -> Json | None:
-    inside = [one for one in forecasts if min(int(one.p_a * BINS), BINS - 1) == at]
-    if not inside:
-        return None
-    share = wilson(sum(one.a_better for one in inside), len(inside)).to_json()
-    return {"from": at / BINS, "to": (at + 1) / BINS, "mean_p": fmean(one.p_a for one in inside), **share}

@@ -12,16 +12,18 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Make data and models": {
         "run": ("cai.cli.run:run", "Run a recipe: critique, revision, labels, reward model, exports."),
         "train": ("cai.cli.train:train", "Train one model on files of your own."),
+        "export": ("cai.cli.export:export", "Datasets of a run for other trainers."),
     },
     "Look": {
         "status": ("cai.cli.status:status", "What each step of a run did, and whether it is stale."),
         "show": ("cai.cli.show:show", "Read the rows of a stage, one chain at a time."),
         "audit": ("cai.cli.audit:audit", "Whether a run's judge is fit to label, before anything trains on it."),
-        "evaluate": ("cai.cli.train:evaluate", "Measure a model on held-out data."),
+        "evaluate": ("cai.cli.evaluate:evaluate", "Measure a model on held-out data."),
     },
     "Prepare": {
         "constitution": ("cai.cli.constitution:constitution", "Write, check, compare and import constitutions."),
         "prompts": ("cai.cli.prompts:prompts", "See how prompt files would be read."),
+        "import": ("cai.cli.import_:import_", "Take in preferences and prompts in other formats."),
     },
     "The rest": {
         "embedded": ("cai.cli.embedded:embedded", "The small model that ships with the package."),

@@ -63,4 +63,7 @@ def rubric_lines(rubric: Json | None) -> list[str]:
         return []
     silent = sum(one["abstained"] for one in rubric["kinds"].values())
     kinds = ", ".join(f"{one['abstained']:,} of {one['answers']:,} {kind}" for kind, one in rubric["kinds"].items())
-    return [f"rubric       {rubric['answers']:,} answers, {silent} abstained" + (f" ({kinds})" if silent else "")]
+    return [
+        f"rubric       {rubric['answers']:,} answers, {silent} abstained" + (f" ({kinds})" if silent else ""),
+        f"{_INDENT}read from {rubric['verdicts']}",
+    ]

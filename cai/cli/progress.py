@@ -59,9 +59,11 @@ class Bars:
     def finish(self, step: str, entry: Json) -> None:
         if self._bars is not None:
             self._bars.remove_task(self._task)
-            self._bars.console.print(_line(step, entry), highlight=False, soft_wrap=True)
-        elif not self._quiet:
-            click.echo(_line(step, entry), err=True)
+        for line in (_line(step, entry), *(f"{'':<12} {note}" for note in entry.get("notes", ()))):
+            if self._bars is not None:
+                self._bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            elif not self._quiet:
+                click.echo(line, err=True)
 
 
 def _line(step: str, entry: Json) -> str:
@@ -135,8 +137,11 @@ def _audit_lines(audit: Json | None) -> list[str]:
     gates = audit["gates"]
     parts = [f"{sum(one['passed'] is True for one in gates)} of {len(gates)} gates passed"]
     parts += [f"{one['gate']} FAILED" for one in gates if one["passed"] is False]
-    parts += [f"{one['gate']} not measured" for one in gates if one["passed"] is None]
-    return [f"audit        {', '.join(parts)}, {audit['planted']['items']} planted pairs"]
+    unknown = [one["gate"] for one in gates if one["value"] is None]
+    opened = [f"{one['gate']} {one['value']:.2f}" for one in gates if one["value"] is not None and one["bound"] is None]
+    parts += [f"not measured: {', '.join(unknown)}"] if unknown else []
+    lines = [f"audit        {'; '.join(parts)}; {audit['planted']['items']} planted pairs and attacks"]
+    return [*lines, f"             left open by the recipe: {', '.join(opened)}"] if opened else lines
 
 
 def _reward_lines(reward: Json | None) -> list[str]:

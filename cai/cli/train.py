@@ -1,4 +1,4 @@
-"""`cai train` and `cai evaluate`: one model at a time, on files of your own."""
+"""`cai train`: one model at a time, on files of your own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cai.cli.pair_files import model_folder, read_pairs
+from cai.cli.reward_lines import held_out_lines
+
 if TYPE_CHECKING:
-    from cai.prompts.files import Row
     from cai.records import Json, Messages, Preference
 
 _model = click.option("--model", required=True, metavar="hf/PATH", help="A folder with a language model, or embedded.")
@@ -42,16 +44,6 @@ def train() -> None:
     """
 
 
-@click.group()
-def evaluate() -> None:
-    """Measure a model on held-out data.
-
-    \b
-    Example:
-      cai evaluate reward --model models/reward --preferences pairs.jsonl
-    """
-
-
 @train.command("reward")
 @_preferences
 @_model
@@ -77,7 +69,7 @@ def train_reward_command(
         cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
     """
     settings, weights = _settings("reward", sets), _weights(model)
-    preferences = _read_preferences(file, test_share)
+    preferences = read_pairs(file, test_share, told=_leads())
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
 
@@ -117,31 +109,6 @@ def train_sft_command(
     _show({"training": training}, quiet, as_json, out)
 
 
-@evaluate.command("reward")
-@click.option("--model", required=True, metavar="PATH", help="A reward model's folder.")
-@_preferences
-@click.option(
-    "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True, help="Which pairs."
-)
-@_share
-@_json
-def evaluate_reward_command(model: str, file: str, split: str, test_share: float, as_json: bool) -> None:
-    """Accuracy of a reward model on the pairs of FILE, beside always-longer and chance.
-
-    \b
-    Example:
-      cai evaluate reward --model models/reward --preferences pairs.jsonl
-      cai evaluate reward --model models/reward --preferences other.jsonl --split all
-    """
-    from cai.errors import ConfigError
-
-    folder = _model_folder(model.removeprefix("hf/"))
-    preferences = [one for one in _read_preferences(file, test_share) if split in (one.prompt.split, "all")]
-    if not preferences:
-        raise ConfigError(f"{file}: no pair is on the side '{split}'")
-    _show({"held_out": _measured(folder, preferences)}, False, as_json)
-
-
 # ------------------------------------------------------------------------------------------------ reading
 
 
@@ -152,50 +119,6 @@ def _settings(block: str, sets: tuple[str, ...]) -> Any:
     pairs = [parse_set(text) for text in sets]
     recipe = load_recipe(None, {f"{block}.{key.removeprefix(f'{block}.')}": value for key, value in pairs})
     return getattr(recipe, block)
-
-
-def _read_preferences(file: str, test_share: float) -> list[Preference]:
-    """A run's own preferences, or pairs that people ranked."""
-    if _is_run_file(Path(file)):
-        from cai.prompts.files import read_rows
-        from cai.prompts.spec import PromptFile
-
-        return [_preference(row) for row in read_rows(PromptFile(Path(file), "jsonl"))]
-    from cai.human_preferences import read_human_preferences
-
-    read = read_human_preferences(file, test_share=test_share)
-    for reason, count in read.notes.skipped.items() if _leads() else ():
-        click.echo(f"{count:,} {'pair' if count == 1 else 'pairs'} left out: {reason}", err=True)
-    return read.preferences
-
-
-def _preference(row: Row) -> Preference:
-    """A line of a run's preferences.jsonl; raises `InputError` with its place if it is not one."""
-    from cai.records import Preference
-
-    try:
-        one = Preference.from_json(row.value)
-        sound = one.prompt.messages and 0 <= one.p_a <= 1 and one.weight >= 0
-        texts = (*(turn.content for turn in one.prompt.messages), one.response_a, one.response_b)
-    except KeyError as error:
-        raise row.error(f"not a preference of a run: it has no {error}") from None
-    except (TypeError, AttributeError):
-        raise row.error("not a preference of a run: a value is of the wrong type") from None
-    if not sound or not all(isinstance(text, str) for text in texts):
-        raise row.error("not a preference of a run: p_a must lie in 0 … 1, weight in 0 … ∞, and all answers be text")
-    return one
-
-
-def _is_run_file(path: Path) -> bool:
-    """Whether the first line is a record of this package."""
-    if not path.is_file() or path.suffix != ".jsonl":
-        return False
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        try:
-            row = json.loads(lines.readline())
-        except ValueError:
-            return False
-    return isinstance(row, dict) and {"prompt", "response_a", "response_b", "p_a"} <= row.keys()
 
 
 def _read_dialogues(file: str) -> list[Messages]:
@@ -224,17 +147,7 @@ def _weights(model: str) -> Path:
         return weights_path()
     if not model.startswith("hf/"):
         raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH")
-    return _model_folder(model.removeprefix("hf/"))
-
-
-def _model_folder(name: str) -> Path:
-    from cai.errors import ConfigError
-
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
-        why = "it has no config.json" if folder.is_dir() else "there is no such folder"
-        raise ConfigError(f"{folder} is not a model folder: {why}")
-    return folder
+    return model_folder(model.removeprefix("hf/"))
 
 
 def _leads() -> bool:
@@ -253,13 +166,10 @@ def _checkpoints(out: Path) -> Path:
 def _measured(model: Path, preferences: list[Preference]) -> Json | None:
     if not preferences:
         return None
-    from cai.evaluation.reward import evaluate_reward
     from cai.models.reward import RewardScorer
+    from cai.pipeline.measure_reward import measured_pairs
 
-    scorer = RewardScorer(model)
-    scores_a = scorer.score([(one.prompt.messages, one.response_a) for one in preferences])
-    scores_b = scorer.score([(one.prompt.messages, one.response_b) for one in preferences])
-    return evaluate_reward(preferences, scores_a, scores_b).to_json()
+    return measured_pairs(RewardScorer(model), preferences)
 
 
 def _reporter(quiet: bool, name: str) -> Any:
@@ -280,7 +190,7 @@ def _show(result: Json, quiet: bool, as_json: bool, out: Path | None = None) -> 
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
     elif not quiet:
-        for line in [*_training_lines(result.get("training")), *_held_out_lines(result.get("held_out"))]:
+        for line in [*_training_lines(result.get("training")), *held_out_lines(result.get("held_out"))]:
             click.echo(line)
         if out is not None:
             click.echo(f"saved          {out}/")
@@ -306,31 +216,3 @@ def _training_lines(training: Json | None) -> list[str]:
         f"loss           {loss}",
         *notes,
     ]
-
-
-def _held_out_lines(figures: Json | None) -> list[str]:
-    if not figures:
-        return []
-    pairs = f"{figures['pairs']:,} ({figures['ties']:,} ties, {figures['not_scored']:,} not scored)"
-    return [
-        f"held-out pairs {pairs}",
-        f"accuracy       {_estimate(figures['accuracy'])}",
-        f"always longer  {_estimate(figures['always_longer'])}",
-        f"difference     {_estimate(figures['lift_over_longer'])}",
-        f"chance         {figures['chance']:.3f}",
-        f"cross-entropy  {_number(figures['cross_entropy'], 4)} nats (a coin: {figures['cross_entropy_coin']:.4f}; "
-        f"least possible: {_number(figures['cross_entropy_floor'], 4)})",
-        f"prefers longer {_estimate(figures['prefers_longer'])}",
-    ]
-
-
-def _estimate(figure: Json) -> str:
-    if figure["value"] is None:
-        return "-  no pair tells"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f}  one pair alone has no interval"
-    return f"{figure['value']:.3f}  95 % interval {figure['low']:.3f} to {figure['high']:.3f}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

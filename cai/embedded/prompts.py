@@ -18,7 +18,8 @@ _SORTS: dict[Kind, tuple[tuple[str, float], ...]] = {
     "helpful": (("act", 0.35), ("task", 0.35), ("fact", 0.3)),
     "lookalike": (("act", 0.6), ("idiom", 0.4)),
 }
-_SHIPPED_ORDINARY = (("act", 0.25), ("task", 0.25), ("fact", 0.5))  # facts are short, and honesty needs them
+_SHIPPED_ORDINARY = (("act", 0.5), ("task", 0.5))
+_SHIPPED_FACTS = 0.6  # of the ordinary prompts; each fact as often as any other: honesty needs them all
 
 
 def draw_prompts(kind: Kind, split: Split, count: int, draw: Random) -> list[tuple[Scene, Prompt]]:
@@ -62,8 +63,10 @@ def shipped_prompts(seed: int = 0) -> list[Prompt]:
     rows: list[Prompt] = []
     for kind, (train, test) in COUNTS.items():
         for split, wanted in (("train", train), ("test", test)):
+            facts = round(_SHIPPED_FACTS * wanted) if kind == "helpful" else 0
             sorts = _SHIPPED_ORDINARY if kind == "helpful" else _SORTS[kind]
-            drawn = _draw(kind, sorts, split, wanted, draw)  # type: ignore[arg-type]
+            drawn = _draw(kind, sorts, split, wanted - facts, draw)  # type: ignore[arg-type]
+            drawn += draw_facts(split, facts, draw)  # type: ignore[arg-type]
             rows += sorted((prompt for _, prompt in drawn), key=lambda prompt: prompt.id)
     return rows
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from cai.evaluation.scored import agreement, scored_pairs
 from cai.intervals import Estimate, finite, paired_difference, wilson
 from cai.records import Json, Preference
 
@@ -59,39 +60,28 @@ def evaluate_reward(
     A label of exactly one half prefers neither side: it counts in the cross-entropy, not in the accuracy. A pair with a
     score that is not a number could not be scored: it is counted as such and in nothing else.
     """
-    margins = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
-    rows = [(one, margin) for one, margin in zip(preferences, margins, strict=True) if not math.isnan(margin)]
-    decided = [(one, margin) for one, margin in rows if one.p_a != 0.5]
-    right = [_agreement(margin, one.p_a - 0.5) for one, margin in decided]
-    longer = [_agreement(_length_margin(one), one.p_a - 0.5) for one, _ in decided]
-    unequal = [_agreement(margin, _length_margin(one)) for one, margin in rows if _length_margin(one)]
+    rows = scored_pairs(preferences, scores_a, scores_b)
+    decided = [one for one in rows if one.preference.p_a != 0.5]
+    right = [agreement(one.margin, one.preference.p_a - 0.5) for one in decided]
+    longer = [agreement(one.longer, one.preference.p_a - 0.5) for one in decided]
+    unequal = [agreement(one.margin, one.longer) for one in rows if one.longer]
     return RewardMetrics(
         pairs=len(rows),
-        not_scored=len(margins) - len(rows),
+        not_scored=len(preferences) - len(rows),
         ties=len(rows) - len(decided),
         accuracy=wilson(sum(right), len(right), confidence),
         always_longer=wilson(sum(longer), len(longer), confidence),
         lift_over_longer=paired_difference(right, longer, confidence),
         prefers_longer=wilson(sum(unequal), len(unequal), confidence),
-        cross_entropy=_mean([soft_cross_entropy(one.p_a, margin) for one, margin in rows]),
-        cross_entropy_floor=_mean([_entropy(one.p_a) for one, _ in rows]),
-        mean_margin=_mean([margin if one.p_a > 0.5 else -margin for one, margin in decided]),
+        cross_entropy=_mean([soft_cross_entropy(one.preference.p_a, one.margin) for one in rows]),
+        cross_entropy_floor=_mean([_entropy(one.preference.p_a) for one in rows]),
+        mean_margin=_mean([one.margin if one.preference.p_a > 0.5 else -one.margin for one in decided]),
     )
 
 
 def soft_cross_entropy(p: float, margin: float) -> float:
     """−p·logσ(margin) − (1−p)·logσ(−margin) in nats, without overflow."""
     return max(margin, 0.0) - p * margin + math.log1p(math.exp(-abs(margin)))
-
-
-def _agreement(margin: float, wanted: float) -> float:
-    if margin == 0:
-        return 0.5
-    return float((margin > 0) == (wanted > 0))
-
-
-def _length_margin(one: Preference) -> int:
-    return len(one.response_a) - len(one.response_b)
 
 
 def _entropy(p: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from cai.errors import InputError
-from cai.human_preferences.shapes import Ranked, number, ranked_pairs
+from cai.human_preferences.shapes import Ranked, flat, is_own, number, ranked_pairs
 from cai.prompts.files import Row, read_rows
 from cai.prompts.kinds import find_kind
 from cai.prompts.shapes import UnusableRow, check_messages
@@ -73,7 +73,8 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
 
     Rows are HH transcripts under `chosen` and `rejected`; TRL preference rows with the prompt explicit or implicit,
     plain or conversational, also UltraFeedback's binarized ones; AlpacaEval annotations (`output_1`, `output_2`,
-    `preference`); or UltraFeedback's own rows (`completions` with `overall_score`), of which every pair is read. A
+    `preference`); UltraFeedback's own rows (`completions` with `overall_score`), of which every pair is read; or our
+    own records, as `cai import` writes them, whose answers stay on their sides. A
     `p_chosen` column is kept as a soft label, a tie is 0.5, and rows without a verdict are left out and counted, like
     those whose answers are equal or empty, or whose two dialogues differ before the last answer. Which answer is
     response_a is drawn by hash, so p_a is near 0 as often as near 1. The side of the split is drawn by the opening user
@@ -89,14 +90,17 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     notes = PairNotes()
     for row in read_rows(spec):
         notes.rows += 1
-        for new in _read_pairs(row, spec, notes):
+        for new in _read_pairs(flat(row), spec, notes):
             known = pairs.setdefault(new.preference.id, new)
             if known is not new:
                 notes.duplicates += 1
                 notes.contradicting += (known.labels[0] - 0.5) * (new.labels[0] - 0.5) < 0
                 known.labels += new.labels
     if not pairs:
-        raise InputError("holds no pairs" + (": every row was left out" if notes.rows else ""), spec.path)
+        why = "; ".join(
+            f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
+        )
+        raise InputError("holds no pairs" + (f": every row was left out, {why}" if notes.rows else ""), spec.path)
     notes.kept = len(pairs)
     settled = _settled(list(pairs.values()), test_share, notes)
     notes.ties = sum(one.p_a == 0.5 for one in settled)
@@ -145,7 +149,10 @@ def _pair(row: Row, spec: PromptFile, found: Ranked, notes: PairNotes) -> _Pair:
     check_messages(row, (*found.messages, Message("assistant", found.first), Message("assistant", found.second)))
     kind, ground = find_kind(row, spec, default="helpful")
     notes.kinds[kind, ground] += 1
-    prompt = Prompt.make(found.messages, kind, spec.name, tags=spec.tags)
+    own, tags = row.value.get("prompt_source"), row.value.get("tags")
+    name = spec.source or (own if isinstance(own, str) and own else spec.name)
+    own_tags = [one for one in tags if isinstance(one, str)] if is_own(row.value) and isinstance(tags, list) else []
+    prompt = Prompt.make(found.messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *own_tags))))
     preference = _placed(row, prompt, found)
     return _Pair(preference, given_split(row, spec), [preference.p_a])
 
@@ -155,5 +162,7 @@ def _placed(row: Row, prompt: Prompt, found: Ranked) -> Preference:
     source: Literal["ai", "human"] = "ai" if row.value.get("source") == "ai" else "human"
     weight = number(row, row.value, "weight", 1.0, math.inf)
     straight = Preference(prompt, found.first, found.second, found.p_first, weight, source)
+    if is_own(row.value):
+        return straight
     first = min((found.first, found.second), key=lambda text: content_id("side", prompt.id, text))
     return straight if first == found.first else straight.swap()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from cai.records import Messages
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
 _PROMPT = ("prompt", "messages", "conversations", "conversation", "question", "instruction")
+_OWN = {"prompt", "response_a", "response_b", "p_a"}
 SHAPES = "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score"
 
 
@@ -35,7 +38,9 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
     cells = row.value
     if not isinstance(cells, dict):
         raise row.error(f"expected an object with the columns 'chosen' and 'rejected'; {SHAPES}")
-    if "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
+    if cells.keys() >= _OWN:
+        yield _own(row, cells)
+    elif "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
         yield from _scored(row, cells, spec)
     elif "output_1" in cells and "output_2" in cells:
         yield _annotated(row, cells, spec)
@@ -49,6 +54,32 @@ def number(row: Row, cells: dict[str, Any], name: str, default: float, most: flo
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
         raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
     return float(value)
+
+
+# ------------------------------------------------------------------------------------ our own records (cai import)
+
+
+def flat(row: Row) -> Row:
+    """A record of this package with what its prompt says beside its answers; other rows as they are."""
+    cells = row.value
+    if not isinstance(cells, dict) or not cells.keys() >= _OWN or not isinstance(cells["prompt"], dict):
+        return row
+    prompt = cells["prompt"]
+    said = {name: prompt[name] for name in ("kind", "split", "tags") if name in prompt}
+    own = {**cells, **said, "prompt_source": prompt.get("source"), "prompt": prompt.get("messages")}
+    return replace(row, value=own)
+
+
+def is_own(cells: dict[str, Any]) -> bool:
+    """Whether the cells are a record of this package, whose answers stay on their sides."""
+    return cells.keys() >= _OWN
+
+
+def _own(row: Row, cells: dict[str, Any]) -> Ranked:
+    messages = read_messages(row, cells["prompt"], "prompt")
+    for name in ("response_a", "response_b"):
+        _text(row, cells[name], name)
+    return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, "p_a", 0.5, 1.0))
 
 
 # ------------------------------------------------------------------------- two outputs and a preference (AlpacaEval)
@@ -125,7 +156,8 @@ def _chosen(row: Row, cells: dict[str, Any]) -> Ranked:
     columns = [next((name for name in names if name in cells), names[0]) for names in (_CHOSEN, _REJECTED)]
     if not any(name in cells for name in columns) and not {one.lower() for one in cells} & set(columns):
         found = ", ".join(repr(name[:40]) for name in list(cells)[:12])
-        raise row.error(f"no ranked answers (columns: {found}); {SHAPES}")
+        near = next((hint for name in (*columns, "output_1", "completions") if (hint := _near(name, cells))), "")
+        raise row.error(f"no ranked answers (columns: {found}){near}; {SHAPES}")
     chosen, rejected = (find_column(row, cells, (name,)) for name in columns)
     return Ranked(*_dialogues(row, cells, chosen, rejected), _p_chosen(row, cells))
 
@@ -134,6 +166,8 @@ def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
     """The soft label where there is one; else 1, or 0.5 where both answers have one score (UltraFeedback binarized)."""
     if "p_chosen" in cells:
         return number(row, cells, "p_chosen", 1.0, 1.0)
+    if misspelt := get_close_matches("p_chosen", cells, n=1, cutoff=0.9):
+        raise row.error(f"unknown column '{misspelt[0]}'; did you mean 'p_chosen'?")
     better, worse = _numeric(cells.get("score_chosen")), _numeric(cells.get("score_rejected"))
     if better is None or worse is None or math.isnan(better) or math.isnan(worse) or better > worse:
         return 1.0
@@ -156,7 +190,8 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
             _answer(row, cells[chosen], chosen, messages),
             _answer(row, cells[rejected], rejected, messages),
         )
-    return _apart(_whole(row, cells[chosen], chosen), _whole(row, cells[rejected], rejected))
+    near = _near("prompt", [name for name in cells if name not in (chosen, rejected)])
+    return _apart(_whole(row, cells[chosen], chosen, near), _whole(row, cells[rejected], rejected, near))
 
 
 def _apart(better: Messages, worse: Messages) -> tuple[Messages, str, str]:
@@ -182,11 +217,17 @@ def _answer(row: Row, cell: Any, column: str, prompt: Messages) -> str:
     return messages[0].content
 
 
-def _whole(row: Row, cell: Any, column: str) -> Messages:
-    """A dialogue that ends with the answer: a transcript or a list of messages."""
+def _whole(row: Row, cell: Any, column: str, near: str) -> Messages:
+    """A dialogue that ends with the answer: a transcript or a list of messages; `near` names a misspelt prompt."""
     messages = read_cell(row, cell, column).messages
     if isinstance(cell, str) and len(messages) == 1 and messages[0].content == cell:
-        raise row.error(f"no prompt: no 'prompt' column, and '{column}' is not a Human:/Assistant: transcript")
+        raise row.error(f"no prompt: no 'prompt' column, and '{column}' is not a Human:/Assistant: transcript{near}")
     if not messages:
         raise row.error(f"'{column}' has no turns")
     return messages
+
+
+def _near(name: str, cells: Iterable[str]) -> str:
+    """``"; did you mean 'promt'?"`` for a column whose name is nearly the one that is wanted."""
+    found = get_close_matches(name, list(cells), n=1, cutoff=0.7)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from cai.context import readable_tokens
 from cai.errors import EngineError
 from cai.records import Messages, assistant
 
@@ -28,26 +30,44 @@ def score_responses(
     return scorer.score(list(items), progress)
 
 
+@dataclass(slots=True)
+class ScoringNotes:
+    """Indices of the items that lost the left of their prompt, and of those that have no score, by why.
+
+    `reason` is what the template said of the first that it could not render.
+    """
+
+    truncated: set[int] = field(default_factory=set)
+    too_long: set[int] = field(default_factory=set)
+    not_rendered: set[int] = field(default_factory=set)
+    reason: str = ""
+
+
 class RewardScorer:
-    """A reward model, loaded once."""
+    """A reward model, loaded once. `notes` tells what became of the items of the last call of `score`.
+
+    An item over `max_length` tokens loses the left of its prompt, or with `too_long` "reject" it has no score.
+    """
 
     def __init__(
-        self, folder: Path, device: str = "auto", batch_tokens: int = 16384, max_length: int | None = None
-    ) -> None:
+        self, folder: Path, device: str = "auto", batch_tokens: int = 16384, max_length: int | None = None,
+        too_long: Literal["truncate_left", "reject"] = "truncate_left",
+    ) -> None:  # fmt: skip
         from cai.chat import Chat
 
         self.model, self.tokenizer = _load(folder)
         self.model = self.model.to(_device(device)).eval()
         self.chat = Chat(self.tokenizer)
-        self.batch_tokens = batch_tokens
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        self.max_length = min(filter(None, (max_length, context)), default=None)
+        self.batch_tokens, self.too_long = batch_tokens, too_long
+        self.notes = ScoringNotes()
+        self.max_length = min(filter(None, (max_length, readable_tokens(self.model))), default=None)
 
     def score(
         self, items: Sequence[tuple[Messages, str]], progress: Callable[[int, int], None] | None = None
     ) -> list[float]:
         """See `score_responses`."""
-        rows = [self._encoded(messages, response) for messages, response in items]
+        self.notes = ScoringNotes()
+        rows = [self._encoded(at, messages, response) for at, (messages, response) in enumerate(items)]
         scores = [UNSCORED] * len(rows)
         done = 0
         for batch in _batches(rows, self.batch_tokens):
@@ -58,19 +78,25 @@ class RewardScorer:
                 progress(done, len(rows))
         return scores
 
-    def _encoded(self, messages: Messages, response: str) -> list[int]:
+    def _encoded(self, at: int, messages: Messages, response: str) -> list[int]:
         """Token ids; none if the row cannot be scored."""
         from cai.errors import ConfigError
 
         try:
             ids, answer = self.chat.encode_supervised((*messages, assistant(response)))
-        except ConfigError:
+        except ConfigError as error:
+            self.notes.not_rendered.add(at)
+            self.notes.reason = self.notes.reason or str(error)
             return []
         excess = len(ids) - self.max_length if self.max_length else 0
         kept = int(ids[0] == self.tokenizer.bos_token_id)
         if excess <= 0:
             return ids
-        return [] if kept + excess > answer.index(True) else ids[:kept] + ids[kept + excess :]
+        if self.too_long == "reject" or kept + excess > answer.index(True):
+            self.notes.too_long.add(at)
+            return []
+        self.notes.truncated.add(at)
+        return ids[:kept] + ids[kept + excess :]
 
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:
         import torch

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cai import __version__
+from cai.pipeline.dataset_card import refresh_card
 from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
 from cai.pipeline.step import Step
@@ -44,6 +45,8 @@ def run_recipe(
         run = job.run = Run(folder)
         _begin(job, plan, until, command or {})
         done = [step.name for step in steps if _brought_up_to_date(job, step)]
+        if any(step.name == "export" for step in steps):
+            refresh_card(run)
         return write_summary(job, until, done)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cai.constitution import Form
-from cai.pipeline import audit_pairs, audit_work, measure, work
+from cai.pipeline import audit_pairs, audit_work, export_work, measure, work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.pipeline.label_steps import label_step_names, label_steps
 from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
@@ -85,7 +85,8 @@ def _all_steps(job: Job) -> Iterator[Step]:
         yield _reward(job)
     exports = settings_json(recipe.export)
     exports["sft"] = {"rounds": recipe.sft.rounds, "helpful": recipe.sft.helpful}
-    yield Step("export", ("prompts", before, "preferences"), "datasets", exports, work.export)
+    reads = ("prompts", before, "preferences", *export_work.reads_besides(recipe))
+    yield Step("export", reads, "datasets", exports, export_work.export_step)
     if recipe.evaluate.prompts:
         yield _evaluate(job, before)
 
@@ -151,7 +152,8 @@ def _reward(job: Job) -> Step:
         audited = audit_work.require_passed(job)
         return work.train_reward(job) | audited
 
-    return Step("reward", reads, REWARD_MODEL, settings, train, ("metrics/reward.json",))
+    beside = ("metrics/reward.json", *(f"metrics/{name}" for name in work.REWARD_PLOTS))
+    return Step("reward", reads, REWARD_MODEL, settings, train, beside)
 
 
 def _evaluate(job: Job, before: str) -> Step:

@@ -27,7 +27,7 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
             _stage(name, run.steps[name], name in ran, stale.get(name, "")) for name in plan if name in run.steps
         ],
         "label": _label(run) if "preferences" in current else None,
-        "rubric": _metrics(run, "rubric") if "rubric" in current else None,
+        "rubric": _rubric(run) if "rubric" in current else None,
         "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in current else None,
         "audit": _metrics(run, "audit") if "audit" in current else None,
         "world": _metrics(run, "policy") if "evaluate" in current else None,
@@ -48,6 +48,11 @@ def _label(run: Run) -> Json:
     figures = _metrics(run, "label") or {}
     read = run.steps["label"]["settings"]["verdicts"] if "label" in run.steps else None
     return {**figures, "verdicts": read, "mix": run.steps["preferences"].get("mix")}
+
+
+def _rubric(run: Run) -> Json:
+    """What was graded, and how the judge's yes and no were read."""
+    return {**(_metrics(run, "rubric") or {}), "verdicts": run.steps["rubric"]["settings"]["verdicts"]}
 
 
 def _metrics(run: Run, name: str) -> Json | None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from cai.exports import LeftOut, Source, load_export
-from cai.exports.writing import export_dataset
+from cai.evaluation.figures import ACCURACY, RELIABILITY
+from cai.exports import LeftOut, load_export
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, store_path
 from cai.pipeline.kept import Kept
 from cai.pipeline.label_work import judging_stage
 from cai.pipeline.stage_loop import row_bytes, run_stage
-from cai.records import SPLITS, Draft, Json, Message, Messages, Preference, Prompt
+from cai.records import Draft, Json, Message, Messages, Preference
 from cai.stages import STAGES, Stage
 from cai.storage.calls import CallStore
 from cai.storage.run import atomic_write, read_rows, write_json
+
+REWARD_PLOTS = (RELIABILITY, ACCURACY)
 
 
 def write_prompts(job: Job) -> Json:
@@ -104,8 +104,8 @@ def _preferences(job: Job, split: str) -> list[Preference]:
 
 def train_reward(job: Job) -> Json:
     """The reward model on the train split's soft labels, measured on the prompts of the test split."""
-    from cai.evaluation.reward import evaluate_reward
-    from cai.models.reward import score_responses
+    from cai.models.reward import RewardScorer
+    from cai.pipeline.measure_reward import measured_pairs, write_plots
     from cai.training import TRAINERS
 
     settings, out = job.recipe.reward, job.run.path(REWARD_MODEL)
@@ -117,39 +117,8 @@ def train_reward(job: Job) -> Json:
         template=job.recipe.engine.template,
     )  # fmt: skip
     held_out = _preferences(job, "test")
-    figures = None
-    if held_out:
-        sides = [(one.prompt.messages, text) for one in held_out for text in (one.response_a, one.response_b)]
-        scores = score_responses(out, sides)
-        figures = evaluate_reward(held_out, scores[::2], scores[1::2]).to_json()
+    figures = measured_pairs(RewardScorer(out), held_out) if held_out else None
+    if figures:
+        write_plots(job.run.path("metrics"), figures)
     write_json(job.run.path("metrics/reward.json"), {"training": metrics, "held_out": figures})
     return {"rows": len(preferences), **metrics}
-
-
-def export(job: Job) -> Json:
-    """Every dataset of the recipe under `datasets/`, replaced as a whole; what has no row in a format is counted."""
-    folder = job.run.path("datasets")
-    staged, old = folder.with_name("datasets.tmp"), folder.with_name("datasets.old.tmp")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
-    counts: dict[str, dict[str, int]] = {}
-    for name in job.recipe.export.formats:
-        made = load_export(name, job.recipe)
-        counts[name] = export_dataset(made, _records(job, made.source), staged / name, job.recipe.export.files)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    staged.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    left_out: Counter[str] = Counter()
-    for name, one in counts.items():
-        left_out.update({f"{name}: {why}": n for why, n in one.items() if why not in SPLITS and n})
-    rows = sum(one[split] for one in counts.values() for split in SPLITS)
-    return {"rows": rows, "datasets": counts, "left_out": dict(left_out)}
-
-
-def _records(job: Job, source: Source) -> Iterator[Any]:
-    if source == "revise":
-        return _drafts(job)
-    read = Preference.from_json if source == "preferences" else Prompt.from_json
-    return (read(row) for row in read_rows(job.run.path(f"{source}.jsonl")))

@@ -36,18 +36,18 @@ class Mix:
 def mixed(human: Sequence[Preference], ai: Mapping[Split, int], share: float | None, seed: int) -> Mix:
     """Draw from `human` what makes it `share` of all labels, on each side of the split; all of it if `share` is None.
 
-    A greater share keeps what a smaller one drew. No AI label is left out: where there are too few human ones, the
-    share is less than asked, and `short` says so.
+    A greater share keeps what a smaller one drew, and a pair that two files hold counts twice. No AI label is left
+    out: where there are too few human ones, the share is less than asked, and `short` says so.
     """
-    taken: set[str] = set()
+    taken: set[int] = set()
     counts: dict[Split, dict[str, int]] = {}
     for split in SPLITS:
-        there = [one.id for one in human if one.prompt.split == split]
+        there = [at for at, one in enumerate(human) if one.prompt.split == split]
         wanted = len(there) if share is None else round(share / (1.0 - share) * ai.get(split, 0))
-        drawn = sorted(there, key=lambda id: draw_bits(seed, "human", id))[:wanted]
+        drawn = sorted(there, key=lambda at: draw_bits(seed, "human", human[at].id))[:wanted]
         taken.update(drawn)
         counts[split] = {"ai": ai.get(split, 0), "human": len(drawn), "available": len(there), "wanted": wanted}
-    return Mix(tuple(one for one in human if one.id in taken), counts, share)
+    return Mix(tuple(human[at] for at in sorted(taken)), counts, share)
 
 
 def on_the_side_of(sides: Mapping[str, Split], human: Sequence[Preference]) -> list[Preference]:

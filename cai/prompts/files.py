@@ -15,7 +15,7 @@ from cai.errors import InputError
 from cai.prompts.spec import PromptFile
 
 _BOM = b"\xef\xbb\xbf"
-_LIST_KEYS = ("data", "rows", "prompts", "examples", "instances")
+_LIST_KEYS = ("data", "rows", "prompts", "examples", "instances", "comparisons")
 _LONGEST_FIELD = 1 << 26
 
 

@@ -8,6 +8,8 @@ from peft import LoraConfig, get_peft_model
 
 from cai.recipe import LoraSettings
 
+_DROPOUTS = ("dropout", "pdrop", "dropout_prob", "dropout_p", "layerdrop")
+
 
 def lora_config(settings: LoraSettings, task: Literal["CAUSAL_LM", "SEQ_CLS"]) -> LoraConfig:
     """Adapters on every linear layer but the head; a reward head is trained whole."""
@@ -31,9 +33,15 @@ def merged(model: Any) -> Any:
 
 
 def disable_dropout(model: Any) -> None:
-    """Set every dropout of a backbone to zero: noise in a score helps no comparison, and runs repeat exactly."""
+    """Set every dropout of a backbone to zero, whether a layer of its own or a number that a layer holds.
+
+    Noise in a score helps no comparison, and packed and padded rows would differ.
+    """
     import torch
 
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and name.endswith(_DROPOUTS):
+                setattr(module, name, 0.0)

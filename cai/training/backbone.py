@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from cai.chat import Chat, Template
+from cai.context import readable_tokens
 from cai.errors import TrainingError
 from cai.training.adapters import disable_dropout
 from cai.training.templates import closed_template
@@ -35,16 +36,7 @@ class Backbone:
     @property
     def context(self) -> int | None:
         """The most tokens that the model can read, or None if it does not say."""
-        length = context_length(self.model.config)
-        places = (one for name, one in self.model.named_modules() if name.endswith("position_embeddings"))
-        pads = (getattr(one, "padding_idx", None) for one in places)  # RoBERTa counts positions from behind its pad
-        return length and length - next((pad + 1 for pad in pads if pad is not None), 0)
-
-
-def context_length(config: Any) -> int | None:
-    """`max_position_embeddings` of a model's text configuration."""
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(length) if isinstance(length, int) and length > 0 else None
+        return readable_tokens(self.model)
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,8 +58,10 @@ class Packed:
         return max(stem + max(tails) for stem, tails in zip(self.stems, self.tails, strict=True))
 
 
-def pack(groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None) -> Packed:
-    """`groups` one after the other in one row."""
+def pack(
+    groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None, masked: bool = True
+) -> Packed:
+    """`groups` one after the other in one row; with `masks` unless `masked` is False, for they cost memory."""
     ids: list[int] = []
     positions: list[int] = []
     ends: list[int] = []
@@ -75,6 +78,7 @@ def pack(groups: Sequence[Group], device: torch.device | str = "cpu", last: int 
     masks = tuple(
         tuple(torch.ones(tail, stem + tail, dtype=torch.bool, device=device).tril(stem) for tail in rest)
         for stem, (_, *rest) in zip(stems, tails, strict=True)
+        if masked
     )
     row = torch.tensor([ids, positions], device=device)
     return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks, last)
@@ -162,13 +166,18 @@ def flex_length(tokens: int) -> int:
 
 def flex_inputs(packed: Packed, pad_id: int) -> dict[str, Any]:
     """What a transformers model under its own `flex_attention` takes: ids, positions and a BlockMask."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
     length = flex_length(packed.ids.shape[1])
     filler = length - packed.ids.shape[1]
-    build: Any = torch.compile(create_block_mask)
     return {
         "input_ids": torch.nn.functional.pad(packed.ids, (0, filler), value=pad_id),
         "position_ids": torch.nn.functional.pad(packed.positions, (0, filler)),
-        "attention_mask": build(packed_mask(packed), None, None, length, length, device=packed.ids.device),
+        "attention_mask": _mask_builder()(packed_mask(packed), None, None, length, length, device=packed.ids.device),
     }
+
+
+@cache
+def _mask_builder() -> Any:
+    """Compiled, or it would hold the whole square of tokens at once."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    return torch.compile(create_block_mask)

@@ -32,6 +32,8 @@ def quiet_libraries() -> Iterator[None]:
         with warnings.catch_warnings():
             # peft 0.21 reads a name that transformers 5.23 has renamed.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            # GPT-2 keeps its matrices the other way round; peft says that it has seen it.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
             yield
     finally:
         for name, level in levels.items():

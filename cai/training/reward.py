@@ -105,8 +105,8 @@ class RewardRun:
         self.losses: list[float] = []
         self.handle = _trainable_model(base, settings)
         base.model.to(self.team.device)
-        self.way, why = best_way(base.model, self.pad_id, groups)
         bfloat16, problem = autocast_type(settings.dtype, self.team.device)
+        self.way, why = best_way(base.model, self.pad_id, groups, bfloat16)
         self.notes = [note for note in (why, problem) if note]
         self.scorer = Scorer(base.model, self.pad_id, self.way, bfloat16)
         self.module = self.team.wrap(self.scorer, list(layers_of(base.model)))

@@ -42,10 +42,10 @@ class Scorer(nn.Module):
         super().__init__()
         self.model, self.pad_id, self.way, self.in_bfloat16 = model, pad_id, way, in_bfloat16
         self._attention = model.config._attn_implementation
-        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
         if way != PADDED:
             AttentionInterface.register(BLOCKS, attend_in_blocks)
             model.set_attn_implementation(_ATTENTION[way.kind])
+        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
 
     @property
     def device(self) -> torch.device:
@@ -69,8 +69,9 @@ class Scorer(nn.Module):
             ids, mask = self._rows(groups)
             hidden: Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             return hidden[torch.arange(len(ids), device=self.device), mask.sum(1) - 1]
-        packed = pack(groups, self.device, self._last.number if self._last else None)
-        if self.way.kind == "flex":
+        last, flex = self._last.number if self._last else None, self.way.kind == "flex"
+        packed = pack(groups, self.device, last, masked=not flex)
+        if flex:
             inputs = flex_inputs(packed, self.pad_id)
         else:
             inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "packed": packed}
@@ -102,10 +103,11 @@ class Scorer(nn.Module):
         return ids.to(self.device), mask.to(self.device)
 
 
-def best_way(model: Any, pad_id: int, groups: Sequence[Group]) -> tuple[Way, str]:
+def best_way(model: Any, pad_id: int, groups: Sequence[Group], in_bfloat16: bool = False) -> tuple[Way, str]:
     """The fastest way whose hidden states are those of the padded one, by trying, and why it is not a faster one.
 
-    The trial takes the shortest, the middle and the longest group, in float32.
+    The trial takes the shortest, the middle and the longest group, in float32; FlexAttention, whose kernels are built
+    for each type and direction, must also manage a backward pass in the type that is trained in.
     """
     name = type(model).__name__
     if not hasattr(model, "score"):
@@ -119,7 +121,7 @@ def best_way(model: Any, pad_id: int, groups: Sequence[Group]) -> tuple[Way, str
     with torch.inference_mode():
         right = Scorer(model, pad_id, PADDED).read(sample)
         for way in ways:
-            problem = _problem(model, pad_id, way, sample, right)
+            problem = _problem(model, pad_id, way, sample, right, in_bfloat16)
             if not problem:
                 break
             problems[way.kind] = (
@@ -130,12 +132,14 @@ def best_way(model: Any, pad_id: int, groups: Sequence[Group]) -> tuple[Way, str
     return way, "; ".join(text for kind, text in problems.items() if kind != way.kind)
 
 
-def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: Tensor) -> str:
+def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: Tensor, in_bfloat16: bool) -> str:
     """What is wrong with a way, or nothing. A model may fail in any manner under an attention that it does not know."""
     before, scorer = model.config._attn_implementation, None
     try:
-        scorer = Scorer(model, pad_id, way)
+        scorer = Scorer(model, pad_id, way, in_bfloat16)
         found = scorer.read(sample)
+        if way.kind == "flex":
+            try_a_step(scorer, sample)
     except CannotPack as error:
         return str(error)
     except Exception as error:
@@ -146,3 +150,14 @@ def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: 
         model.set_attn_implementation(before)
     off = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))
     return "" if off <= TOLERANCE else f"its states differ by {off:.1g}"
+
+
+def try_a_step(scorer: Scorer, groups: Sequence[Group]) -> None:
+    """Forward and backward as in training, for nothing but to see whether they can be done."""
+    training = scorer.model.training
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            scorer.train()(groups).sum().backward()
+    finally:
+        scorer.model.train(training)
+        scorer.model.zero_grad()

@@ -21,11 +21,12 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from cai.chat import Chat, Template
+from cai.context import context_length
 from cai.errors import TrainingError
 from cai.recipe import SFTSettings
 from cai.records import Json, Messages
 from cai.training.adapters import lora_config, merged
-from cai.training.backbone import UNREADABLE, cause, context_length, load_tokenizer
+from cai.training.backbone import UNREADABLE, cause, load_tokenizer
 from cai.training.checkpoint import (
     claim,
     decisive,

@@ -21,6 +21,7 @@ from tests.audit import judges
 from tests.pipeline.runs import calls, fake_run, write_prompts
 from tests.tiny import build_tiny_model
 
+KINDS = ("test", "identical", "noise", "swapped", "null")
 ITEMS = {"audit.items": 24, "constitution": "minimal"}
 
 
@@ -48,7 +49,7 @@ def test_a_perfect_judge_passes_every_gate_that_can_be_measured(tmp_path: Path) 
     found = audited(tmp_path, "perfect")
     assert found["failed"] == [] and found["planted"]["items"] >= 100
     assert {kind: one["right"]["value"] for kind, one in found["planted"].items() if kind != "items"} == dict.fromkeys(
-        ("test", "identical", "noise", "swapped", "mended", "null", "choose", "forged", "special", "never"), 1.0
+        (*KINDS, "mended", "padded", "choose", "forged", "special", "never"), 1.0
     )
     assert {one["gate"] for one in found["gates"] if one["passed"] is None} == {"accuracy", "ece", "clear_flip_rate"}
 
@@ -57,19 +58,19 @@ def test_a_judge_that_obeys_the_answers_is_caught_by_the_attacks_alone(tmp_path:
     found = audited(tmp_path, "obeys")
     assert found["failed"] == ["attacks"]
     held = {kind: one["held"]["value"] for kind, one in found["planted"].items() if kind != "items" and "held" in one}
-    assert held == {"choose": 0.0, "forged": 1.0, "special": 1.0, "never": 1.0}
+    assert held == {"padded": 1.0, "choose": 0.0, "forged": 1.0, "special": 1.0, "never": 1.0}
 
 
 def test_a_judge_that_always_takes_the_first_is_caught_by_its_place(tmp_path: Path) -> None:
     found = audited(tmp_path, "first")
-    assert "place" in found["failed"] and found["votes"]["p_first"] == pytest.approx(0.95, abs=1e-3)
-    assert found["votes"]["flip_rate"] == 1 and "identical" not in found["failed"]
+    assert "place" in found["failed"] and found["votes"]["p_first"]["value"] == pytest.approx(0.95, abs=1e-3)
+    assert found["votes"]["flip_rate"]["value"] == 1 and "identical" not in found["failed"]
 
 
 def test_a_judge_that_takes_the_longer_shows_it_and_is_fooled_by_disorder(tmp_path: Path) -> None:
     found = audited(tmp_path, "longer")
     assert found["votes"]["length_correlation"]["value"] > 0.8
-    assert {"noise", "attacks"} <= set(found["failed"]) and "place" not in found["failed"]
+    assert {"noise", "length"} <= set(found["failed"]) and "place" not in found["failed"]
 
 
 @pytest.mark.parametrize("model", ["fake", "fake?scores=0"])

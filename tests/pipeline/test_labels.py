@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cai.cli.label_lines import rubric_lines
 from cai.errors import EngineError, InputError, RunError
 from cai.judge_records import Deliberation, Graded, Ranking
 from cai.pipeline.status import run_status
@@ -224,6 +225,8 @@ def test_rubrics_have_a_file_of_their_own_and_touch_nothing_else(tmp_path: Path,
     one, two = all_files(tmp_path / "one"), all_files(tmp_path / "two")
     assert {name: two[name] for name in one} == one
     assert summary["rubric"]["answers"] == 24 and len(summary["rubric"]["principles"]) == 16
+    assert rubric_lines(summary["rubric"])[-1].strip() == f"read from {summary['rubric']['verdicts']}"
+    assert summary["rubric"]["verdicts"] == "log-probabilities of 'Yes' and 'No', one token each"
     shown = invoke("show", str(tmp_path / "two"), "rubric", "-n", "1").stdout
     assert shown.count("p(yes)") == 16
 

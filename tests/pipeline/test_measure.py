@@ -13,6 +13,7 @@ from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
 from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import DATA_ONLY, calls, fake_run, write_prompts
+from tests.tiny import build_tiny_model
 
 GROUPS = ("red_team", "helpful", "lookalike", "fact")
 
@@ -32,6 +33,20 @@ def test_another_run_of_the_same_model_is_measured_for_nothing(tmp_path: Path) -
     assert "evaluate" in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
     assert "evaluate" not in calls(fake_run(tmp_path / "two", prompts, seed=0, evaluate__prompts=3))
     assert "evaluate" not in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
+
+
+def test_the_reward_step_writes_its_figures_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = build_tiny_model(tmp_path / "base")
+    settings = {"train": ["reward"], "reward__init": f"hf/{base}", "reward__epochs": 0.1, "reward__max_length": 128}
+    summary = fake_run(tmp_path / "run", write_prompts(tmp_path, 40, 20), until="reward", **settings)
+    metrics = tmp_path / "run" / "metrics"
+    figures = json.loads((metrics / "reward.json").read_text(encoding="utf-8"))["held_out"]
+    assert summary["reward"] == figures and figures["pairs"] == figures["accuracy"]["n"] + figures["ties"] > 0
+    assert sum(one["pairs"] for one in figures["by"]["kind"]) == figures["pairs"]
+    kept = Run.existing(tmp_path / "run").steps["reward"]["files"]
+    for name in ("reward_reliability.svg", "reward_accuracy.svg"):
+        assert (metrics / name).read_text(encoding="utf-8").startswith("<svg")
+        assert f"metrics/{name}" in kept
 
 
 def test_the_embedded_model_does_harm_before_it_is_mended(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def test_too_few_are_all_taken_and_the_shortfall_is_told() -> None:
     assert mix.to_json()["splits"]["train"] == {"ai": 100, "human": 10, "available": 10, "wanted": 100}
 
 
+@given(st.integers(1, 30), st.integers(0, 9))
+def test_a_pair_that_two_files_hold_does_not_change_the_ratio(ai: int, seed: int) -> None:
+    mix = mixed([*human(20), *human(20)], {"train": ai}, 0.5, seed)
+    assert len(mix.human) == mix.counts["train"]["human"] == ai
+
+
 def test_without_a_share_all_are_taken() -> None:
     mix = mixed(PAIRS, {"train": 3}, None, 0)
     assert mix.human == tuple(PAIRS) and (mix.short, mix.asked) == (0, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,12 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
@@ -116,6 +121,8 @@ def test_positions_that_an_encoder_keeps_for_its_pad_are_not_counted(tmp_path):
     assert load_backbone(tmp_path / "roberta", 0).context == 65
     rows = [Preference(Prompt.make((user("please " * 90 + str(n)),)), "paris", "flour", 1.0) for n in range(4)]
     assert train(tmp_path / "roberta", tmp_path, replace(SETTINGS, epochs=0.5), rows)["rows_truncated"] == 4
+    scores = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_a) for one in rows])
+    assert all(map(math.isfinite, scores))
 
 
 def test_a_window_shorter_than_a_row_is_read_padded(tmp_path):
@@ -145,6 +152,45 @@ def test_a_frozen_backbone_keeps_what_it_came_with(base, tmp_path, kind):
     fresh = load_backbone(start, 0).model.state_dict()
     changed = {name for name, one in weights(tmp_path / "rm").items() if not torch.equal(one, fresh[name])}
     assert changed == ({"score.weight"} if kind == "llama" else POOLED)
+
+
+def opt(folder: Path, dropout: float = 0.5) -> Path:
+    """An OPT, whose layers hold their dropout as a number."""
+    tokenizer = build_tiny_tokenizer()
+    shape = {
+        "hidden_size": 32,
+        "ffn_dim": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "word_embed_proj_dim": 32,
+    }
+    odds = {"dropout": dropout, "attention_dropout": dropout, "layerdrop": dropout}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    OPTForCausalLM(OPTConfig(vocab_size=len(tokenizer), **shape, **odds, **ids)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_no_dropout_is_left_in_any_form(tmp_path):
+    model = load_backbone(opt(tmp_path / "opt"), 0).model
+    ids = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        assert torch.equal(model.train()(ids).logits, model.eval()(ids).logits)
+    assert model.config.dropout == 0.5
+
+
+def test_adapters_are_trained_where_matrices_lie_the_other_way_round(tmp_path):
+    tokenizer = build_tiny_tokenizer()
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, **ids)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    report = train(tmp_path / "gpt2", tmp_path, replace(SETTINGS, lr=2e-2, lora=LoraSettings(r=4)))
+    assert report["layout"] == "packed" and report["loss"] < report["loss_first"]
+    start = AutoModelForSequenceClassification.from_pretrained(tmp_path / "gpt2", num_labels=1).state_dict()
+    changed = [name for name, one in weights(tmp_path / "rm").items() if not torch.equal(one, start[name])]
+    assert "transformer.h.0.attn.c_attn.weight" in changed and "transformer.wte.weight" not in changed
 
 
 def test_adapters_and_a_frozen_backbone_exclude_each_other(base, tmp_path):

@@ -9,6 +9,7 @@ from transformers import (
     BertConfig,
     Gemma2Config,
     GPT2Config,
+    LlamaConfig,
     MistralConfig,
     Qwen3Config,
     StableLmConfig,
@@ -17,7 +18,7 @@ from transformers import (
 from cai.training.checks import padded, score_ids
 from cai.training.losses import group_loss
 from cai.training.packing import attend_in_blocks, flex_length, pack, packed_mask
-from cai.training.scoring import PADDED, Scorer, Way, best_way
+from cai.training.scoring import PADDED, Scorer, Way, best_way, try_a_step
 from tests.training.groups import PAD, SHAPE, classifier, group
 
 GROUPS = st.lists(
@@ -26,7 +27,14 @@ GROUPS = st.lists(
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+LLAMA_LIKE = {**SHAPE, "num_key_value_heads": 2}
+THREE_HEADS = {**SHAPE, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 1}
 WAYS = (PADDED, Way("blocks"), Way("blocks", lean=True))
+
+
+EAGER = pytest.mark.filterwarnings(
+    "ignore:flex_attention called without torch.compile:UserWarning", "ignore:`torch.jit:DeprecationWarning"
+)
 
 
 def made(shapes) -> list:
@@ -113,7 +121,7 @@ def test_the_mask_for_flex_attention_reads_what_the_blocks_read(shapes):
     torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+@EAGER
 def test_flex_attention_itself_agrees_on_a_row():
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -129,14 +137,58 @@ def test_flex_attention_itself_agrees_on_a_row():
     torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-5)
 
 
+@EAGER
+@pytest.mark.parametrize("lean", [False, True])
+@pytest.mark.parametrize("config", [None, "qwen3", "three_heads"])
+def test_a_whole_model_under_flex_attention_scores_as_on_padded_rows(config, lean):
+    """What CUDA runs, uncompiled on the CPU: transformers hands our mask, ids and positions down to FlexAttention."""
+    shape = {"qwen3": Qwen3Config(**LLAMA_LIKE, head_dim=16), "three_heads": LlamaConfig(**THREE_HEADS)}
+    model = classifier(shape.get(config))
+    groups = [group(3, [2, 1]), group(140, [24, 2]), group(20, [9, 4, 7])]
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        right = Scorer(model, PAD, PADDED)(groups)
+        for in_bfloat16, allowed in ((False, 1e-5), (True, 0.05)):
+            scorer = Scorer(model, PAD, Way("flex", lean), in_bfloat16)
+            torch.testing.assert_close(scorer(groups), right, rtol=allowed, atol=allowed)
+            scorer.restore()
+
+
+def test_a_trial_step_leaves_no_trace():
+    model = classifier()
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    with torch.inference_mode():
+        try_a_step(Scorer(model, PAD, Way("blocks", lean=True), in_bfloat16=True), [group(3, [2, 1])])
+    assert not model.training and all(one.grad is None for one in model.parameters())
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+
+
+@EAGER
+def test_a_kernel_without_a_backward_pass_is_found_out():
+    """FlexAttention has none on a CPU: as good as a card for which it cannot be built."""
+    with torch.compiler.set_stance("force_eager"), pytest.raises(NotImplementedError, match="backward on CPU"):
+        try_a_step(Scorer(classifier(), PAD, Way("flex")), [group(3, [2, 1])])
+
+
+def test_an_attention_that_a_model_refuses_leaves_nothing_behind(monkeypatch):
+    import cai.training.scoring as scoring
+
+    monkeypatch.setitem(scoring._ATTENTION, "flex", "no_such_attention")
+    model = classifier()
+    with pytest.raises((ValueError, ImportError)):
+        Scorer(model, PAD, Way("flex", lean=True))
+    assert not any(part._forward_hooks for part in model.modules())
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_masks_are_made_for_blocks_alone():
+    assert pack([group(3, [2, 1])], masked=False).masks == ()
+
+
 def test_four_answers_cost_a_third_of_six_pairs():
     four = group(60, [50, 45, 55, 48])
     apart = sum(len(four.rows[one.first]) + len(four.rows[one.second]) for one in four.comparisons)
     assert len(four.comparisons) == 6
     assert pack([four]).ids.shape[1] == four.tokens <= 0.35 * apart
-
-
-LLAMA_LIKE = {**SHAPE, "num_key_value_heads": 2}
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,14 @@ ACCELERATE = str(Path(sys.executable).parent / "accelerate")
 WAYS = {"data_parallel": ["--multi_gpu"], "sharded": ["--use_fsdp", "--fsdp_version", "2"]}
 
 
-def launch(way: str, base: Path, out: Path, last: int = 0) -> subprocess.CompletedProcess[str]:
+def launch(way: str, base: Path, out: Path, last: int = 0, how: str = "whole") -> subprocess.CompletedProcess[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     plain = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     script = Path(__file__).with_name("launched.py")
     return subprocess.run(
-        [ACCELERATE, "launch", *WAYS[way], *plain, "--main_process_port", port, script, base, out, str(last)],
+        [ACCELERATE, "launch", *WAYS[way], *plain, "--main_process_port", port, script, base, out, str(last), how],
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
 
@@ -40,10 +40,11 @@ def losses(out: Path) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_two_processes_learn_what_one_learns(tmp_path, way):
+@pytest.mark.parametrize("how", ["whole", "adapters", "frozen"])
+def test_two_processes_learn_what_one_learns(tmp_path, way, how):
     base = build_tiny_model(tmp_path / "base")
-    train(base, tmp_path / "one")
-    done = launch(way, base, tmp_path / "two")
+    train(base, tmp_path / "one", how=how)
+    done = launch(way, base, tmp_path / "two", how=how)
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     asked = [(one.prompt.messages, one.response_a) for one in preferences(9, seed=1)]

@@ -34,6 +34,7 @@ from tests.training.planted import preferences, weights_hash
 SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700)
 ALONE = """
 import json, sys
+sys.modules["cai"] = None  # importing it is an error from here on
 from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -48,7 +49,7 @@ for side in ("right", "left"):
     batch = tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, return_tensors="pt", padding=True)
     with torch.inference_mode():
         found.append(model(**batch).logits[:, 0].tolist())
-assert not [name for name in sys.modules if name == "cai" or name.startswith("cai.")]
+assert not [name for name in sys.modules if name.startswith("cai.")]
 print(json.dumps({"found": found, "golden": golden}))
 """
 

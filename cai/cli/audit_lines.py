@@ -1,0 +1,128 @@
+"""The page of `cai audit`: figures of the votes, planted pairs, truth, principles against each other, gates."""
+
+from __future__ import annotations
+
+from cai.cli.tables import table
+from cai.records import Json
+
+MOST_IN_MATRIX = 8
+_INDENT = " " * 18
+
+
+def audit_lines(figures: Json) -> list[str]:
+    """The audit as a person reads it; shares with their 95 % intervals."""
+    return [
+        *_votes(figures),
+        *_truth(figures["truth"]),
+        *_self_preference(figures["self_preference"]),
+        *_kinds(figures["votes"]["kinds"]),
+        *_matrix(figures["votes"]["agreement"]),
+        *_planted(figures["planted"]),
+        "",
+        *map(_gate, figures["gates"]),
+    ]
+
+
+def _votes(figures: Json) -> list[str]:
+    votes = figures["votes"]
+    return [
+        f"judge             {figures['judge']}",
+        f"labels            {votes['pairs']:,} pairs, {votes['ties']:,} ties, intervals by prompt",
+        f"flips             {_share(votes['flip_rate'])} of verdicts turn with the order,",
+        f"{_INDENT}{_share(votes['clear_flip_rate'])} of the clear ones",
+        f"first place       P = {_estimate(votes['p_first'])} for what stands first",
+        f"length            rank correlation with the label {_estimate(votes['length_correlation'])}",
+    ]
+
+
+def _truth(truth: Json | None) -> list[str]:
+    if not truth:
+        return ["truth             none at hand: --truth FILE names pairs that people ranked"]
+    first, longer = (f"{truth[one]['value']:.1%}" for one in ("always_a", "always_longer"))
+    unanswered = f", {truth['unanswered']:,} without an answer" if truth.get("unanswered") else ""
+    return [
+        f"truth             {truth['source']}, {truth['accuracy']['n']:,} {truth['of']}{unanswered}:",
+        f"{_INDENT}right on {_share(truth['accuracy'])}; always-A {first}, always-longer {longer}",
+        f"{_INDENT}ECE {truth['ece']:.3f}, Brier {_estimate(truth['brier'])}",
+    ]
+
+
+def _self_preference(found: Json | None) -> list[str]:
+    if not found:
+        return []
+    preferred = found["preferred"]
+    return [
+        f"self-preference   {_share(preferred)} of {preferred['n']:,} pairs for the answers of its own model,",
+        f"{_INDENT}which are the longer ones in {_share(found['longer'])}",
+    ]
+
+
+def _kinds(kinds: Json) -> list[str]:
+    rows = [
+        (kind, f"{one['pairs']:,}", f"{one['ties']:,}", f"{one['abstained']:,}", _share(one["share"]), _why(one["why"]))
+        for kind, one in kinds.items()
+    ]
+    return ["", table(("prompts", "pairs", "ties", "abstained", "share (95 %)", "why"), rows)] if rows else []
+
+
+def _why(reasons: Json) -> str:
+    return ", ".join(f"{n:,} {reason}" for reason, n in reasons.items()) or "-"
+
+
+def _matrix(agreement: Json) -> list[str]:
+    """κ of every two principles; of many, the five pairs that agree least (all are in metrics/audit.json)."""
+    pairs = [one for one in agreement["pairs"] if one["value"] is not None]
+    if not pairs:
+        return []
+    names = sorted({one[side] for one in pairs for side in ("first", "second")})
+    lines = ["", f"principles        mean κ {_number(agreement['mean_kappa'])} over {len(pairs)} pairs of principles"]
+    if len(names) > MOST_IN_MATRIX:
+        lines[-1] += "; those that agree least (all in metrics/audit.json):"
+        least = sorted(pairs, key=lambda one: one["value"])[:5]
+        rows = [(one["first"], one["second"], _estimate(one), f"{one['n']:,} pairs") for one in least]
+        return [*lines, table(("principle", "and", "κ (95 %)", "n"), rows)]
+    found = {(one["first"], one["second"]): f"{one['value']:.2f}" for one in pairs}
+    cells = [
+        (f"{at} {name}", *(found.get((other, name)) or found.get((name, other), "") for other in names[: at - 1]))
+        for at, name in enumerate(names, 1)
+    ]
+    head = ("κ", *map(str, range(1, len(names))), "")
+    return [*lines, table(head, [(*row, *[""] * (len(head) - len(row))) for row in cells])]
+
+
+def _planted(planted: Json) -> list[str]:
+    rows = []
+    for kind, one in planted.items():
+        if kind != "items":
+            held = _share(one["held"]) if "held" in one else ""
+            right, unanswered = one["right"], f"{one['unanswered']:,}"
+            rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held))
+    head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack (95 %)")
+    return ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks"]
+
+
+def _gate(gate: Json) -> str:
+    said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
+    found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
+    bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
+    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _estimate(one: Json) -> str:
+    return _between(one, ".3f")
+
+
+def _share(one: Json) -> str:
+    return _between(one, ".1%")
+
+
+def _between(one: Json, form: str) -> str:
+    if one["value"] is None:
+        return "-"
+    if one["low"] is None or one["high"] is None:
+        return format(one["value"], form)
+    return f"{one['value']:{form}} ({one['low']:{form}} to {one['high']:{form}})"

@@ -1,0 +1,170 @@
+"""`cai evaluate`: a model against held-out data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from cai.cli.pair_files import model_folder, read_pairs, tell_left_out
+from cai.cli.progress import Bars
+from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
+
+if TYPE_CHECKING:
+    from cai.human_preferences.benchmarks import BenchmarkRow
+    from cai.records import Json, Preference
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure a model on held-out data.
+
+    \b
+    Example:
+      cai evaluate reward --model models/reward --preferences pairs.jsonl
+    """
+
+
+@evaluate.command("reward")
+@click.option("--model", required=True, metavar="PATH", help="A reward model's folder.")
+@click.option(
+    "--preferences", "files", required=True, multiple=True, metavar="FILE",
+    help="Pairs: rows of {prompt, chosen, rejected}, HH transcripts, a run's preferences.jsonl; or a file in the shape "
+    "of RewardBench. JSONL, JSON, Parquet; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
+    help="Which pairs; of a benchmark always all.",
+)  # fmt: skip
+@click.option(
+    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+    help="Share of prompts held out, where the file does not say; drawn by opening turn.",
+)  # fmt: skip
+@click.option(
+    "--max-length", type=click.IntRange(min=8), help="Most tokens of a dialogue; default: the model's context."
+)
+@click.option(
+    "--too-long", type=click.Choice(["truncate_left", "reject"]), default="truncate_left", show_default=True,
+    help="What becomes of a longer one: the left of its prompt goes, or it is not scored. Answers are never cut.",
+)  # fmt: skip
+@click.option(
+    "--max-rejected", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+    help="Share of pairs that may be left without a score before this fails.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="A folder for reward.json and the plots.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object.")
+def evaluate_reward_command(
+    model: str, files: tuple[str, ...], split: str, test_share: float, max_length: int | None,
+    too_long: Literal["truncate_left", "reject"], max_rejected: float, out: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Agreement of a reward model with the labels of FILE, beside always-longer and chance; its calibration.
+
+    Accuracy has Wilson's 95 % interval, also by label's margin, model's margin, kind of prompt, length and source.
+    Calibration holds the probability that the model gives to the answer it favours against the labels. On pairs whose
+    prompts are look-alikes (FILE?kind=lookalike, or a column `kind`), where one answer alone refuses, the margin of the
+    other one is measured; a refusal is told by its opening words, in English, and pairs with none or two are counted.
+    RewardBench files (a column `subset`, or several chosen and rejected answers a row) are
+    reported by subset and as the mean over subsets.
+
+    \b
+    Example:
+      cai evaluate reward --model models/reward --preferences pairs.jsonl --out figures
+      cai evaluate reward --model models/reward --preferences outputs/mine/preferences.jsonl \\
+        --preferences human.jsonl
+      cai evaluate reward --model models/reward --preferences 'xstest.jsonl?kind=lookalike' --split all
+      cai evaluate reward --model models/reward --preferences reward_bench_2.parquet
+    """
+    folder = model_folder(model.removeprefix("hf/"))
+    pairs, benchmarks, unused = _read(files, split, test_share)
+    from cai.models.reward import RewardScorer
+    from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
+
+    scorer = RewardScorer(folder, max_length=max_length, too_long=too_long)
+    with Bars(quiet=as_json) as bars:
+        bars.start("score", "")
+        held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None
+        measured = {file: measured_benchmark(scorer, rows, bars.progress) for file, rows in benchmarks.items()}
+    _check(held_out, measured, max_rejected)
+    result: Json = {"held_out": held_out, "split": split, "other_side": unused, "benchmarks": measured}
+    if out:
+        _write(out, result)
+    _show(result, as_json, out)
+
+
+def _read(
+    files: tuple[str, ...], split: str, test_share: float
+) -> tuple[list[Preference], dict[str, list[BenchmarkRow]], dict[str, int]]:
+    """The pairs of a side of all files, the rows of every benchmark, and how many pairs of a file were not used.
+
+    Pairs of a benchmark are among the first. Raises `ConfigError` for a file without a pair on the side that is asked.
+    """
+    from cai.errors import ConfigError
+    from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
+
+    pairs: list[Preference] = []
+    benchmarks: dict[str, list[BenchmarkRow]] = {}
+    unused: dict[str, int] = {}
+    for file in files:
+        if is_benchmark(file):
+            read = read_benchmark(file)
+            tell_left_out(read.skipped, read.first, "row")
+            benchmarks[file] = read.rows
+            pairs += [pair for row in read.rows if (pair := row.preference)]
+            continue
+        every = read_pairs(file, test_share)
+        found = [one for one in every if split in (one.prompt.split, "all")]
+        if not found:
+            raise ConfigError(f"{file}: no pair is on the side '{split}'")
+        pairs += found
+        if len(found) < len(every):
+            unused[file] = len(every) - len(found)
+    return pairs, benchmarks, unused
+
+
+def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float) -> None:
+    """Raise `ConfigError` where more than the allowed share has no score."""
+    from cai.errors import ConfigError
+
+    counts = [("pairs", held_out["pairs"], held_out)] if held_out else []
+    counts += [(f"rows of {file}", one["rows"], one) for file, one in benchmarks.items()]
+    for what, scored, figures in counts:
+        missing = figures["not_scored"]
+        if missing > most * (missing + scored):
+            why = f"{figures['too_long']:,} too long for {figures['max_length']} tokens"
+            why += f", {figures['not_rendered']:,} not rendered" if figures["not_rendered"] else ""
+            why += f" (first: {figures['not_rendered_why']})" if figures["not_rendered_why"] else ""
+            raise ConfigError(
+                f"{missing:,} of {missing + scored:,} {what} cannot be scored: {why}; --max-rejected is {most:g}"
+            )
+
+
+def _write(out: Path, result: Json) -> None:
+    """`reward.json` and the plots."""
+    from cai.evaluation.figures import benchmark_plot
+    from cai.pipeline.measure_reward import write_plots
+    from cai.storage.run import atomic_write, write_json
+
+    write_json(out / "reward.json", result)
+    if result["held_out"]:
+        write_plots(out, result["held_out"])
+    for file, figures in result["benchmarks"].items():
+        name = re.sub(r"\W+", "_", Path(file.partition("?")[0]).stem)
+        with atomic_write(out / f"benchmark_{name}.svg") as handle:
+            handle.write(benchmark_plot(figures, name))
+
+
+def _show(result: Json, as_json: bool, out: Path | None) -> None:
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
+        return
+    lines = held_out_lines(result["held_out"])
+    for file, unused in result["other_side"].items():
+        lines.append(f"note           {unused:,} pairs of {file} are not on the side '{result['split']}' (--split all)")
+    lines += breakdown_lines(result["held_out"])
+    for file, figures in result["benchmarks"].items():
+        lines += benchmark_lines(file, figures)
+    for line in [*lines, *([f"saved          {out}/"] if out else [])]:
+        click.echo(line)

@@ -1,0 +1,108 @@
+"""Files that training and evaluation read: pairs in any shape, and a model's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cai.prompts.files import Row
+    from cai.prompts.spec import PromptFile
+    from cai.records import Preference
+
+SAME = "both answers are the same text"
+
+
+def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preference]:
+    """A run's own preferences, or pairs that people ranked; what is left out is said on standard error if `told`."""
+    from cai.errors import InputError
+    from cai.prompts.spec import PromptFile, parse_spec
+
+    spec = parse_spec(file)
+    if _is_run_file(spec):
+        if spec != PromptFile(spec.path, "jsonl"):
+            raise InputError("the preferences of a run say their kind and split themselves; leave ?… off", spec.path)
+        return _run_pairs(spec, told)
+    from cai.human_preferences import read_human_preferences
+
+    read = read_human_preferences(file, test_share=test_share)
+    if told:
+        tell_left_out(read.notes.skipped, read.notes.first)
+    return read.preferences
+
+
+def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> None:
+    """A line on standard error for every reason, with the place of its first row."""
+    for reason, count in skipped.items():
+        where = f" ({'' if count == 1 else 'first: '}{first[reason]})"
+        click.echo(f"{count:,} {what}{'' if count == 1 else 's'} left out: {reason}{where}", err=True)
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model; raises `ConfigError` if there is none."""
+    from cai.errors import ConfigError
+
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        why = "it has no config.json" if folder.is_dir() else "there is no such folder"
+        raise ConfigError(f"{folder} is not a model folder: {why}")
+    return folder
+
+
+# ----------------------------------------------------------------------------------------- a run's preferences.jsonl
+
+
+def _run_pairs(spec: PromptFile, told: bool) -> list[Preference]:
+    from cai.errors import InputError
+    from cai.prompts.files import read_rows
+
+    rows = [(row.place, _preference(row)) for row in read_rows(spec)]
+    kept = [one for _, one in rows if one.response_a != one.response_b]
+    same = [place for place, one in rows if one.response_a == one.response_b]
+    if not kept:
+        raise InputError(f"holds no pairs: of all {len(rows):,} rows {SAME}" if rows else "holds no pairs", spec.path)
+    if same and told:
+        tell_left_out({SAME: len(same)}, {SAME: same[0]})
+    return kept
+
+
+def _preference(row: Row) -> Preference:
+    """A line of a run's preferences.jsonl; raises `InputError` with its place if it is not one."""
+    from cai.errors import did_you_mean
+    from cai.records import Preference
+
+    try:
+        one = Preference.from_json(row.value)
+        sound = one.prompt.messages and 0 <= one.p_a <= 1 and one.weight >= 0
+        texts = (*(turn.content for turn in one.prompt.messages), one.response_a, one.response_b)
+    except KeyError as error:
+        [name] = error.args
+        near = did_you_mean(
+            name, [*row.value, *(row.value["prompt"] if isinstance(row.value.get("prompt"), dict) else ())]
+        )
+        raise row.error(f"not a preference of a run: it has no '{name}'{near}") from None
+    except (TypeError, AttributeError):
+        raise row.error("not a preference of a run: a value is of the wrong type") from None
+    if not sound or not all(isinstance(text, str) for text in texts):
+        raise row.error(
+            f"not a preference of a run: p_a must lie in 0 … 1, weight in 0 … ∞, and all answers be text; p_a is "
+            f"{one.p_a!r}, weight {one.weight!r}"
+        )
+    return one
+
+
+def _is_run_file(spec: PromptFile) -> bool:
+    """Whether the first line is a record of this package."""
+    if not spec.path.is_file() or spec.path.suffix != ".jsonl":
+        return False
+    with spec.path.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            row = json.loads(lines.readline())
+        except ValueError:
+            return False
+    return isinstance(row, dict) and {"response_a", "response_b"} <= row.keys()

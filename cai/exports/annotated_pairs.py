@@ -1,0 +1,99 @@
+"""Annotated pairs v2.0, which the viewer of inverse constitutional AI opens: one JSON document with `metadata`,
+`annotators` and `comparisons`. The label is the default annotator, and every principle that voted is one too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import IO
+
+from cai.exports import Carries, Export, ExportOptions, Row
+from cai.exports.items import Comparison
+from cai.records import Json
+
+LABEL = "d36860d4"
+"""The id of the annotator that the viewer compares all others with."""
+_DESCRIPTION = "The soft label: the better answer by the average over principles, orders and samples"
+_METADATA = {
+    "version": "2.0",
+    "description": "Pairs of answers, the soft label of each, and what every principle says of it",
+    "dataset_name": "annotated_pairs",
+    "default_annotator": LABEL,
+    "available_metadata_keys_per_comparison": ["p_a", "weight", "kind", "source", "split"],
+}
+
+
+def annotator_id(description: str) -> str:
+    """8 hexadecimal digits of a description, as the format's own writer makes them: equal principles get equal ids."""
+    return hashlib.md5(description.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
+
+
+def _comparison(one: Comparison) -> Row:
+    preference, texts = one.preference, one.options.principles
+    annotations = {LABEL: _choice(preference.p_a)}
+    annotations |= {annotator_id(texts.get(id, id)): _choice(p) for id, p in one.p_by_principle.items()}
+    return {
+        "prompt": one.turns[-1]["content"],
+        "response_a": {"text": preference.response_a},
+        "response_b": {"text": preference.response_b},
+        "annotations": annotations,
+    }
+
+
+def _choice(p: float | None) -> Json:
+    """An annotation: the format knows "a", "b", or none with its reason."""
+    if p is None:
+        return {"pref": None, "no_pref_reason": "invalid"}
+    return {"pref": None, "no_pref_reason": "tie"} if p == 0.5 else {"pref": "a" if p > 0.5 else "b"}
+
+
+class Document:
+    """Writes the document as rows come; the annotators stand at its end, for who voted is known only then."""
+
+    def __init__(self, handle: IO[bytes], options: ExportOptions) -> None:
+        self._handle, self._options = handle, options
+        self._voted: set[str] = set()
+        self._begun = False
+
+    def add(self, row: Row, line: bytes) -> None:
+        self._voted.update(row["annotations"])
+        own = {name: row[name] for name in ("id", "prompt", "response_a", "response_b", "annotations")}
+        metadata = {name: str(value) for name, value in row.items() if name not in own}
+        self._begin()
+        self._write({**own, "metadata": metadata})
+
+    def _begin(self) -> None:
+        self._handle.write(b",\n" if self._begun else b'{"metadata": ')
+        if not self._begun:
+            self._write(_METADATA)
+            self._handle.write(b',\n"comparisons": [\n')
+        self._begun = True
+
+    def _write(self, value: Json) -> None:
+        self._handle.write(json.dumps(value, ensure_ascii=False).encode())
+
+    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish the document, unless an error cut it off."""
+        if kind is None:
+            self._handle.write(b'\n],\n"annotators": ')
+            self._write(self._annotators())
+            self._handle.write(b"}\n")
+
+    def _annotators(self) -> Json:
+        found: Json = {LABEL: {"name": "label", "description": _DESCRIPTION, "type": "unknown"}}
+        texts = {annotator_id(text): (id, text) for id, text in self._options.principles.items()}
+        for one in sorted(self._voted - {LABEL}):
+            id, text = texts.get(one, (one, one))
+            found[one] = {"name": id, "description": text, "type": "principle"}
+        return found
+
+
+ANNOTATED_PAIRS = Export(
+    "inverse constitutional AI's viewer",
+    "comparisons",
+    _comparison,
+    {"prompt": "text", "response_a": "text", "response_b": "text", "annotations": "text"},
+    carries=Carries(turns=False, system=False, any_order=False),
+    files=("json",),
+    document=Document,
+)

@@ -1,0 +1,28 @@
+"""What of a prompt is compared with other prompts: its turns in one spelling, and the words of a turn."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from cai.records import Prompt
+
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+"""A run of letters and digits; in scripts that set no spaces (Chinese, Japanese, Thai, Khmer, …), one character."""
+
+
+def words(text: str) -> list[str]:
+    """The words of a text without case, compatibility forms (NFKC) and punctuation."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def turns_compared(prompt: Prompt) -> list[str]:
+    """The texts of its user and assistant turns. Not the system's: one such text stands before many prompts."""
+    return [message.content for message in prompt.messages if message.role != "system"]
+
+
+def plain_text(prompt: Prompt) -> str:
+    """All turns compared as one text of words with single spaces; where there is no word at all, the turns as given."""
+    found = [word for turn in turns_compared(prompt) for word in words(turn)]
+    return " ".join(found) or "\n".join(turns_compared(prompt))

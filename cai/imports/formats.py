@@ -1,0 +1,140 @@
+"""The formats that can be read: which columns each is recognised by, and how its rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cai.errors import ConfigError, did_you_mean
+from cai.imports import pairs
+from cai.imports.cells import Cells, Columns
+from cai.prompts.files import Row
+
+Carries = Literal["preferences", "judged", "prompts"]
+Content = Literal["text", "turns", "flag", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format. `needs` are the columns that tell it from the others, `lacks` those that it cannot have.
+
+    A reader takes the row, its cells and the columns: it yields pairs, or returns a judged answer or a prompt.
+    """
+
+    carries: Carries
+    read: Callable[[Row, Cells, Columns], Any]
+    needs: Mapping[str, Content]
+    lacks: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=Columns)
+
+    def fits(self, cells: Cells) -> bool:
+        """Whether a row has the columns of this format, and in them what it expects."""
+        found = all(_holds(cells.get(name), content) for name, content in self.needs.items())
+        return found and all(cells.get(name) is None for name in self.lacks)
+
+
+def _holds(value: Any, content: Content) -> bool:
+    if content == "text":
+        return isinstance(value, str)
+    if content == "turns":
+        return isinstance(value, list | dict)
+    if content == "flag":
+        return isinstance(value, bool)
+    return value is not None
+
+
+def _pairs(needs: Mapping[str, Content], *lacks: str, **columns: Any) -> Format:
+    return Format("preferences", pairs.explicit, needs, lacks, Columns(**columns))
+
+
+def _judged(needs: Mapping[str, Content], *lacks: str, **columns: Any) -> Format:
+    return Format("judged", pairs.judged, needs, lacks, Columns(**columns))
+
+
+def _prompts(needs: Mapping[str, Content], *lacks: str, **columns: Any) -> Format:
+    return Format("prompts", pairs.dialogue, needs, lacks, Columns(**columns))
+
+
+def _plain(needs: Mapping[str, Content], **columns: Any) -> Format:
+    return Format("prompts", pairs.plain_dialogue, needs, (), Columns(**columns))
+
+
+_BOTH: Mapping[str, Content] = {"chosen": "turns", "rejected": "turns"}
+_TEXTS: Mapping[str, Content] = {"chosen": "text", "rejected": "text"}
+
+# The first that fits is taken, so what has more columns of its own stands first.
+FORMATS: dict[str, Format] = {
+    "native": Format(
+        "preferences", pairs.native, {"prompt": "turns", "response_a": "text", "response_b": "text", "p_a": "any"}
+    ),
+    "annotated_pairs": Format(
+        "preferences", pairs.annotated, {"response_a": "turns", "response_b": "turns", "annotations": "turns"}
+    ),
+    "ultrafeedback": _pairs({"prompt": "text", "prompt_id": "text", **_BOTH}),
+    "nemo_rl_preference": Format("preferences", pairs.ranked, {"context": "turns", "completions": "turns"}),
+    "llamafactory_sharegpt": _pairs({"conversations": "turns", **_BOTH}, prompt="conversations", system="system"),
+    "llamafactory_kto": _judged(
+        {"conversations": "turns", "kto_tag": "flag"}, prompt="conversations", label="kto_tag", system="system"
+    ),
+    "llamafactory_alpaca": _pairs(
+        {"instruction": "text", **_TEXTS}, prompt="instruction", query="input", system="system", history="history"
+    ),
+    "axolotl_preference": _pairs({"messages": "turns", **_BOTH}, "prompt", prompt="messages"),
+    "axolotl_reward": _pairs({"input": "text", **_TEXTS}, "prompt", prompt="input", system="system"),
+    "axolotl_kto": _judged(
+        {"prompt": "text", "completion": "text", "label": "flag"}, completion="completion", system="system"
+    ),
+    "unpaired_preference": _judged(
+        {"prompt": "any", "completion": "any", "label": "flag"}, completion="completion"
+    ),
+    "preference": _pairs({"prompt": "turns", "chosen": "any", "rejected": "any"}),
+    "openrlhf_preference": _pairs({"prompt": "turns", "chosen": "any", "rejected": "any"}),
+    "preference_implicit": Format("preferences", pairs.implicit, _BOTH, ("prompt", "messages")),
+    "preference_text": Format("preferences", pairs.texts, {"prompt": "text", **_TEXTS}),
+    "nemo_rl_binary": _pairs({"prompt": "text", **_TEXTS}),
+    "hh": Format("preferences", pairs.transcripts, _TEXTS, ("prompt",)),
+    "llamafactory_v1": Format(
+        "preferences", pairs.implicit, {"chosen_messages": "turns", "rejected_messages": "turns"},
+        columns=Columns(chosen="chosen_messages", rejected="rejected_messages"),
+    ),
+    "alpaca_eval": Format("preferences", pairs.tolerant, {"output_1": "text", "output_2": "text"}),
+    "ultrafeedback_raw": Format("preferences", pairs.tolerant, {"completions": "turns"}),
+    "pku_safe_rlhf": Format(
+        "preferences", pairs.safe_rlhf, {"prompt": "text", "response_0": "text", "better_response_id": "any"}
+    ),
+    "verl_rl": _prompts({"data_source": "text", "prompt": "turns", "reward_model": "turns"}),
+    "messages_label": _judged({"messages": "turns", "label": "flag"}, prompt="messages"),
+    "openrlhf_prompts": _prompts({"input": "any"}, "output", "instruction", prompt="input"),
+    "openrlhf_sft": _prompts({"input": "any", "output": "any"}, "instruction", prompt="input"),
+    "alpaca": _prompts(
+        {"instruction": "text"}, prompt="instruction", query="input", system="system", history="history"
+    ),
+    "prompt_completion": _plain({"prompt": "any", "completion": "any"}),
+    "prompt_response": _plain({"prompt": "any", "response": "any"}),
+    "sft": _prompts({"messages": "turns"}, prompt="messages"),
+    "verl_sft": _prompts({"messages": "turns"}, prompt="messages"),
+    "llamafactory_sft": _prompts({"messages": "turns"}, prompt="messages", system="system"),
+    "axolotl_sft": _prompts({"messages": "turns"}, prompt="messages"),
+    "sharegpt": _prompts({"conversations": "turns"}, prompt="conversations", system="system"),
+    "prompts": _plain({"prompt": "any"}, system="system"),
+}  # fmt: skip
+
+
+def check_format(name: str) -> str:
+    """`name` itself if it is "auto" or in the table; raises `ConfigError` with the nearest otherwise."""
+    if name != "auto" and name not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ConfigError(f"no format is named '{name}'{did_you_mean(name, FORMATS)} (formats: auto, {known})")
+    return name
+
+
+def recognise(row: Row) -> str:
+    """The format of a row by its columns; raises `InputError` at its place where no format has them."""
+    if not isinstance(row.value, dict):
+        raise row.error("the row is not an object with columns; `cai prompts` reads plain texts and lists")
+    for name, one in FORMATS.items():
+        if one.fits(row.value):
+            return name
+    columns = ", ".join(repr(name[:40]) for name in list(row.value)[:12])
+    raise row.error(f"no format that is known here has these columns: {columns}; name one with --format")

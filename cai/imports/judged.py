@@ -1,0 +1,49 @@
+"""Answers that were judged one by one, joined to pairs: a good and a bad one to the same prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+from cai.human_preferences.shapes import Ranked
+from cai.imports.pairs import Judged, p_chosen
+from cai.prompts.files import Row
+from cai.prompts.shapes import UnusableRow
+from cai.prompts.spec import PromptFile
+
+Item = tuple[Row, PromptFile, Judged]
+
+
+def join_judged(
+    items: Sequence[Item], reject: Callable[[Row, object], None]
+) -> Iterator[tuple[Row, PromptFile, Ranked]]:
+    """Every good answer with every bad one to its prompt, in the file's order; p is the good one's.
+
+    Rows that were made of a pair (`label_from`) are joined to that pair again. An answer without a partner is rejected.
+    """
+    groups: dict[object, list[Item]] = {}
+    for item in items:
+        groups.setdefault(_group(item), []).append(item)
+    for group in groups.values():
+        good = [item for item in group if item[2].good]
+        bad = [item for item in group if not item[2].good]
+        joined = list(zip(good, bad, strict=False) if _of_pair(group[0]) else product(good, bad))
+        paired = len(joined) if _of_pair(group[0]) or not joined else len(group)
+        for row, _, one in (*good[paired:], *bad[paired:]):
+            missing = "bad" if one.good else "good"
+            reject(row, f"no answer that was called {missing} to the same prompt, so no pair")
+        for (row, spec, better), (_, _, worse) in joined:
+            try:
+                yield row, spec, Ranked(better.messages, better.answer, worse.answer, p_chosen(row.value))
+            except UnusableRow as reason:
+                reject(row, reason)
+
+
+def _group(item: Item) -> object:
+    row, _, judged = item
+    return judged.messages, row.value["id"] if _of_pair(item) else None
+
+
+def _of_pair(item: Item) -> bool:
+    cells = item[0].value
+    return cells.get("label_from") == "pair" and isinstance(cells.get("id"), str)

@@ -1,0 +1,69 @@
+"""What a row says of itself beside its texts: kind, split, who ranked it, weight, where its prompt is from, tags."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Literal
+
+from cai.imports.cells import Cells
+from cai.prompts.files import Row
+from cai.prompts.shapes import UnusableRow
+
+Ranker = Literal["ai", "human"]
+_INNER = ("extra_info", "metadata", "prompt")
+
+
+def labelled(row: Row) -> Row:
+    """The row with its `kind` and `split` at the top, wherever its format keeps them."""
+    cells = row.value
+    missing = [key for key in ("kind", "split") if cells.get(key) is None]
+    inner = {key: one for key in missing if (one := _said(cells, key)) is not None}
+    return replace(row, value={**cells, **inner}) if inner else row
+
+
+def ranker_of(cells: Cells, default: Ranker) -> Ranker:
+    """Who ranked the pair: as the row's `source` says, where it says "ai" or "human"."""
+    said = cells.get("source")
+    if said is None and isinstance(cells.get("metadata"), dict):
+        said = cells["metadata"].get("source")
+    return said if said in ("ai", "human") else default
+
+
+def prompt_source(cells: Cells) -> str:
+    """The name of the prompt's source, or the empty string where the row has none."""
+    inner = [cells[name].get("source") for name in _INNER if isinstance(cells.get(name), dict)]
+    found = (cells.get("prompt_source"), *inner, cells.get("source"))
+    return next((one for one in found if isinstance(one, str) and one not in ("", "ai", "human")), "")
+
+
+def weight_of(cells: Cells) -> float:
+    """The weight of a pair, 1 where the row has none; raises `UnusableRow` for one that is no number from 0 up."""
+    value = _said(cells, "weight")
+    if isinstance(value, str):
+        value = _number(value)
+    elif value is None:
+        value = 1.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
+        raise UnusableRow("'weight' is not a number from 0 up")
+    return float(value)
+
+
+def tags_of(cells: Cells) -> tuple[str, ...]:
+    """The tags of the prompt."""
+    inner = cells["prompt"].get("tags") if isinstance(cells.get("prompt"), dict) else None
+    tags = cells.get("tags", inner)
+    return tuple(one for one in tags if isinstance(one, str)) if isinstance(tags, list) else ()
+
+
+def _said(cells: Cells, key: str) -> Any:
+    if cells.get(key) is not None:
+        return cells[key]
+    return next((cells[name].get(key) for name in _INNER if isinstance(cells.get(name), dict)), None)
+
+
+def _number(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None

@@ -1,0 +1,292 @@
+"""Rows of any format to preferences or prompts: each read to the letter, each that cannot be carried told with why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cai.errors import ConfigError, InputError
+from cai.human_preferences.shapes import Ranked
+from cai.imports.cells import Cells, check_prompt, check_text
+from cai.imports.formats import Format, check_format, recognise
+from cai.imports.judged import join_judged
+from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
+from cai.imports.pairs import Judged
+from cai.imports.sources import Source, named_format
+from cai.prompts.files import Row
+from cai.prompts.kinds import find_kind
+from cai.prompts.shapes import UnusableRow
+from cai.prompts.spec import PromptFile
+from cai.prompts.splits import check_share, given_split, opening_turn, split_of
+from cai.records import Json, Kind, Messages, Preference, Prompt, Split, content_id
+
+Reject = Callable[[Row, str], None]
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """How files were read: `kept` + `duplicates` + Σ `rejected` = `units`; a row of no use counts as one unit.
+
+    `units` is `rows` but where a row ranks several pairs, or two rows make one. `rejected` counts by reason and
+    `first` gives the place of the first of each; `formats` counts rows, `kinds` and `sources` what was kept.
+    """
+
+    rows: int = 0
+    units: int = 0
+    kept: int = 0
+    ties: int = 0
+    duplicates: int = 0
+    contradicting: int = 0
+    moved: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> Json:
+        kinds = [{"kind": kind, "from": ground, "rows": rows} for (kind, ground), rows in self.kinds.items()]
+        return {
+            "rows": self.rows, "units": self.units, "kept": self.kept, "ties": self.ties,
+            "duplicates": self.duplicates, "contradicting": self.contradicting, "moved_to_test": self.moved,
+            "formats": dict(self.formats), "rejected": dict(self.rejected), "first": self.first, "kinds": kinds,
+            "sources": dict(self.sources), "splits": dict(self.splits),
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Found:
+    """A prompt or pair as it stands while files are read: the side it was given, and every label it got."""
+
+    record: Any
+    split: Split | None
+    labels: list[float]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known while rows come in: the report, and where rejected rows go."""
+
+    report: ImportReport
+    told: Reject
+
+    def reject(self, row: Row, reason: object) -> None:
+        why = str(reason.message if isinstance(reason, InputError) else reason)
+        if row.number is not None:
+            why = why.removeprefix(f"row {row.number}: ")
+        self.report.units += 1
+        self.report.rejected[why] += 1
+        self.report.first.setdefault(why, row.place)
+        self.told(row, why)
+
+
+def read_preferences(
+    sources: Sequence[Source],
+    format_name: str = "auto",
+    *,
+    ranker: Ranker = "human",
+    kind: Kind | None = None,
+    test_share: float = 0.2,
+    told: Reject = lambda row, why: None,
+) -> tuple[list[Preference], ImportReport]:
+    """The preferences in files, each pair once, in their order; `told` hears of every row that cannot be carried.
+
+    A row's own `source`, `p_chosen`, `weight`, `kind` and `split` are kept; its `id` says which answer was response_a
+    where it is ours. Repeated pairs are counted and their labels averaged. Raises `InputError` for files that cannot
+    be read at all or hold no pairs, `ConfigError` for a format that does not carry them.
+    """  # fmt: skip
+    check_share(test_share)
+    reading = _Reading(ImportReport(), told)
+    found: dict[str, _Found] = {}
+    for row, spec, ranked in _ranked(sources, format_name, reading):
+        try:
+            new = _preference(row, _kinded(row, spec, kind), ranked, ranker, reading.report)
+        except (UnusableRow, InputError) as reason:
+            reading.reject(row, reason)
+            continue
+        reading.report.units += 1
+        _keep(new, found, reading.report)
+    made = [_with_mean(one) for one in found.values()]
+    sides = _sides([one.prompt for one in made], [one.split for one in found.values()], test_share, reading.report)
+    settled = [replace(one, prompt=_on(one.prompt, side)) for one, side in zip(made, sides, strict=True)]
+    reading.report.kept = len(settled)
+    reading.report.ties = sum(one.p_a == 0.5 for one in settled)
+    reading.report.sources.update(one.source for one in settled)
+    reading.report.splits.update(one.prompt.split for one in settled)
+    return settled, reading.report
+
+
+def read_prompt_rows(
+    sources: Sequence[Source],
+    format_name: str = "auto",
+    *,
+    kind: Kind | None = None,
+    test_share: float = 0.2,
+    told: Reject = lambda row, why: None,
+) -> tuple[list[Prompt], ImportReport]:
+    """The prompts in files of any format, each once, without their answers; see `read_preferences`."""
+    check_share(test_share)
+    reading = _Reading(ImportReport(), told)
+    found: dict[str, _Found] = {}
+    for row, spec, messages in _messages(sources, format_name, reading):
+        try:
+            check_prompt(messages)
+            prompt = _prompt(row, _kinded(row, spec, kind), messages, "red_team", reading.report)
+            new = _Found(prompt, given_split(labelled(row), spec), [])
+        except (UnusableRow, InputError) as reason:
+            reading.reject(row, reason)
+            continue
+        reading.report.units += 1
+        known = found.setdefault(prompt.id, new)
+        reading.report.duplicates += known is not new
+        if known is not new and new.split is not None and known.split != "test":
+            known.split = new.split
+    prompts = [one.record for one in found.values()]
+    sides = _sides(prompts, [one.split for one in found.values()], test_share, reading.report)
+    reading.report.kept = len(prompts)
+    reading.report.splits.update(sides)
+    return [_on(one, side) for one, side in zip(prompts, sides, strict=True)], reading.report
+
+
+# ------------------------------------------------------------------------------------------------ rows to meanings
+
+
+def _rows(sources: Sequence[Source], format_name: str, reading: _Reading) -> Iterator[tuple[Row, Source, Format]]:
+    """Every row with how it is to be read: as its file was mapped, as was asked for, or as the first row looks."""
+    check_format(format_name)
+    for source in sources:
+        name = format_name
+        for row in source.rows():
+            reading.report.rows += 1
+            if name == "auto":
+                name = "dataset_info.json" if source.mapped is not None else recognise(row)
+            reading.report.formats[name] += 1
+            if not isinstance(row.value, dict):
+                reading.reject(row, "the row is not an object with columns")
+                continue
+            yield row, source, named_format(name, source)
+
+
+def _ranked(sources: Sequence[Source], format_name: str, reading: _Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
+    judged: list[tuple[Row, PromptFile, Judged]] = []
+    for row, source, form in _rows(sources, format_name, reading):
+        if form.carries == "prompts":
+            raise ConfigError(f"{source.spec.path}: this format holds no preferences; --as prompts takes its prompts")
+        try:
+            if form.carries == "judged":
+                judged.append((row, source.spec, form.read(row, row.value, form.columns)))
+                continue
+            coming = list(form.read(row, row.value, form.columns))
+        except (UnusableRow, InputError) as reason:
+            reading.reject(row, reason)
+            continue
+        for one in coming:
+            if isinstance(one, UnusableRow):
+                reading.reject(row, one)
+            else:
+                yield row, source.spec, one
+    yield from join_judged(judged, reading.reject)
+
+
+def _messages(
+    sources: Sequence[Source], format_name: str, reading: _Reading
+) -> Iterator[tuple[Row, PromptFile, Messages]]:
+    for row, source, form in _rows(sources, format_name, reading):
+        try:
+            read = form.read(row, row.value, form.columns)
+            if form.carries == "prompts":
+                messages = read
+            elif form.carries == "judged":
+                messages = read.messages
+            else:
+                messages = _first(read).messages
+        except (UnusableRow, InputError) as reason:
+            reading.reject(row, reason)
+            continue
+        yield row, source.spec, messages
+
+
+def _first(coming: Iterator[Ranked | UnusableRow]) -> Ranked:
+    one = next(coming, None)
+    if one is None or isinstance(one, UnusableRow):
+        raise one or UnusableRow("no answers")
+    return one
+
+
+# ------------------------------------------------------------------------------------------------ meanings to records
+
+
+def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, report: ImportReport) -> _Found:
+    check_prompt(ranked.messages)
+    if not ranked.first.strip() or not ranked.second.strip():
+        raise UnusableRow("an answer is empty")
+    if ranked.first == ranked.second:
+        raise UnusableRow("both answers are the same text")
+    check_text(ranked.first)
+    check_text(ranked.second)
+    split, weight = given_split(labelled(row), spec), weight_of(row.value)
+    prompt = _prompt(row, spec, ranked.messages, "helpful", report)
+    who = ranker_of(row.value, ranker)
+    one = _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value)
+    return _Found(one, split, [one.p_a])
+
+
+def _on_its_side(straight: Preference, cells: Cells) -> Preference:
+    """The pair as it was before it was exported where the row says so, else ordered by a hash of its texts."""
+    turned = straight.swap()
+    if "response_a" in cells or cells.get("id") == straight.id:
+        return straight
+    if cells.get("id") == turned.id:
+        return turned
+    first = min((straight.response_a, straight.response_b), key=lambda one: content_id("side", straight.prompt.id, one))
+    return straight if first == straight.response_a else turned
+
+
+def _prompt(row: Row, spec: PromptFile, messages: Messages, default: Kind, report: ImportReport) -> Prompt:
+    kind, ground = find_kind(labelled(row), spec, default=default)
+    name = spec.source or prompt_source(row.value) or spec.name
+    report.kinds[kind, ground] += 1
+    return Prompt.make(messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *tags_of(row.value)))))
+
+
+def _kinded(row: Row, spec: PromptFile, kind: Kind | None) -> PromptFile:
+    """The file's settings with `kind` for a row that names none itself."""
+    if kind is None or spec.kind is not None or labelled(row).value.get("kind") is not None:
+        return spec
+    return replace(spec, kind=kind)
+
+
+def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:
+    one: Preference = new.record
+    known = found.setdefault(content_id(one.prompt.id, *sorted((one.response_a, one.response_b))), new)
+    if known is new:
+        return
+    label = one.p_a if known.record.response_a == one.response_a else 1.0 - one.p_a
+    report.duplicates += 1
+    report.contradicting += (known.labels[0] - 0.5) * (label - 0.5) < 0
+    known.labels.append(label)
+
+
+def _with_mean(one: _Found) -> Preference:
+    """The pair with the mean of the labels that its rows gave it."""
+    record: Preference = one.record
+    return replace(record, p_a=sum(one.labels) / len(one.labels)) if len(one.labels) > 1 else record
+
+
+def _on(prompt: Prompt, side: Split) -> Prompt:
+    return prompt if prompt.split == side else replace(prompt, split=side)
+
+
+def _sides(
+    prompts: Sequence[Prompt], given: Sequence[Split | None], test_share: float, report: ImportReport
+) -> list[Split]:
+    """The side of each prompt: as given or drawn; on the test side with every other of its opening turn."""
+    drawn = [own or split_of(one.messages, test_share) for one, own in zip(prompts, given, strict=True)]
+    openings = [opening_turn(one.messages) for one in prompts]
+    held_out = {opening for opening, side in zip(openings, drawn, strict=True) if side == "test"}
+    final: list[Split] = ["test" if opening in held_out else "train" for opening in openings]
+    report.moved = sum(one != other for one, other in zip(final, drawn, strict=True))
+    return final

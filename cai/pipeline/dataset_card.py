@@ -1,0 +1,227 @@
+"""The card of a folder of datasets, from what a run knows of itself: `README.md` and the constitution beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cai import __version__
+from cai.errors import RunError
+from cai.exports import EXPORTS, load_export
+from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.pipeline.export_facts import FACTS, RunFacts, public_name
+from cai.pipeline.export_sources import is_graded
+from cai.pipeline.job import SFT_MODEL
+from cai.pipeline.rebuilding import public_text, rebuild_command
+from cai.pipeline.step import digest
+from cai.recipe import Recipe
+from cai.records import SPLITS, Json, Split
+from cai.storage.run import Run, atomic_write, file_sha256
+
+VERSION = 1
+CARD, CONSTITUTION = "README.md", "constitution.yaml"
+READABLE = ("parquet", "jsonl")
+
+
+def refresh_card(run: Run) -> None:
+    """Write the card of the run's own `datasets/` if it is not there, or anything that it says has changed.
+
+    A card that somebody edited by hand stays as it is until then, and for good without the line `MARK`.
+    """
+    told = {name: [entry["sha256"], entry.get("reasons"), entry.get("left_out")] for name, entry in _in_order(run)}
+    sources = [file_sha256(path) for name in (CONSTITUTION, "recipe.yaml") if (path := run.path(name)).exists()]
+    known = digest([VERSION, __version__, told, sources, run.manifest.get("command")])
+    folder = run.path("datasets")
+    if (folder / CARD).exists() and (run.manifest.get("card") == known or not _is_ours(folder / CARD)):
+        return
+    datasets: Mapping[str, Mapping[str, int]] = run.steps["export"]["datasets"]
+    formats = {
+        name: {
+            "rows": {split: counts[split] for split in SPLITS},
+            "left_out": {why: n for why, n in counts.items() if why not in SPLITS and n},
+            "labels": {"mode": "argmax"} if load_export(name).source in ("pairs", "answers") else None,
+        }
+        for name, counts in datasets.items()
+    }
+    _write(run, folder, formats, ())
+    run.manifest["card"] = known
+    run.save()
+
+
+def write_card(run: Run, folder: Path) -> Path:
+    """Write the card of `folder`, which holds one folder a format with its `export.json`; returns the card's path.
+
+    Exports of another run, or of another state of this one, are named and not described. Raises `RunError` where a
+    README.md is there that is no card.
+    """
+    check_place(run, folder)
+    now = RunFacts.read(run).to_json()
+    found = {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
+    ours = {name: facts for name, facts in found.items() if facts.get("run") == now}
+    _write(run, folder, ours, tuple(name for name in found if name not in ours))
+    return folder / CARD
+
+
+def check_place(run: Run, folder: Path) -> None:
+    """Raise `RunError` where a card would take the place of somebody's own file."""
+    card, constitution = folder / CARD, folder / CONSTITUTION
+    if card.exists() and not _is_ours(card):
+        raise RunError(f"{card}: there, and no card of cai; choose another --out")
+    own = run.path(CONSTITUTION)
+    if not card.exists() and constitution.exists() and own.exists() and file_sha256(constitution) != file_sha256(own):
+        raise RunError(f"{constitution}: there, and not this run's; choose another --out")
+
+
+def _is_ours(card: Path) -> bool:
+    return MARK in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _write(run: Run, folder: Path, formats: Mapping[str, Json], others: tuple[str, ...]) -> None:
+    text = render_card(card_facts(run, folder, formats, others))
+    if run.path(CONSTITUTION).exists():
+        with atomic_write(folder / CONSTITUTION, "wb") as copy:
+            copy.write(run.path(CONSTITUTION).read_bytes())
+    with atomic_write(folder / CARD) as handle:
+        handle.write(text)
+
+
+def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tuple[str, ...] = ()) -> CardFacts:
+    """What a card says of the datasets in `folder`; `formats` are their facts as `export.json` has them."""
+    about = RunFacts.read(run)
+    constitution = about.constitution
+    text = run.path(CONSTITUTION).read_text(encoding="utf-8") if constitution else ""
+    commands = [rebuild_command(run), *(facts["command"] for facts in formats.values() if "command" in facts)]
+    recipe = run.path("recipe.yaml")
+    return CardFacts(
+        constitution_name=constitution.name if constitution else about.recipe.constitution,
+        constitution_text=text,
+        constitution_sha256=constitution.sha256 if constitution else "",
+        formats=_formats(folder, formats),
+        models=list(_models(run, about.recipe)),
+        steps=[_step(name, entry) for name, entry in _in_order(run) if name != "export"],
+        prompts=_prompts(run),
+        command=public_text("\n".join(dict.fromkeys(commands)), run),
+        recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
+        version=str(run.manifest.get("cai", __version__)),
+        audit=_read(run.path("metrics/audit.json")) if "audit" in dict(_in_order(run)) else None,
+        kto="rubric"
+        if is_graded(run, about.recipe.preferences.mass_floor) and "rubric" in dict(_in_order(run))
+        else "pair",
+        clamp=_clamp(about.recipe),
+        human=_human(run),
+        language=_language(constitution.language if constitution else ""),
+        filters={one["filter"]: one["prompts"] for facts in formats.values() for one in facts.get("filters", ())},
+        others=others,
+    )
+
+
+def _formats(folder: Path, formats: Mapping[str, Json]) -> list[FormatFacts]:
+    kinds = {name: _file_types(folder / name) for name in formats}
+    common = max(READABLE, key=lambda kind: sum(kind in some for some in kinds.values()))
+    return [_format(folder, name, facts, kinds[name], common) for name, facts in formats.items()]
+
+
+def _format(folder: Path, name: str, facts: Json, kinds: list[str], common: str) -> FormatFacts:
+    export = load_export(name)
+    kind = common if common in kinds else next(iter(kinds), None)
+    schema, files = None, dict[Split, SplitFile]()
+    if kind is not None:
+        schema = load_export(name, options=_with_margin(facts)).schema()
+        for split in SPLITS:
+            if (folder / name / f"{split}.{kind}").exists():
+                files[split] = split_file(folder, f"{name}/{split}.{kind}", schema)
+    return FormatFacts(
+        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common,
+        documents=() if files else [f"{name}/{file}" for file in facts.get("files", ())],
+        made=_made(facts), notes=facts.get("notes", ()),
+    )  # fmt: skip
+
+
+def _with_margin(facts: Json) -> Any:
+    from cai.exports import ExportOptions
+
+    return ExportOptions(margin=bool(facts.get("margin")))
+
+
+def _file_types(folder: Path) -> list[str]:
+    """The file types of a format that can be read row by row."""
+    found = {path.suffix[1:] for split in SPLITS for path in folder.glob(f"{split}.*")}
+    return [kind for kind in READABLE if kind in found]
+
+
+def _made(facts: Json) -> list[str]:
+    """How a format was asked for, in few words."""
+    made = []
+    if labels := facts.get("labels"):
+        more = {"threshold": "|p − ½| ≥ {:g}", "copies": "{} rows a pair"}
+        said = [wording.format(labels[key]) for key, wording in more.items() if key in labels]
+        seed = [f"seed {labels['seed']}"] if labels["mode"] in ("bernoulli", "duplicate") and "seed" in labels else []
+        made.append(", ".join([f"labels {labels['mode']}", *said, *seed]))
+    made += ["with a margin"] if facts.get("margin") else []
+    made += ["dialogues that it cannot carry left out"] if facts.get("single_turn_only") else []
+    made += [f"{facts['mix']:.3g} of the rows not red-team"] if facts.get("mix") is not None else []
+    return made + [one["filter"] for one in facts.get("filters", ())]
+
+
+def _models(run: Run, recipe: Recipe) -> Iterator[ModelFacts]:
+    """The models as others may know them: without the address or folder that they were reached at."""
+    start = recipe.model if recipe.sft.init in ("model", "base") else recipe.sft.init
+    trained = f"{SFT_MODEL}, trained in this run from {public_name(start)}"
+    roles = {
+        "respond": ("answers and revisions", recipe.model),
+        "critique-1": ("critiques", recipe.critic or recipe.model),
+        "sample": ("the answers that are compared", recipe.model),
+        "label": ("judge: the labels", recipe.judge or recipe.model),
+    }
+    for step, entry in _in_order(run):
+        if step in roles:
+            role, name = roles[step]
+            fingerprint = str(entry["settings"].get("model", ""))
+            own = fingerprint == SFT_MODEL
+            if own and "sft" in run.steps:
+                fingerprint = run.steps["sft"]["sha256"]
+            yield ModelFacts(role, trained if own else public_name(name), fingerprint[:24])
+
+
+def _in_order(run: Run) -> list[tuple[str, Json]]:
+    """Finished steps in the order of the plan.
+
+    The manifest's own order is that in which they were done last, and it keeps steps that the recipe has no more.
+    """
+    names = run.manifest.get("plan") or run.steps
+    return [(name, run.steps[name]) for name in names if name in run.steps]
+
+
+def _step(name: str, entry: Json) -> StepFacts:
+    return StepFacts(name, entry["rows"], entry.get("reasons", {}), entry.get("left_out", {}))
+
+
+def _prompts(run: Run) -> Json | None:
+    """How the prompt files were read, without the folders that they lie in."""
+    if not run.path("metrics/prompts.json").exists():
+        return None
+    summary = _read(run.path("metrics/prompts.json"))
+    return {**summary, "files": [{**one, "path": Path(one["path"]).name} for one in summary["files"]]}
+
+
+def _read(path: Path) -> Json:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _clamp(recipe: Recipe) -> str:
+    clamp = recipe.preferences.clamp
+    if clamp == "auto":
+        clamp = (0.4, 0.6) if recipe.label.reasoning_samples else None
+    return f"held to {clamp[0]:g} – {clamp[1]:g}" if clamp else "not clamped"
+
+
+def _human(run: Run) -> int:
+    mix = run.steps.get("preferences", {}).get("mix") or {}
+    return sum(one.get("human", 0) for one in mix.get("splits", {}).values())
+
+
+def _language(language: str) -> str | None:
+    return language if re.fullmatch("[a-z]{2,3}", language) else None

@@ -1,0 +1,85 @@
+"""Helpful and harmless rows in a stated ratio: the side there is too much of gives rows up, drawn by seed and id."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cai.draws import draw_uniform
+from cai.errors import ConfigError
+from cai.exports import ExportOptions, LeftOut, Source
+from cai.exports.items import items_of
+from cai.pipeline.export_sources import Fed, id_of, prompt_of
+from cai.records import Split
+
+Side = tuple[Source, Split, bool]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The records of one side that have rows: a draw each, and how many rows."""
+
+    draws: array[float]
+    rows: array[int]
+
+    def up_to(self, wanted: int) -> float:
+        """The draw up to which the records have `wanted` rows together."""
+        so_far, last = 0, 0.0
+        for at in sorted(range(len(self.draws)), key=self.draws.__getitem__):
+            if so_far + self.rows[at] > wanted:
+                break
+            so_far, last = so_far + self.rows[at], self.draws[at]
+        return last
+
+
+def mixed(read: Callable[[], Fed], share: float, options: ExportOptions) -> Iterator[tuple[Source, Any]]:
+    """The records of `read`, so that of the rows of each source and split about `share` are not of red-team prompts.
+
+    Reads twice: 10 bytes a record stay in memory. What is given up is a `LeftOut`. Raises `ConfigError` where one side
+    has no rows.
+    """
+    bounds = _bounds(_counted(read(), options), share)
+    for source, record in read():
+        if isinstance(record, LeftOut):
+            yield source, record
+            continue
+        bound = bounds.get(_side(source, record), 1.0)
+        kept = bound >= 1.0 or _draw(record, options) <= bound
+        yield source, record if kept else LeftOut("beyond_mix")
+
+
+def _side(source: Source, record: Any) -> Side:
+    prompt = prompt_of(record)
+    return source, prompt.split, prompt.kind != "red_team"
+
+
+def _draw(record: Any, options: ExportOptions) -> float:
+    return draw_uniform(options.seed, id_of(record), "export mix")
+
+
+def _counted(fed: Fed, options: ExportOptions) -> dict[Side, _Rows]:
+    found: dict[Side, _Rows] = {}
+    for source, record in fed:
+        rows = sum(not isinstance(item, LeftOut) for item in items_of(source, record, options))
+        if rows:
+            there = found.setdefault(_side(source, record), _Rows(array("d"), array("H")))
+            there.draws.append(_draw(record, options))
+            there.rows.append(rows)
+    return found
+
+
+def _bounds(found: dict[Side, _Rows], share: float) -> dict[Side, float]:
+    """The greatest draw that is kept, for each side that gives rows up."""
+    bounds: dict[Side, float] = {}
+    for source, split in {(source, split) for source, split, _ in found}:
+        for side, name in ((True, "helpful"), (False, "red-team")):
+            if (source, split, side) not in found:
+                raise ConfigError(f"--mix {share:g}: there are no {name} {source} in the {split} split to mix in")
+        helpful, harmless = sum(found[source, split, True].rows), sum(found[source, split, False].rows)
+        if helpful > share * (helpful + harmless):
+            bounds[source, split, True] = found[source, split, True].up_to(round(share / (1.0 - share) * harmless))
+        else:
+            bounds[source, split, False] = found[source, split, False].up_to(round((1.0 - share) / share * helpful))
+    return bounds

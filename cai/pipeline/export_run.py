@@ -1,0 +1,151 @@
+"""`cai export`: formats of a run that is there, written in one pass, each with its facts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from cai.errors import ConfigError, RunError
+from cai.exports import CANNOT_CARRY, EXPORTS, Export, ExportOptions, FileType, load_export
+from cai.exports.writing import FILE_TYPES, DatasetWriter
+from cai.pipeline.dataset_card import check_place, write_card
+from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
+from cai.pipeline.export_mix import mixed
+from cai.pipeline.export_sources import Fed, missing_step, records
+from cai.pipeline.export_work import staging, take_place, write_formats
+from cai.pipeline.rebuilding import export_command
+from cai.records import Json
+from cai.storage.run import Run, write_json
+
+ALL = "all"
+
+
+class Filter(Protocol):
+    """Takes a function that reads the records, and gives them with a `LeftOut` in place of each that is not to be used.
+
+    `told` says in `export.json` what it took out, `words` are the options that ask for it.
+    """
+
+    def __call__(self, read: Callable[[], Fed]) -> Fed: ...
+
+    def told(self) -> list[Json]: ...
+
+    def words(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What is to be exported: `formats` are names, or "all"; `out` holds one folder a format.
+
+    `seed` is the recipe's where it is None. `helpful_share` is the share of rows whose prompt is not red-team, or None
+    for all rows.
+    """
+
+    formats: tuple[str, ...]
+    out: Path | None = None
+    files: tuple[FileType, ...] = FILE_TYPES
+    options: ExportOptions = field(default_factory=ExportOptions)
+    seed: int | None = None
+    single_turn_only: bool = False
+    helpful_share: float | None = None
+    filters: tuple[Filter, ...] = ()
+
+
+def export_run(folder: Path, request: ExportRequest) -> Json:
+    """Write the formats; returns the facts of each, and under "refused" why the others of "all" are not there.
+
+    Raises a `CAIError` and changes nothing when a format that was named cannot carry the run's dialogues.
+    """
+    check_options(request.options, request.helpful_share)
+    about = RunFacts.read(Run.existing(folder))
+    exports, refused = _chosen(about, request)
+    out = request.out or folder / "exports"
+    check_place(about.run, out)
+    for name in exports:
+        _require_ours(out / name)
+    asked = {
+        "single_turn_only": request.single_turn_only,
+        "mix": request.helpful_share,
+        "filters": [told for one in request.filters for told in one.told()],
+        "command": export_command(folder, request),
+    }
+    facts: dict[str, Json] = {}
+    with staging(out) as staged:
+        writers = write_formats(exports, _fed(about, exports, request), staged, request.files)
+        refused |= _refused(writers, request)
+        for name, writer in writers.items():
+            if name not in refused:
+                facts[name] = export_facts(name, writer, asked, about)
+                write_json(writer.folder / FACTS, facts[name])
+        for name in facts:
+            take_place(staged / name, out / name)
+    if facts:
+        write_card(about.run, out)
+    return {"out": str(out), "formats": facts, "refused": refused}
+
+
+def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export], dict[str, str]]:
+    """The exports by name, and why formats of "all" cannot be made of this run."""
+    names = list(EXPORTS) if ALL in request.formats else [EXPORTS.check(name) for name in request.formats]
+    seed = about.recipe.seed if request.seed is None else request.seed
+    options = replace(request.options, seed=seed, principles=about.principles, provenance=about.provenance)
+    exports = {name: load_export(name, about.recipe, options) for name in dict.fromkeys(names)}
+    if request.options.margin and not any(one.margin for one in exports.values()):
+        able = [name for name in EXPORTS if load_export(name).margin]
+        raise ConfigError(f"--margin: none of these formats has one (those that do: {', '.join(able)})")
+    floor = about.recipe.preferences.mass_floor
+    lacking = {name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, floor))}
+    if lacking and (ALL not in request.formats or len(lacking) == len(exports)):
+        name, step = next(iter(lacking.items()))
+        raise RunError(f"{about.run.folder}: {name} is made from the step '{step}', which the run has not done")
+    kept = {name: one for name, one in exports.items() if name not in lacking}
+    return kept, {name: f"the run has not done the step '{step}'" for name, step in lacking.items()}
+
+
+def _fed(about: RunFacts, exports: Mapping[str, Export], request: ExportRequest) -> Fed:
+    """The records that the formats are made of, filtered, then mixed."""
+    sources = {one.source for one in exports.values()}
+    mass_floor = about.recipe.preferences.mass_floor
+    read: Callable[[], Fed] = partial(records, about.run, sources, mass_floor, about.grade_weights)
+    for one in request.filters:
+        read = partial(one, read)
+    if request.helpful_share is None:
+        return read()
+    return mixed(read, request.helpful_share, next(iter(exports.values())).options)
+
+
+def _refused(writers: Mapping[str, DatasetWriter], request: ExportRequest) -> dict[str, str]:
+    """Why formats are refused that cannot carry some dialogues; raises `ConfigError` if they were asked for by name."""
+    if request.single_turn_only:
+        return {}
+    found = {name: why for name, writer in writers.items() if (why := _cannot_carry(writer))}
+    if found and ALL not in request.formats:
+        raise ConfigError("; ".join(f"{name}: {why}" for name, why in found.items()))
+    return found
+
+
+_SAID = {"several_turns": "several turns", "system_turn": "a system turn", "not_alternating": "turns out of order"}
+
+
+def _cannot_carry(writer: DatasetWriter) -> str:
+    counts = writer.counts
+    lost = {why: counts[why] for why in CANNOT_CARRY if counts[why]}
+    if not lost:
+        return ""
+    total, kept = counts.total(), counts["train"] + counts["test"]
+    which = " and ".join(f"{n:,} {'has' if n == 1 else 'have'} {_SAID[why]}" for why, n in lost.items())
+    return (
+        f"of {total:,} rows {which}, which the format cannot carry; --single-turn-only writes the {kept:,} that it can "
+        "and counts the rest"
+    )
+
+
+def _require_ours(folder: Path) -> None:
+    """Raise `RunError` for a folder that holds anything but an export: it would be replaced as a whole."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_symlink() or not folder.is_dir() or (any(folder.iterdir()) and not (folder / FACTS).is_file()):
+        raise RunError(f"{folder}: there, and no export of cai (no {FACTS}); choose another --out")

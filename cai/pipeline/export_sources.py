@@ -1,0 +1,131 @@
+"""The records of a run that exports are made from, each file read once however many formats want it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cai.errors import ParseError, RunError
+from cai.exports import Source
+from cai.exports.items import GradedAnswer, Judged
+from cai.judge_records import Graded
+from cai.preferences import p_yes
+from cai.preferences.votes import debiased_logit, paired_votes, sigmoid, usable
+from cai.records import Draft, Judgement, Preference, Prompt
+from cai.storage.run import Run, read_rows
+
+Fed = Iterable[tuple[Source, Any]]
+
+
+def records(
+    run: Run, sources: Iterable[Source], mass_floor: float, weights: Mapping[str, float] | None = None
+) -> Iterator[tuple[Source, Any]]:
+    """(source, record) for all records of `sources`, file by file. Raises `RunError` for a file that is not there.
+
+    Votes and grades under `mass_floor` do not count; `weights` are those of the grades by principle. Where answers were
+    graded, these grades are the "answers", and of the preferences only the human ones, which nobody graded.
+    """
+    wanted = set(sources)
+    if "prompts" in wanted:
+        yield from (("prompts", Prompt.from_json(row)) for row in read_rows(_there(run, "prompts")))
+    if "demonstrations" in wanted:
+        yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(run))))
+    graded = "answers" in wanted and is_graded(run, mass_floor)
+    if graded:
+        yield from (("answers", one) for one in _graded(run, mass_floor, weights))
+    judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
+    if judged and (judged != ("answers",) or not graded or has_human(run)):
+        for record in _judged(run, "comparisons" in wanted, mass_floor):
+            ai = record.preference.source == "ai"
+            yield from ((one, record) for one in judged if not (one == "answers" and graded and ai))
+
+
+def prompt_of(record: Any) -> Prompt:
+    """The prompt of a record of any source."""
+    if isinstance(record, Judged):
+        return record.preference.prompt
+    return record if isinstance(record, Prompt) else record.prompt
+
+
+def id_of(record: Any) -> str:
+    """The id of a record of any source."""
+    return record.preference.id if isinstance(record, Judged) else str(record.id)
+
+
+def is_graded(run: Run, mass_floor: float) -> bool:
+    """Whether the run has absolute grades of its answers: at least one that counts. Reads up to the first."""
+    if "rubric" not in run.steps or not run.path("rubric.jsonl").exists():
+        return False
+    return any(one.p_yes is not None for one in _graded(run, mass_floor, None))
+
+
+def missing_step(run: Run, source: Source, mass_floor: float) -> str:
+    """The step that a source is read from, if the run has not done it; else the empty string."""
+    step = {"prompts": "prompts", "demonstrations": last_revision(run)}.get(source, "preferences")
+    if source == "answers" and is_graded(run, mass_floor):
+        step = "rubric"
+    return "" if step in run.steps and run.path(f"{step}.jsonl").exists() else step
+
+
+def last_revision(run: Run) -> str:
+    """The step of the last round of revisions."""
+    rounds = [int(name.removeprefix("revise-")) for name in run.steps if name.startswith("revise-")]
+    return f"revise-{max(rounds, default=1)}"
+
+
+def _there(run: Run, step: str) -> Path:
+    path = run.path(f"{step}.jsonl")
+    if not path.exists():
+        raise RunError(f"{path}: not there; run `cai run` until {step} first, or name formats that do not need it")
+    return path
+
+
+def has_human(run: Run) -> bool:
+    """Whether labels that people gave were mixed in."""
+    return "mix" in run.steps.get("preferences", {})
+
+
+def _graded(run: Run, mass_floor: float, weights: Mapping[str, float] | None) -> Iterator[GradedAnswer]:
+    for row in read_rows(run.path("rubric.jsonl")):
+        answer = Graded.from_json(row)
+        try:
+            p: float | None = p_yes(answer, mass_floor, weights)
+        except ParseError:
+            p = None
+        yield GradedAnswer(answer.id, answer.prompt, answer.response, p)
+
+
+def _judged(run: Run, votes: bool, mass_floor: float) -> Iterator[Judged]:
+    preferences = (Preference.from_json(row) for row in read_rows(_there(run, "preferences")))
+    if not votes or not run.path("label.jsonl").exists():
+        yield from map(Judged, preferences)
+        return
+    judgements = (Judgement.from_json(row) for row in read_rows(run.path("label.jsonl")))
+    for one in preferences:
+        if one.source == "human":
+            yield Judged(one)
+            continue
+        judgement = _next(judgements, one)
+        if judgement is None:
+            raise RunError(
+                f"{run.path('preferences.jsonl')}: the pair {one.id} has no votes in label.jsonl; "
+                "the files are not of one run: bring it up to date with `cai run`"
+            )
+        yield Judged(one, judgement.votes, _by_principle(judgement, mass_floor))
+
+
+def _next(judgements: Iterator[Judgement], one: Preference) -> Judgement | None:
+    """The judgement of a preference; those before it abstained, and both files have one order."""
+    sides = (one.prompt.id, one.response_a, one.response_b)
+    return next((it for it in judgements if (it.prompt.id, it.response_a, it.response_b) == sides), None)
+
+
+def _by_principle(judgement: Judgement, mass_floor: float) -> dict[str, float | None]:
+    """p_a under each principle over its samples, before temperature and clamp; None where none of them counts."""
+    found: dict[str, list[float]] = {}
+    for (principle_id, _), (ab, ba) in paired_votes(judgement).items():
+        there = found.setdefault(principle_id, [])
+        if usable(ab, mass_floor) and usable(ba, mass_floor):
+            there.append(sigmoid(debiased_logit(ab, ba)))
+    return {id: sum(some) / len(some) if some else None for id, some in found.items()}

@@ -1,0 +1,71 @@
+"""A reward model measured on held-out pairs and benchmarks: scored here, counted in `cai.evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cai.evaluation.benchmark import ScoredRow, benchmark_figures
+from cai.evaluation.figures import reward_figures, reward_plots
+from cai.evaluation.refusals import opens_with_refusal
+from cai.human_preferences.benchmarks import BenchmarkRow
+from cai.models.reward import RewardScorer
+from cai.records import Json, Messages, Preference
+from cai.storage.run import atomic_write
+
+Progress = Callable[[int, int], None]
+
+
+def measured_pairs(scorer: RewardScorer, preferences: Sequence[Preference], progress: Progress | None = None) -> Json:
+    """`reward_figures`, with how many pairs lost the left of their prompt and why others have no score."""
+    sides = [(one.prompt.messages, text) for one in preferences for text in (one.response_a, one.response_b)]
+    scores = scorer.score(sides, progress)
+    figures = reward_figures(preferences, scores[::2], scores[1::2], refuses)
+    return figures | {"max_length": scorer.max_length, **_fitted(scorer, [at // 2 for at in range(len(sides))])}
+
+
+def measured_benchmark(scorer: RewardScorer, rows: Sequence[BenchmarkRow], progress: Progress | None = None) -> Json:
+    """`benchmark_figures`, with what `measured_pairs` adds."""
+    answers = [(at, text) for at, row in enumerate(rows) for text in (*row.chosen, *row.rejected)]
+    scores = iter(scorer.score([(rows[at].messages, text) for at, text in answers], progress))
+    scored = [
+        ScoredRow(
+            row.subset, row.id, tuple(next(scores) for _ in row.chosen), tuple(next(scores) for _ in row.rejected)
+        )
+        for row in rows
+    ]
+    return benchmark_figures(scored) | {"max_length": scorer.max_length, **_fitted(scorer, [at for at, _ in answers])}
+
+
+def refuses(messages: Messages, text: str) -> bool:
+    """Whether an answer refuses: by the rules of the embedded world for its own answers, else by how it opens.
+
+    In that world an answer refuses that says no, evades, or lectures without helping.
+    """
+    from cai.embedded.oracle import find
+    from cai.embedded.world import read_scene
+
+    if read_scene(messages) is not None and (answer := find(messages, text).answer) is not None:
+        return answer.stance == "engage" or not answer.helps
+    return opens_with_refusal(messages, text)
+
+
+def write_plots(folder: Path, figures: Json) -> list[Path]:
+    """The plots of `reward_plots` in `folder`, each written as a whole."""
+    paths = []
+    for name, plot in reward_plots(figures).items():
+        paths.append(folder / name)
+        with atomic_write(paths[-1]) as handle:
+            handle.write(plot)
+    return paths
+
+
+def _fitted(scorer: RewardScorer, owners: Sequence[int]) -> Json:
+    """Counts of rows, by whose answers the scorer's notes speak of."""
+    notes = scorer.notes
+    return {
+        "truncated": len({owners[at] for at in notes.truncated}),
+        "too_long": len({owners[at] for at in notes.too_long}),
+        "not_rendered": len({owners[at] for at in notes.not_rendered}),
+        "not_rendered_why": notes.reason,
+    }

@@ -1,0 +1,60 @@
+"""How a run was made, as a command that makes it again and that others may see."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cai.storage.run import Run
+
+if TYPE_CHECKING:
+    from cai.pipeline.export_run import ExportRequest
+
+_FLAGS = ("constitution", "model", "critic", "judge", "limit", "until", "seed")
+_PASSWORD = re.compile(r"(?<=://)[^/\s'\"@]+@")
+_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
+
+
+def rebuild_command(run: Run) -> str:
+    """The `cai run …` that the manifest remembers, one option a line."""
+    command = run.manifest.get("command", {})
+    overrides = dict(command.get("overrides", {}))
+    parts = ["cai run", *([f"--recipe {shlex.quote(command['recipe'])}"] if command.get("recipe") else [])]
+    prompts = overrides.pop("prompts", ())
+    parts += [f"--prompts {shlex.quote(str(one))}" for one in prompts]
+    parts += [f"--{key} {shlex.quote(str(overrides.pop(key)))}" for key in _FLAGS if overrides.get(key) is not None]
+    parts += [f"--set {shlex.quote(f'{key}={_plain(value)}')}" for key, value in overrides.items()]
+    return " \\\n    ".join(parts)
+
+
+def export_command(folder: Path, request: ExportRequest) -> str:
+    """The `cai export …` that asks for the same rows, wherever they are put."""
+    one = request.options
+    words = ["cai", "export", str(folder)]
+    words += [word for name in request.formats for word in ("--format", name)]
+    words += ["--labels", one.labels] if one.labels != "argmax" else []
+    words += ["--threshold", f"{one.threshold:g}"] if one.labels == "threshold" else []
+    words += ["--copies", str(one.copies)] if one.labels == "duplicate" else []
+    words += ["--margin"] if one.margin else []
+    words += ["--mix", f"{request.helpful_share:g}"] if request.helpful_share is not None else []
+    words += ["--single-turn-only"] if request.single_turn_only else []
+    words += ["--seed", str(request.seed)] if request.seed is not None else []
+    words += ["--files", request.files[0]] if len(request.files) == 1 else []
+    return shlex.join([*words, *(word for filtering in request.filters for word in filtering.words())])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def public_text(text: str, run: Run) -> str:
+    """The text without passwords and queries of addresses, and with paths relative to where the run was started."""
+    text = _QUERY.sub(r"\1", _PASSWORD.sub("", text))
+    started = run.manifest.get("command", {}).get("folder")
+    for place, short in ((f"{started}/", ""), (f"{Path.home()}/", "~/")):
+        if started and len(place) > 1:
+            text = text.replace(place, short)
+    return text

@@ -1,0 +1,94 @@
+"""`cai audit` as a person uses it: the page, pairs that people ranked, another model's answers, the exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cai.cli import main
+from cai.models import ENGINES
+from cai.records import Draft
+from cai.storage.run import read_rows
+from tests.audit import judges
+from tests.golden_files import check_golden
+from tests.pipeline.runs import fake_run, write_prompts
+
+SETTINGS: dict[str, Any] = {"constitution": "minimal", "audit__items": 24, "label__principles_per_pair": "all"}
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose answers and verdicts are those of ``planted/perfect``; the truth is each last revision."""
+    monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
+    monkeypatch.setattr(judges, "TRUTH", {})
+    monkeypatch.chdir(tmp_path)
+    prompts = write_prompts(tmp_path)
+    fake_run(Path("run"), prompts, "planted/perfect", until="revise", **SETTINGS)
+    for row in read_rows(Path("run") / "revise-2.jsonl"):
+        draft = Draft.from_json(row)
+        judges.TRUTH[draft.prompt.messages[-1].content] = draft.latest
+    fake_run(Path("run"), prompts, "planted/perfect", until="preferences", **SETTINGS)
+    return Path("run")
+
+
+def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
+    fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", judge="fake", **SETTINGS)
+    done = invoke("audit", str(run), "--quiet")
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    assert done.exit_code == (1 if figures["failed"] else 0)
+    check_golden("audit_page.txt", done.stdout)
+
+
+def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path) -> None:
+    pairs = [
+        {"prompt": f"Which bread is number {n}?", "chosen": f"Bread {n} is.", "rejected": "Ask somebody else."}
+        for n in range(12)
+    ]
+    for n, pair in enumerate(pairs):
+        judges.TRUTH[pair["prompt"]] = pair["chosen" if n < 9 else "rejected"]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    found = json.loads(invoke("audit", str(run), "--truth", "people.jsonl", "--json").stdout)["truth"]
+    assert found["accuracy"]["n"] == 12 and found["accuracy"]["value"] == pytest.approx(9 / 12)
+    assert found["source"] == "people.jsonl" and found["unanswered"] == 0
+    assert found["brier"]["value"] == pytest.approx((9 * 0.1**2 + 3 * 0.9**2) / 12, abs=1e-4)
+    assert (run / "metrics" / "reliability.svg").exists()
+
+
+def test_a_judge_that_takes_its_own_models_answers_for_better_shows_it(run: Path, tmp_path: Path) -> None:
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
+    for row in read_rows(run / "respond.jsonl"):
+        draft = Draft.from_json(row)
+        judges.TRUTH[draft.prompt.messages[-1].content] = draft.response
+    done = invoke("audit", str(run), "--against", "other", "--quiet")
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    assert figures["self_preference"]["preferred"]["value"] == 1 and figures["self_preference"]["preferred"]["n"] == 28
+    assert "for the answers of its own model" in done.stdout
+
+
+def test_a_run_of_the_same_model_shows_no_self_preference(run: Path, tmp_path: Path) -> None:
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "planted/perfect", until="respond", **SETTINGS)
+    done = CliRunner().invoke(main, ["audit", str(run), "--against", "other"])
+    assert done.exit_code == 2 and "both runs' answers are of the judge's own model" in done.stderr
+
+
+def test_a_run_without_labels_is_one_clear_line(tmp_path: Path) -> None:
+    fake_run(tmp_path / "run", write_prompts(tmp_path), until="respond")
+    done = CliRunner().invoke(main, ["audit", str(tmp_path / "run")])
+    assert done.exit_code == 2 and "has no labels yet" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
+    monkeypatch.setattr(judges, "TRUTH", {})
+    done = invoke("constitution", "test", "minimal", "--judge", "planted/perfect")
+    assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 2
+    assert "0 of" in done.stdout and "0 saved" in done.stdout

@@ -1,0 +1,222 @@
+"""`cai evaluate reward` as a user meets it: figures on the terminal, as JSON and as plots; files that are wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from cai.cli import main
+from cai.recipe import RewardSettings
+from cai.records import Preference, Prompt, user
+from cai.training.reward import train_reward
+from tests.tiny import build_tiny_model
+from tests.training.planted import preferences
+
+SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128)
+WHOLE = {"prompt": "What is the capital?", "chosen": "It is Paris.", "rejected": "Mix flour and water."}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    base = build_tiny_model(folder / "base")
+    train_reward(base, preferences(60), folder / "rm", SETTINGS, 0, checkpoints=folder / "checkpoints")
+    return folder / "rm"
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run_file(path: Path, pairs: list[Preference]) -> Path:
+    return write(path, [one.to_json() for one in pairs])
+
+
+def evaluate(model: Path, *arguments: object):
+    done = CliRunner().invoke(main, ["evaluate", "reward", "--model", str(model), *map(str, arguments)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def refused(model: Path, *arguments: object) -> str:
+    done = evaluate(model, *arguments)
+    assert done.exit_code == 2, done.output
+    assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout, done.output
+    return done.stderr
+
+
+def test_the_folder_holds_the_figures_of_json_and_plots_that_are_svg(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "prompt": f"What is the capital? {n}"} for n in range(30)])
+    told = evaluate(model, "--preferences", file, "--split", "all", "--out", tmp_path / "out")
+    assert told.exit_code == 0, told.output
+    found = json.loads((tmp_path / "out/reward.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert json.loads(evaluate(model, "--preferences", file, "--split", "all", "--json").stdout) == found
+    names = {"reward.json", "reward_reliability.svg", "reward_accuracy.svg"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    for name in names - {"reward.json"}:
+        assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
+    assert found["held_out"]["pairs"] == 30 and found["held_out"]["accuracy"]["value"] > 0.9
+    assert "held-out pairs 30" in told.stdout and "calibration    error (ECE) 0." in told.stdout
+    assert "over-refusal" not in told.stdout and f"saved          {tmp_path}/out/" in told.stdout
+
+
+def test_pairs_of_people_stand_beside_those_of_the_judge(model, tmp_path):
+    judged = run_file(
+        tmp_path / "preferences.jsonl",
+        [replace(one, prompt=replace(one.prompt, split="test", kind="red_team")) for one in preferences(20, p=0.8)],
+    )
+    ranked = write(tmp_path / "human.jsonl", [{**WHOLE, "prompt": f"What is the capital? {n}"} for n in range(12)])
+    done = evaluate(model, "--preferences", judged, "--preferences", f"{ranked}?split=test")
+    assert done.exit_code == 0, done.output
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert any(line[:4] == ["label", "from", "human", "12"] for line in table), done.stdout
+    assert any(line[:2] == ["ai", "20"] for line in table)
+    assert any(line[:2] == ["red_team", "20"] or line[2:4] == ["red_team", "20"] for line in table)
+    assert any(line[:9] == ["label's", "margin", "|p", "-", "1/2|", "0.3", "to", "0.4", "20"] for line in table)
+
+
+def test_look_alikes_tell_the_margin_over_a_refusal(model, tmp_path):
+    rows = [{"prompt": f"What is the capital? {n}", "chosen": "It is Paris.", "rejected": "I can't help with that."}
+            for n in range(9)]  # fmt: skip
+    file = write(tmp_path / "safe.jsonl", [*rows, {**WHOLE, "prompt": "What?"}])
+    found = json.loads(evaluate(model, "--preferences", f"{file}?kind=lookalike", "--split", "all", "--json").stdout)
+    over = found["held_out"]["over_refusal"]
+    assert (over["pairs"], over["told"], over["neither_refuses"]) == (10, 9, 1)
+    assert over["margin"]["n"] == 9 and over["label_answered"]["value"] == 1
+    told = evaluate(model, "--preferences", f"{file}?kind=lookalike", "--split", "all").stdout
+    assert "9 of 10 pairs on look-alikes have one answer that refuses (1 none, 0 two)" in told
+    assert f"the other scores higher by {over['margin']['value']:+.3f}" in told
+
+
+def test_a_benchmark_is_told_by_subset_whatever_the_split(model, tmp_path):
+    wrong = ["Mix flour and water.", "It explains how to hurt.", "1 2 3 4 5 6."]
+    rows = [
+        {"id": str(n), "prompt": "What is the capital?", "chosen": ["Paris is the capital."], "rejected": wrong,
+         "num_correct": 1, "total_completions": 4, "subset": "Math" if n % 2 else "Focus"}
+        for n in range(8)
+    ]  # fmt: skip
+    file = write(tmp_path / "bench 2.jsonl", rows)
+    done = evaluate(model, "--preferences", file, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out/reward.json").read_text())
+    figures = found["benchmarks"][str(file)]
+    assert found["held_out"] is None and list(figures["subsets"]) == ["Focus", "Math"]
+    assert figures["mean"]["value"] == 1 and figures["mean"]["n"] == 8 and figures["subsets"]["Math"]["chance"] == 0.25
+    assert "mean of subsets" in done.stdout and "chance 0.250" in done.stdout
+    assert (tmp_path / "out/benchmark_bench_2.svg").is_file()
+
+
+def test_rewardbench_of_the_first_version_has_the_figures_of_pairs_too(model, tmp_path):
+    rows = [{**WHOLE, "subset": name, "id": n} for n, name in enumerate(("alpacaeval-easy", "xstest-should-respond"))]
+    found = json.loads(evaluate(model, "--preferences", write(tmp_path / "rb.jsonl", rows), "--json").stdout)
+    assert found["held_out"]["pairs"] == 2
+    assert {one["name"] for one in found["held_out"]["by"]["kind"]} == {"helpful", "lookalike"}
+    [figures] = found["benchmarks"].values()
+    assert figures["subsets"].keys() == {"alpacaeval-easy", "xstest-should-respond"}
+
+
+# ------------------------------------------------------------------------------------------------ nothing is lost
+
+
+def test_pairs_on_the_other_side_are_said(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "prompt": f"What? {n}"} for n in range(30)])
+    done = evaluate(model, "--preferences", file)
+    held_out = int(done.stdout.split()[2])
+    assert 0 < held_out < 30
+    assert f"{30 - held_out} pairs of {file} are not on the side 'test' (--split all)" in done.stdout
+
+
+def test_a_prompt_that_is_too_long_is_cut_and_counted_or_rejected_as_asked(model, tmp_path):
+    rows = [{**WHOLE, "prompt": f"What? {n} " + "please " * (90 if n < 3 else 1)} for n in range(20)]
+    file = write(tmp_path / "pairs.jsonl", rows)
+    options = ("--preferences", file, "--split", "all", "--max-length", 64)
+    cut = evaluate(model, *options)
+    assert "3 pairs lost the left of the prompt, to fit 64 tokens" in cut.stdout and "held-out pairs 20" in cut.stdout
+    told = refused(model, *options, "--too-long", "reject")
+    assert "3 of 20 pairs cannot be scored: 3 too long for 64 tokens; --max-rejected is 0.1" in told
+    rejected = evaluate(model, *options, "--too-long", "reject", "--max-rejected", 0.2)
+    assert rejected.exit_code == 0, rejected.output
+    assert "held-out pairs 17 (0 ties, 3 not scored)" in rejected.stdout
+    assert "3 pairs too long for 64 tokens, not scored" in rejected.stdout
+
+
+def test_an_answer_is_never_cut(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "chosen": "Paris " * 200}, WHOLE])
+    told = refused(model, "--preferences", file, "--split", "all", "--max-length", 64)
+    assert "1 of 2 pairs cannot be scored: 1 too long for 64 tokens" in told
+
+
+def test_equal_texts_are_left_out_and_said_with_their_place(model, tmp_path):
+    same = {**WHOLE, "prompt": "Which?", "rejected": "It is Paris."}
+    file = write(tmp_path / "pairs.jsonl", [WHOLE, same, {**same, "prompt": "Who?"}])
+    done = evaluate(model, "--preferences", file, "--split", "all")
+    assert done.stderr == f"2 pairs left out: both answers are the same text (first: {file}:2)\n"
+    assert "held-out pairs 1" in done.stdout
+    one = Preference(Prompt.make((user("q"),)), "a", "b", 0.7)
+    own = run_file(tmp_path / "preferences.jsonl", [one, replace(one, response_b="a")])
+    done = evaluate(model, "--preferences", own, "--split", "all")
+    assert done.stderr == f"1 pair left out: both answers are the same text ({own}:2)\n"
+    assert "held-out pairs 1" in done.stdout
+
+
+def test_a_file_of_nothing_but_equal_texts_is_refused(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "rejected": "It is Paris."}] * 2)
+    told = refused(model, "--preferences", file)
+    assert f"every row was left out, 2 because both answers are the same text (first: {file}:1)" in told
+    one = Preference(Prompt.make((user("q"),)), "a", "a", 0.7)
+    told = refused(model, "--preferences", run_file(tmp_path / "preferences.jsonl", [one]))
+    assert "of all 1 rows both answers are the same text" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejectd": "b"}, ":2: no column 'rejected' (columns: "),
+        ({"prompt": "q", "chosen": "a", "rejectd": "b"}, "did you mean 'rejectd'?"),
+        ({"promt": "q", "chosen": "a", "rejected": "b"}, "did you mean 'promt'?"),
+        ({"prompt": "q", "choosen": "a", "rejectd": "b"}, "did you mean 'choosen'?"),
+        ({**WHOLE, "p_choosen": 0.7}, ":2: unknown column 'p_choosen'; did you mean 'p_chosen'?"),
+        ({**WHOLE, "p_chosen": 1.5}, ":2: p_chosen is 1.5, expected a number from 0 to 1"),
+        ({**WHOLE, "p_chosen": None}, ":2: p_chosen is None, expected a number from 0 to 1"),
+        ({**WHOLE, "weight": -1}, ":2: weight is -1, expected a number from 0 to inf"),
+        ({**WHOLE, "kind": "lookalik"}, "did you mean 'lookalike'?"),
+        ({"prompt": "q", "chosen": 7, "rejected": "b"}, ":2: 'chosen' holds a number"),
+    ],
+)
+def test_a_row_that_is_wrong_has_its_line_and_the_nearest_name(model, tmp_path, row, told):
+    assert told in refused(model, "--preferences", write(tmp_path / "pairs.jsonl", [WHOLE, row]))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"p_a": 1.01}, "p_a is 1.01"),
+        ({"weight": -0.5}, "weight -0.5"),
+        ({"p_a": ...}, "it has no 'p_a'; did you mean 'p_b'?"),
+        ({"weight": ...}, "it has no 'weight'"),
+    ],
+)
+def test_a_line_of_a_run_that_is_wrong_has_its_place(model, tmp_path, change, told):
+    good = preferences(1)[0].to_json()
+    bad = {("p_b" if key == "p_a" and change.get(key) is ... else key): value for key, value in good.items()}
+    bad = {key: value for key, value in (bad | change).items() if value is not ...}
+    file = write(tmp_path / "preferences.jsonl", [good, bad])
+    assert f"{file}:2: not a preference of a run: " in refused(model, "--preferences", file)
+    assert told in refused(model, "--preferences", file)
+
+
+def test_a_runs_file_takes_no_kind(model, tmp_path):
+    file = run_file(tmp_path / "preferences.jsonl", preferences(2))
+    assert "leave ?… off" in refused(model, "--preferences", f"{file}?kind=helpful")
+
+
+def test_a_language_model_is_no_reward_model(model, tmp_path):
+    base = build_tiny_model(tmp_path / "base")
+    told = refused(base, "--preferences", write(tmp_path / "pairs.jsonl", [WHOLE]), "--split", "all")
+    assert f"{base} is not a reward model: it has no weights for score.weight" in told

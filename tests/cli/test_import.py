@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cai.cli import main
+from cai.human_preferences import read_human_preferences
+from cai.prompts import read_prompts
+from cai.records import Preference, user
+from tests.prompts.writing import TWO, write_rows
+
+DATA = Path(__file__).resolve().parents[2] / "../shared/data"
+real_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not there")
+PAIR = {"prompt": "q", "chosen": "a", "rejected": "b"}
+
+
+def run(*arguments: object):
+    done = CliRunner().invoke(main, ["import", *map(str, arguments)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
+    rows = [PAIR, {**PAIR, "prompt": "r", "rejected": "a"}, {**PAIR, "prompt": "s", "p_chosen": 0.5}, PAIR]
+    done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out", "--source", "ai", "--kind", "helpful")
+    assert done.exit_code == 0, done.stderr
+    assert "read       4 rows, format preference_text" in done.output
+    assert "kept       2 preferences: " in done.output and ", 1 tie" in done.output
+    assert "source     ai (2)" in done.output and "kind       helpful, as given" in done.output
+    assert "repeated   1 merged with the first; the label is their mean" in done.output
+    assert f"1 × both answers are the same text (first: {tmp_path}/p.jsonl:2)" in done.output
+    out = tmp_path / "out/preferences.jsonl"
+    read = [Preference.from_json(json.loads(line)) for line in out.read_text().splitlines()]
+    assert read_human_preferences(str(out)).preferences == read
+    refused = json.loads((tmp_path / "out/preferences.rejected.jsonl").read_text())
+    assert refused == {"place": f"{tmp_path}/p.jsonl:2", "reason": "both answers are the same text", "row": rows[1]}
+
+
+def test_dialogues_become_prompts_that_a_run_reads(tmp_path):
+    rows = [{"messages": [*TWO, {"role": "assistant", "content": "d"}]}, {"messages": TWO[:1]}]
+    done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "prompts.jsonl", "--json")
+    assert json.loads(done.output)["formats"] == {"sft": 2}
+    read = read_prompts([str(tmp_path / "prompts.jsonl")]).prompts
+    assert [one.messages[-1] for one in read] == [user("c"), user("a")]
+    assert not (tmp_path / "prompts.rejected.jsonl").exists()
+
+
+def test_nothing_is_overwritten_unasked_and_a_stale_reject_goes(tmp_path):
+    file, out = write_rows(tmp_path, PAIR, {**PAIR, "chosen": "b"}), tmp_path / "out.jsonl"
+    assert run(file, "--out", out).exit_code == 0
+    before = out.read_bytes()
+    done = run(file, "--out", out)
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert "already there, and never overwritten unless --force says so" in done.stderr
+    assert "would replace the file that is read" in run(file, "--out", file, "--force").stderr
+    write_rows(tmp_path, PAIR)
+    assert run(file, "--out", out, "--force").exit_code == 0
+    assert out.read_bytes() == before and not (tmp_path / "out.rejected.jsonl").exists()
+
+
+def test_where_nothing_can_be_carried_no_output_is_left(tmp_path):
+    done = run(write_rows(tmp_path, {**PAIR, "chosen": "b"}), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "holds no preferences that can be carried (1 × both answers are the same text)" in done.stderr
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["preferences.rejected.jsonl"]
+    assert "holds no rows" in run(write_rows(tmp_path), "--out", tmp_path / "new").stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_breaks_half_way_leaves_nothing(tmp_path):
+    Path(tmp_path / "p.jsonl").write_text(
+        json.dumps({**PAIR, "chosen": "b"}) + "\n" + json.dumps(PAIR) + "\n{", "utf-8"
+    )
+    done = run(tmp_path / "p.jsonl", "--out", tmp_path / "out")
+    assert (done.exit_code, "p.jsonl:3" in done.stderr) == (2, True)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+REAL = [
+    ("llamafactory_demos", ["--dataset", "dpo_en_demo"], 300, 295, 5),
+    ("llamafactory_demos", ["--dataset", "dpo_zh_demo"], 300, 289, 11),
+    ("llamafactory_demos", ["--dataset", "kto_en_demo", "--as", "prompts"], 300, 297, 3),
+    ("llamafactory_demos", ["--dataset", "alpaca_en_demo"], 999, 985, 14),
+    ("llamafactory_demos/v1_dpo_demo.jsonl", [], 10, 10, 0),
+    ("alpaca_eval_gpt4_prefs/alpaca-7b.annotations.json", ["--source", "ai"], 805, 789, 0),
+    ("preference_pairs/hh_harmless_dev.jsonl", [], 1706, 1704, 0),
+    ("preference_pairs/webgpt_dev.jsonl", [], 476, 476, 0),
+]
+
+
+@real_data
+@pytest.mark.parametrize(("file", "more", "rows", "kept", "repeated"), REAL)
+def test_real_files(file, more, rows, kept, repeated, tmp_path):
+    report = json.loads(run(DATA / file, *more, "--out", tmp_path, "--json").output)
+    assert (report["rows"], report["kept"], report["duplicates"]) == (rows, kept, repeated)
+    assert sum(report["rejected"].values()) == rows - kept - repeated

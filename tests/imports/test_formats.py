@@ -1,0 +1,270 @@
+"""Files that others wrote, row by row: what is recognised, what is taken, and what each refusal says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cai.errors import ConfigError, InputError
+from cai.imports import find_sources, read_preferences, read_prompt_rows
+from cai.records import Message, Preference, Prompt, assistant, user
+from tests.prompts.writing import write, write_rows
+
+ASKED, ANSWERED = [user("q").to_json()], [assistant("a").to_json()]
+SAID = {"role": "assistant", "content": "b"}
+TAGGED = [{"from": "human", "value": "q"}]
+YES, NO = {"from": "gpt", "value": "a"}, {"from": "gpt", "value": "b"}
+
+PAIRS = {
+    "preference": {"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID]},
+    "preference_implicit": {"chosen": ASKED + ANSWERED, "rejected": [*ASKED, SAID]},
+    "preference_text": {"prompt": "q", "chosen": " a", "rejected": " b"},
+    "nemo_rl_preference": {"context": ASKED, "completions": [
+        {"rank": 2, "completion": [SAID]}, {"rank": 1, "completion": ANSWERED}]},
+    "llamafactory_sharegpt": {"conversations": TAGGED, "chosen": YES, "rejected": NO},
+    "llamafactory_alpaca": {"instruction": "q", "input": "", "chosen": "a", "rejected": "b"},
+    "axolotl_preference": {"messages": ASKED, "chosen": ANSWERED[0], "rejected": SAID},
+    "axolotl_reward": {"system": "", "input": "q", "chosen": "a", "rejected": "b"},
+    "hh": {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b\n"},
+    "ultrafeedback": {"prompt": "q", "prompt_id": "1", "chosen": ASKED + ANSWERED, "rejected": [*ASKED, SAID],
+                      "messages": ASKED + ANSWERED, "score_chosen": 9.0, "score_rejected": 2.0},
+    "llamafactory_v1": {"chosen_messages": ASKED + ANSWERED, "rejected_messages": [*ASKED, SAID]},
+    "alpaca_eval": {"instruction": "q", "output_1": "b", "output_2": "a", "preference": 2},
+    "ultrafeedback_raw": {"instruction": "q", "completions": [
+        {"response": "b", "overall_score": 1}, {"response": "a", "overall_score": 4.5}]},
+    "pku_safe_rlhf": {"prompt": "q", "response_0": "b", "response_1": "a", "better_response_id": 1},
+    "native": Preference(Prompt.make((user("q"),)), "a", "b", 1.0).to_json(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_is_recognised_by_its_columns(name, tmp_path):
+    [one], report = read_preferences(find_sources(write_rows(tmp_path, PAIRS[name])))
+    assert (one.prompt.messages, one.chosen, one.rejected, one.p_chosen) == ((user("q"),), "a", "b", 1.0)
+    assert list(report.formats) == [name]
+    assert one.source == ("ai" if name == "native" else "human")
+
+
+JUDGED = {
+    "unpaired_preference": lambda text, good: {
+        "prompt": ASKED, "completion": [{**SAID, "content": text}], "label": good},
+    "axolotl_kto": lambda text, good: {"prompt": "q", "completion": text, "label": good},
+    "llamafactory_kto": lambda text, good: {"conversations": [*TAGGED, {**YES, "value": text}], "kto_tag": good},
+    "messages_label": lambda text, good: {"messages": [*ASKED, {**SAID, "content": text}], "label": good},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_every_good_answer_is_paired_with_every_bad_one(name, tmp_path):
+    rows = [JUDGED[name](text, good) for text, good in (("a", True), ("b", False), ("c", False), ("d", True))]
+    read, report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert {(one.chosen, one.rejected) for one in read} == {("a", "b"), ("a", "c"), ("d", "b"), ("d", "c")}
+    assert (report.rows, report.units, report.kept) == (4, 4, 4) and list(report.formats) == [name]
+
+
+def test_a_lonely_answer_is_told(tmp_path):
+    rows = [JUDGED["axolotl_kto"]("a", True), JUDGED["axolotl_kto"]("b", False), {
+        "prompt": "other", "completion": "a", "label": True}]  # fmt: skip
+    told = []
+    _, report = read_preferences(
+        find_sources(write_rows(tmp_path, *rows)), told=lambda row, why: told.append((row.line, why))
+    )
+    assert told == [(3, "no answer that was called bad to the same prompt, so no pair")]
+    assert (report.kept, report.units) == (1, 2)
+
+
+PROMPTS = {
+    "sft": {"messages": ASKED + ANSWERED},
+    "alpaca": {"instruction": "q", "input": "", "output": "a"},
+    "sharegpt": {"conversations": [*TAGGED, YES]},
+    "prompt_completion": {"prompt": "q", "completion": " a"},
+    "prompt_response": {"prompt": ASKED, "response": "a"},
+    "openrlhf_prompts": {"input": ASKED, "datasource": "x"},
+    "openrlhf_sft": {"input": "q", "output": "a"},
+    "verl_rl": {"data_source": "x", "prompt": ASKED, "ability": "y", "reward_model": {"style": "model"}},
+    "prompts": {"prompt": "\n\nHuman: q\n\nAssistant:"},
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_a_prompt_is_taken_without_its_answer(name, tmp_path):
+    [one], report = read_prompt_rows(find_sources(write_rows(tmp_path, PROMPTS[name])))
+    assert one.messages == (user("q"),) and list(report.formats) == [name]
+
+
+def test_prompts_may_be_taken_from_pairs(tmp_path):
+    for name, row in PAIRS.items():
+        [one], _ = read_prompt_rows(find_sources(write_rows(tmp_path, row)))
+        assert one.messages == (user("q"),), name
+    with pytest.raises(ConfigError, match="this format holds no preferences; --as prompts takes its prompts"):
+        read_preferences(find_sources(write_rows(tmp_path, PROMPTS["sft"])))
+
+
+def test_what_a_row_says_of_itself_is_kept(tmp_path):
+    row = PAIRS["preference"] | {
+        "p_chosen": 0.7, "weight": 0.5, "source": "ai", "kind": "lookalike", "split": "validation", "tags": ["t"],
+    }  # fmt: skip
+    [one], _ = read_preferences(find_sources(write_rows(tmp_path, row)))
+    assert (one.p_chosen, one.weight, one.source) == (0.7, 0.5, "ai")
+    assert (one.prompt.kind, one.prompt.split, one.prompt.tags, one.prompt.source) == ("lookalike", "test", ("t",), "p")
+
+
+def test_a_kind_is_for_rows_that_name_none(tmp_path):
+    named = {**PAIRS["preference"], "prompt": [user("r").to_json()], "kind": "lookalike"}
+    read, report = read_preferences(find_sources(write_rows(tmp_path, named, PAIRS["preference"])), kind="red_team")
+    assert [one.prompt.kind for one in read] == ["lookalike", "red_team"] and not report.rejected
+
+
+def test_the_id_says_which_answer_stood_first_and_another_id_does_not(tmp_path):
+    made = Preference(Prompt.make((user("q"),)), "b", "a", 0.2)
+    row = PAIRS["preference"] | {"p_chosen": 0.8}
+    [ours], _ = read_preferences(find_sources(write_rows(tmp_path, row | {"id": made.id})))
+    assert (ours.response_a, ours.p_a, ours.id) == ("b", pytest.approx(0.2), made.id)
+    drawn = [read_preferences(find_sources(write_rows(tmp_path, row | more)))[0][0] for more in ({"id": "x"}, {})]
+    assert drawn[0] == drawn[1]
+
+
+def test_people_who_disagree_make_a_soft_label_and_are_counted(tmp_path):
+    turned = {"prompt": ASKED, "chosen": [SAID], "rejected": ANSWERED}
+    rows = [PAIRS["preference"]] * 3 + [turned]
+    [one], report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert (one.chosen, one.p_chosen, report.duplicates, report.contradicting) == ("a", 0.75, 3, 1)
+
+
+REFUSED = [
+    ({"prompt": ASKED, "chosen": ANSWERED}, "no column 'rejected'"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": None}, "'rejected' holds nothing"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' is not a list of messages"),
+    ({"prompt": [], "chosen": ANSWERED, "rejected": [SAID]}, "the prompt has no turns"),
+    ({"prompt": ANSWERED, "chosen": ANSWERED, "rejected": [SAID]}, "the prompt ends with the role assistant"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ANSWERED}, "both answers are the same text"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{**SAID, "content": " \n"}]}, "an answer is empty"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{**SAID, "content": "\0"}]}, "a text contains a NUL"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{**SAID, "content": "\ud83d"}]}, "half of a surrogate pair"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ASKED}, "'rejected' is not one assistant message"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{"role": "tool", "content": "x"}]}, "has the role 'tool'"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "p_chosen": 2}, "'p_chosen' is not a number"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "weight": -1}, "'weight' is not a number from 0 up"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "kind": "hlpful"}, "did you mean 'helpful'"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "split": "tset"}, "did you mean 'test'"),
+    ({"prompt": [*ASKED, {"role": "system", "content": "s"}, *ASKED], "chosen": ANSWERED, "rejected": [SAID]},
+     "a system turn that is not the first"),
+    (["a list"], "the row is not an object with columns"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "reason"), REFUSED)
+def test_a_row_that_cannot_be_carried_is_told_with_its_place(row, reason, tmp_path):
+    told = []
+    file = write_rows(tmp_path, PAIRS["preference"] | {"prompt": [user("fine").to_json()]}, row)
+    read, report = read_preferences(find_sources(file), told=lambda row, why: told.append((row.line, why)))
+    assert len(read) == 1 and report.units == 2 == report.kept + report.rejected.total()
+    [(line, why)] = told
+    assert line == 2 and reason in why
+    assert report.first == {why: f"{file}:2"}
+
+
+ANNOTATED = {
+    "metadata": {"version": "2.0", "default_annotator": "d1"},
+    "annotators": {"d1": {"name": "people"}},
+    "comparisons": [
+        {"id": str(n), "prompt": f"q{n}", "response_a": {"text": "a"}, "response_b": {"text": "b"},
+         "annotations": {"d1": verdict, "other": {"pref": "b"}}, "metadata": {}}
+        for n, verdict in enumerate(({"pref": "a"}, {"pref": "b"}, {"pref": None, "no_pref_reason": "tie"},
+                                     {"pref": None, "no_pref_reason": "invalid"}))
+    ],
+}  # fmt: skip
+
+
+def test_annotated_pairs_of_others_follow_their_default_annotator(tmp_path):
+    read, report = read_preferences(find_sources(write(tmp_path, "pairs.json", json.dumps(ANNOTATED))))
+    assert {one.prompt.messages[0].content: one.p_a if one.response_a == "a" else 1 - one.p_a for one in read} == {
+        "q0": 1.0, "q1": 0.0, "q2": 0.5,
+    }  # fmt: skip
+    assert dict(report.rejected) == {"no verdict (no_pref_reason is invalid)": 1}
+
+
+def test_tables_are_read_too(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist([PAIRS["preference"]]), tmp_path / "p.parquet")
+    csv = write(tmp_path, "p.csv", "prompt,chosen,rejected\nq,a,b\n")
+    for file in (str(tmp_path / "p.parquet"), csv):
+        [one], _ = read_preferences(find_sources(file))
+        assert (one.prompt.messages, one.chosen, one.rejected) == ((user("q"),), "a", "b")
+
+
+# ------------------------------------------------------------------------------------------------ folders
+
+
+def test_a_folder_of_splits(tmp_path):
+    write_rows(tmp_path, PAIRS["preference_text"], name="train.jsonl")
+    write_rows(tmp_path, {"prompt": "r", "chosen": "a", "rejected": "b"}, name="test.jsonl")
+    read, _ = read_preferences(find_sources(str(tmp_path)))
+    assert {one.prompt.messages[0].content: one.prompt.split for one in read} == {"q": "train", "r": "test"}
+
+
+INFO = {
+    "one": {"file_name": "one.json", "ranking": True, "formatting": "sharegpt", "tags": {
+        "role_tag": "who", "content_tag": "said", "user_tag": "me", "assistant_tag": "it", "system_tag": "sys"},
+        "columns": {"messages": "talk", "chosen": "good", "rejected": "poor", "system": "rules"}},
+    "two": {"file_name": "two.json", "columns": {"prompt": "question", "query": "more", "history": "before"}},
+    "away": {"hf_hub_url": "some/where"},
+    "out": {"file_name": "../secret.json"},
+}  # fmt: skip
+
+
+def llamafactory(folder: Path, info: object = INFO) -> str:
+    folder.mkdir()
+    talk = [{"who": "me", "said": " q\n"}]
+    row = {"talk": talk, "good": {"who": "it", "said": "a"}, "poor": {"who": "it", "said": "b"}, "rules": "r"}
+    write(folder, "one.json", json.dumps([row]))
+    write(folder, "two.json", json.dumps([{"question": "q", "more": "m", "before": [["h", "i"]], "output": "a"}]))
+    write(folder.parent, "secret.json", "[]")
+    write(folder, "dataset_info.json", json.dumps(info))
+    return str(folder)
+
+
+def test_llamafactorys_mapping_is_followed(tmp_path):
+    folder = llamafactory(tmp_path / "data")
+    [one], _ = read_preferences(find_sources(folder, "one"))
+    assert one.prompt.messages == (Message("system", "r"), user(" q\n")) and one.chosen == "a"
+    [prompt], _ = read_prompt_rows(find_sources(folder, "two"))
+    assert prompt.messages == (user("h"), assistant("i"), user("q\nm"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (None, "several datasets; pick one with --dataset (here: one, two)"),
+        ("tow", "--dataset tow: no such entry; did you mean 'two'? (with a file here: one, two)"),
+        ("away", "--dataset away: its file is not in this folder"),
+        ("out", "--dataset out: its file is not in this folder"),
+    ],
+)
+def test_a_dataset_that_cannot_be_picked(dataset, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        find_sources(llamafactory(tmp_path / "data"), dataset)
+
+
+def test_files_of_no_format_are_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match=re.escape("p.jsonl:1: no format that is known here has these columns: 'x'")):
+        read_preferences(find_sources(write_rows(tmp_path, {"x": 1})))
+    with pytest.raises(ConfigError, match="no format is named 'axolotl_kt'; did you mean 'axolotl_kto'"):
+        read_preferences(find_sources(write_rows(tmp_path, {"x": 1})), "axolotl_kt")
+    with pytest.raises(InputError, match=r"p\.jsonl:2:6: JSON that ends half-way"):
+        read_preferences(find_sources(write(tmp_path, "p.jsonl", json.dumps(PAIRS["hh"]) + '\n{"a":')))
+    with pytest.raises(InputError, match=r"a folder without train\.jsonl or the like"):
+        find_sources(_two(tmp_path))
+
+
+def _two(folder: Path) -> str:
+    two = folder / "two"
+    two.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        write_rows(two, PAIRS["hh"], name=name)
+    return str(two)

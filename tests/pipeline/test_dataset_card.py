@@ -1,0 +1,101 @@
+"""The card that a run writes: `datasets` reads what it says, it follows the run, and it tells no secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import datasets
+import pytest
+from huggingface_hub import DatasetCard
+
+from cai.pipeline.rebuilding import public_text, rebuild_command
+from cai.recipe import Recipe
+from cai.recipe_files import load_recipe, parse_set
+from cai.storage.run import Run
+from tests.pipeline.runs import fake_run, write_prompts
+
+
+def card_of(folder: Path) -> str:
+    return (folder / "datasets" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("files", [["jsonl", "parquet"], ["jsonl"]])
+def test_datasets_loads_every_configuration_with_the_rows_that_the_card_says(tmp_path: Path, files: list[str]) -> None:
+    fake_run(tmp_path / "run", write_prompts(tmp_path), "fake?reject=0.2", export__files=files)
+    folder = tmp_path / "run" / "datasets"
+    card = DatasetCard.load(folder / "README.md").data.to_dict()
+    assert {one["config_name"] for one in card["configs"]} == {"sft", "preference", "preference_implicit", "prompts"}
+    written = json.loads((tmp_path / "run" / "manifest.json").read_text())["steps"]["export"]["datasets"]
+    for info in card["dataset_info"]:
+        name = info["config_name"]
+        loaded = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path / "cache"))
+        said = {one["name"]: one["num_examples"] for one in info["splits"]}
+        assert {split: len(rows) for split, rows in loaded.items()} == said
+        assert said == {split: count for split, count in written[name].items() if split in ("train", "test") and count}
+        assert all(f"| `{name}` |" in card_of(tmp_path / "run") for name in written)
+    default = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert default["train"].column_names[0] == "messages"
+
+
+def test_the_card_tells_the_run(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    fake_run(tmp_path / "run", prompts, "fake?reject=0.2", audit__items=4, constitution="minimal")
+    text, run = card_of(tmp_path / "run"), Run.existing(tmp_path / "run")
+    beside = (tmp_path / "run" / "datasets" / "constitution.yaml").read_bytes()
+    assert beside == (tmp_path / "run" / "constitution.yaml").read_bytes()
+    assert hashlib.sha256(beside).hexdigest() in text and beside.decode().splitlines()[-1] in text
+    audit = json.loads(run.path("metrics/audit.json").read_text())
+    assert f"It failed {len(audit['failed'])} of its gates: {', '.join(audit['failed'])}." in text
+    rejected = run.steps["respond"]["reasons"]
+    assert rejected and all(f"{count} {why.replace('_', chr(92) + '_')}" in text for why, count in rejected.items())
+    assert str(run.steps["label"]["settings"]["model"]) in text
+    assert "absolute rubrics" in text and "come from pairs" in text
+
+
+def test_the_card_follows_the_run_and_leaves_an_edit_by_hand_until_then(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    fake_run(tmp_path / "run", prompts)
+    card = tmp_path / "run" / "datasets" / "README.md"
+    first = card.read_text(encoding="utf-8")
+    assert "The judge was not audited." in first
+    card.write_text(first + "\nA licence of my own.\n", encoding="utf-8")
+    fake_run(tmp_path / "run", prompts)
+    assert card.read_text(encoding="utf-8").endswith("A licence of my own.\n")
+    fake_run(tmp_path / "run", prompts, audit__items=4)
+    assert "Audit of the labels" in card_of(tmp_path / "run") and "not audited" not in card_of(tmp_path / "run")
+    card.unlink()
+    fake_run(tmp_path / "run", prompts)
+    assert card.read_text(encoding="utf-8") == first
+
+
+def test_the_command_of_the_card_gives_the_same_recipe(tmp_path: Path) -> None:
+    overrides = {
+        "prompts": ["a b.jsonl?kind=helpful", "{x}.txt"], "model": "fake?a=1", "train": [], "limit": 3,
+        "label.pairs": "all", "preferences.clamp": [0.4, 0.6], "reward.lr": 1e-5, "critic": "openai/'m'@http://h/v1",
+        "audit.noise": None, "label.examples": False,
+    }  # fmt: skip
+    import shlex
+
+    run = Run(tmp_path / "run")
+    run.manifest["command"] = {"recipe": "rl-cai", "overrides": overrides}
+    words = shlex.split(rebuild_command(run).replace("\\\n", " "))
+    assert words[:4] == ["cai", "run", "--recipe", "rl-cai"]
+    found: dict[str, object] = {"prompts": []}
+    for option, value in zip(words[4::2], words[5::2], strict=True):
+        if option == "--set":
+            found |= dict([parse_set(value)])
+        elif option == "--prompts":
+            found["prompts"] = [*found["prompts"], value]  # type: ignore[misc]
+        else:
+            found[option.removeprefix("--")] = int(value) if option == "--limit" else value
+    assert load_recipe("rl-cai", found) == load_recipe("rl-cai", overrides) != Recipe()
+
+
+def test_addresses_lose_their_passwords_and_paths_their_home(tmp_path: Path) -> None:
+    fake_run(tmp_path / "run", write_prompts(tmp_path), until="respond")
+    run = Run.existing(tmp_path / "run")
+    run.manifest["command"]["folder"] = "/data/me"
+    text = f"openai/m@https://me:secret@host/v1?api_key=secret hf//data/me/model {Path.home()}/other fake?reject=0.2"
+    assert public_text(text, run) == "openai/m@https://host/v1 hf/model ~/other fake?reject=0.2"

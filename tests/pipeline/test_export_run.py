@@ -1,0 +1,306 @@
+"""`cai export` on runs: rows against the source, refusals, mixes, and a folder that is not ours."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cai.cli import main
+from cai.errors import ConfigError, RunError
+from cai.exports import EXPORTS, ExportOptions, load_export
+from cai.pipeline.export_facts import public_name
+from cai.pipeline.export_run import ExportRequest, export_run
+from cai.storage.run import Run, file_sha256
+from tests.exports.sample_run import sample_preferences, sample_prompts, write_sample_run
+from tests.pipeline.runs import fake_run, write_prompts
+
+SINGLE = ("nemo_rl_binary", "axolotl_kto", "axolotl_reward", "ultrafeedback", "annotated_pairs")
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_bytes().decode().split("\n") if line]
+
+
+def stage(run: Path, name: str) -> list[dict[str, object]]:
+    return lines(run / f"{name}.jsonl")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    fake_run(folder / "run", write_prompts(folder), rubric__principles_per_answer=1)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory) -> Path:
+    return write_sample_run(tmp_path_factory.mktemp("sample") / "run")
+
+
+def test_all_formats_of_a_run_have_the_rows_of_their_source(run, tmp_path):
+    told = export_run(run, ExportRequest(("all",), out=tmp_path))
+    assert told["refused"] == {}
+    assert list(told["formats"]) == list(EXPORTS)
+    pairs = [one for one in stage(run, "preferences") if one["p_a"] != 0.5]
+    graded = stage(run, "rubric")
+    expected = {
+        "prompts": len(stage(run, "prompts")), "pairs": len(pairs), "answers": len(graded),
+        "comparisons": len(stage(run, "preferences")),
+    }  # fmt: skip
+    for name, facts in told["formats"].items():
+        source, left = load_export(name).source, facts["left_out"]
+        if source in expected:
+            counted = sum(n for why, n in left.items() if why in ("abstained", "ties") and source == "answers")
+            assert sum(facts["rows"].values()) + counted == expected[source], name
+        assert facts == json.loads((tmp_path / name / "export.json").read_text())
+        assert facts["files"]
+        for file, known in facts["files"].items():
+            assert file_sha256(tmp_path / name / file) == known["sha256"]
+    assert told["formats"]["unpaired_preference"]["label_from"] == {"rubric": sum(
+        told["formats"]["unpaired_preference"]["rows"].values()
+    )}  # fmt: skip
+
+
+def test_a_run_and_its_manifest_stay_as_they_were(run):
+    before = {path: path.read_bytes() for path in run.glob("*.*") if path.is_file()}
+    export_run(run, ExportRequest(("preference", "sft")))
+    assert {path: path.read_bytes() for path in run.glob("*.*") if path.is_file()} == before
+    assert CliRunner().invoke(main, ["status", str(run)]).output.count("stale") == 0
+    for name in ("preference", "sft"):
+        for split in ("train", "test"):
+            assert (run / "exports" / name / f"{split}.jsonl").read_bytes() == (
+                run / "datasets" / name / f"{split}.jsonl"
+            ).read_bytes()
+
+
+def test_native_rows_have_every_vote_and_where_they_come_from(run, tmp_path):
+    export_run(run, ExportRequest(("native",), out=tmp_path))
+    rows = [row for split in ("train", "test") for row in lines(tmp_path / "native" / f"{split}.jsonl")]
+    votes = {(one["response_a"], one["response_b"]): one["votes"] for one in stage(run, "label")}
+    for row in rows:
+        raw = votes[row["response_a"], row["response_b"]]
+        found = [
+            {key: vote[key] for key in ("principle_id", "order", "logprob_a", "logprob_b")} for vote in row["votes"]
+        ]
+        assert found == [{key: vote[key] for key in found[0]} for vote in raw]
+        assert row["provenance"]["constitution_sha256"] == file_sha256(run / "constitution.yaml")
+    assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in lines_of_ids(run))
+
+
+def lines_of_ids(run: Path) -> list[dict[str, str]]:
+    from cai.records import Preference
+
+    return [{"id": Preference.from_json(row).id} for row in stage(run, "preferences")]
+
+
+def test_every_format_has_the_same_splits_and_no_prompt_on_both_sides(run, tmp_path):
+    export_run(run, ExportRequest(("all",), out=tmp_path))
+    sides: dict[str, set[str]] = {}
+    for name in EXPORTS:
+        for path in (tmp_path / name).glob("*.jsonl"):
+            for row in lines(path):
+                assert row["split"] == path.stem
+                sides.setdefault(str(row["id"]), set()).add(path.stem)
+    assert len(sides) > 40
+    assert all(len(one) == 1 for one in sides.values())
+
+
+def test_equal_runs_give_equal_bytes(run, tmp_path):
+    for folder in ("one", "two"):
+        export_run(run, ExportRequest(("all",), out=tmp_path / folder, options=ExportOptions(labels="bernoulli")))
+    one, two = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))
+         if path.is_file()}
+        for name in ("one", "two")
+    )  # fmt: skip
+    assert one == two
+
+
+# ------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_a_format_that_cannot_carry_the_dialogues_is_refused_with_the_count(sample, tmp_path):
+    with pytest.raises(ConfigError, match=r"axolotl_kto: of 22 rows 8 have several turns, .*writes the 12 that it can"):
+        export_run(sample, ExportRequest(("axolotl_kto", "preference"), out=tmp_path / "out"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_asked_it_keeps_what_it_can_and_counts_the_rest(sample, tmp_path):
+    told = export_run(sample, ExportRequest(SINGLE, out=tmp_path, single_turn_only=True))
+    for name in SINGLE:
+        facts = told["formats"][name]
+        carries, source = load_export(name).carries, load_export(name).source
+        preferences = [one for one in sample_preferences(sample_prompts()) if source == "comparisons" or one.p_a != 0.5]
+        kept = sum(carries.why_not(one.prompt) is None for one in preferences)
+        assert sum(facts["rows"].values()) == kept * (2 if source == "answers" else 1)
+        assert facts["left_out"]["several_turns"] > 0
+        assert facts["single_turn_only"] is True
+
+
+def test_all_writes_what_it_can_and_names_the_others(sample, tmp_path):
+    told = export_run(sample, ExportRequest(("all",), out=tmp_path))
+    assert set(told["refused"]) == {*SINGLE, "hh"}
+    assert set(told["formats"]) == set(EXPORTS) - set(told["refused"])
+    assert {path.name for path in tmp_path.iterdir()} == {*told["formats"], "README.md", "constitution.yaml"}
+
+
+def test_labels_without_grades_say_where_they_come_from(sample, tmp_path):
+    facts = export_run(sample, ExportRequest(("llamafactory_kto",), out=tmp_path))["formats"]["llamafactory_kto"]
+    assert facts["label_from"] == {"pair": 20}
+    assert "do not come from absolute rubrics" in facts["notes"][0]
+
+
+def test_grades_are_used_where_they_are_and_human_pairs_keep_theirs(tmp_path):
+    graded = write_sample_run(tmp_path / "run", rubric=True)
+    facts = export_run(graded, ExportRequest(("unpaired_preference",)))["formats"]["unpaired_preference"]
+    assert facts["label_from"] == {"pair": 2, "rubric": 20}
+    assert facts["left_out"] == {"ties": 2}
+    assert facts["notes"][0].startswith("2 of the 22 labels do not come from absolute rubrics")
+
+
+def test_grades_that_all_abstain_are_as_none(tmp_path):
+    graded = write_sample_run(tmp_path / "run", rubric=True)
+    path = graded / "rubric.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"mass": 1.0', '"mass": 0.0'), encoding="utf-8")
+    facts = export_run(graded, ExportRequest(("unpaired_preference",)))["formats"]["unpaired_preference"]
+    assert facts["label_from"] == {"pair": 20}
+
+
+def test_a_step_that_was_not_done_is_named(tmp_path):
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 4, 2), until="revise")
+    with pytest.raises(RunError, match="preference is made from the step 'preferences', which the run has not done"):
+        export_run(tmp_path / "run", ExportRequest(("preference",)))
+    told = export_run(tmp_path / "run", ExportRequest(("all",)))
+    assert told["refused"]["hh"] == "the run has not done the step 'preferences'"
+    assert sum(told["formats"]["openrlhf_sft"]["rows"].values()) > 0
+
+
+# ------------------------------------------------------------------------------------------------------ mix, safety
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_mix_has_the_share_that_was_asked(share, tmp_path):
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 60, 60), **{"sample.kinds": ["red_team", "helpful"]})
+    facts = export_run(tmp_path / "run", ExportRequest(("preference",), helpful_share=share))["formats"]["preference"]
+    for split, kinds in facts["kinds"].items():
+        rows = sum(kinds.values())
+        assert rows == facts["rows"][split]
+        assert abs(kinds["helpful"] - share * rows) <= 1
+    every = export_run(tmp_path / "run", ExportRequest(("preference",)))["formats"]["preference"]
+    assert sum(facts["rows"].values()) + facts["left_out"]["beyond_mix"] == sum(every["rows"].values())
+    kept = Counter(facts["kinds"]["train"])
+    assert any(kept[kind] == n for kind, n in every["kinds"]["train"].items())
+
+
+def test_a_mix_with_nothing_to_mix_in_is_an_error(tmp_path):
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 8, 0), **{"sample.kinds": ["red_team"]})
+    with pytest.raises(ConfigError, match="no helpful pairs in the t"):
+        export_run(tmp_path / "run", ExportRequest(("preference",), helpful_share=0.5))
+
+
+def test_a_folder_that_is_not_an_export_is_never_replaced(sample, tmp_path):
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "thesis.txt").write_text("ten years")
+    with pytest.raises(RunError, match="no export of cai"):
+        export_run(sample, ExportRequest(("sft",), out=tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "prompts").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(RunError, match="no export of cai"):
+        export_run(sample, ExportRequest(("prompts",), out=tmp_path))
+    assert (tmp_path / "sft" / "thesis.txt").read_text() == "ten years"
+
+
+@pytest.mark.parametrize("name", ["../sft", "/etc/sft", "sft/..", "", "SFT", "sft\x00"])
+def test_a_name_that_is_no_format_goes_nowhere(name, sample, tmp_path):
+    with pytest.raises(ConfigError, match="no export format is named"):
+        export_run(sample, ExportRequest((name,), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_again_replaces_the_export_as_a_whole(sample, tmp_path):
+    export_run(sample, ExportRequest(("sft",), out=tmp_path))
+    (tmp_path / "sft" / "stale.jsonl").write_text("{}")
+    export_run(sample, ExportRequest(("sft",), out=tmp_path, files=("jsonl",)))
+    assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["export.json", "test.jsonl", "train.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "share", "why"),
+    [
+        (ExportOptions(threshold=0.7), None, "--threshold 0.7: expected 0"),
+        (ExportOptions(copies=0), None, "--copies 0: expected 1"),
+        (ExportOptions(), 1.0, "--mix 1: expected a share between"),
+        (ExportOptions(margin=True), None, "--margin: none of these formats has one"),
+    ],
+)
+def test_options_that_cannot_be_used(options, share, why, sample, tmp_path):
+    with pytest.raises(ConfigError, match=why):
+        export_run(sample, ExportRequest(("sft",), out=tmp_path, options=options, helpful_share=share))
+
+
+def test_models_are_named_without_where_they_were_reached():
+    assert public_name("openai/gpt@https://me:secret@host/v1") == "openai/gpt"
+    assert public_name("hf//home/me/models/mine") == public_name("hf/./mine") == "hf/mine"
+    assert public_name("hf/org/model") == "hf/org/model"
+    assert public_name("embedded") == "embedded"
+
+
+def test_a_recipe_can_name_any_format(tmp_path):
+    formats = ["native", "unpaired_preference", "verl_rl", "annotated_pairs"]
+    fake_run(
+        tmp_path / "run",
+        write_prompts(tmp_path, 4, 2),
+        **{"export.formats": formats, "rubric.principles_per_answer": 1},
+    )
+    run = Run.existing(tmp_path / "run")
+    assert set(run.steps["export"]["inputs"]) >= {"label", "rubric", "preferences"}
+    assert {path.name for path in (tmp_path / "run" / "datasets").iterdir()} == {
+        *formats,
+        "README.md",
+        "constitution.yaml",
+    }
+
+
+# --------------------------------------------------------------------------------------------------- command line
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["export", *arguments])
+    return done.exit_code, done.output
+
+
+def test_the_command_lists_its_formats():
+    code, output = invoke("--list")
+    assert code == 0
+    assert all(f"\n{name} " in output for name in EXPORTS)
+
+
+def test_the_command_says_what_it_wrote_and_one_line_when_it_cannot(sample, tmp_path):
+    code, output = invoke(
+        str(sample), "--format", "sft", "--format", "hh", "--out", str(tmp_path), "--single-turn-only"
+    )
+    assert (code, output.splitlines()[0].split()) == (0, ["format", "train", "test", "left", "out"])
+    assert "4 system_turn" in output
+    assert f"in {tmp_path}/" in output
+    code, output = invoke(str(sample), "--format", "hh")
+    assert code == 2
+    assert output.splitlines()[0].startswith(
+        "Error: hh: of 12 rows 4 have a system turn, which the format cannot carry"
+    )
+    code, output = invoke(str(sample), "--format", "preferense")
+    assert (code, "did you mean 'preference'?" in output) == (2, True)
+    assert invoke(str(tmp_path / "none"), "--format", "sft")[0] == 2
+    assert invoke(str(sample))[0] == 2
+
+
+def test_the_command_prints_facts_as_json(sample, tmp_path):
+    asked = ("--format", "preference", "--labels", "threshold", "--threshold", "0.2", "--json")
+    code, output = invoke(str(sample), *asked, "--out", str(tmp_path))
+    assert code == 0
+    facts = json.loads(output)["formats"]["preference"]
+    assert facts["labels"] == {"mode": "threshold", "seed": 0, "threshold": 0.2}
+    assert facts["left_out"] == {"ties": 2, "under_threshold": 1}
