@@ -6,8 +6,8 @@ on the side that they lean to; or on reasoned labels with and without the clamp.
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
 after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer. A
 row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
-what the noise is, `soft_label_runs.Design` holds every setting; `CAI_BENCH_PAIRS` is another number of training pairs.
-Labels and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
+what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels
+and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _arm(name: str, found: Sequence[dict[str, float]]) -> str:
     return f"{name:<18}" + "".join(f"{one:>26}" for one in spreads) + f"{mean_t:>10.2f}"
 
 
-def run_all(pairs: int, folder: Path) -> None:
+def run_all(design: str, folder: Path) -> None:
     """Every seed in a process of its own on one thread, as many at once as there are cores."""
     folder.mkdir(parents=True, exist_ok=True)
     waiting, running = list(range(SEEDS)), {}
@@ -145,7 +145,7 @@ def run_all(pairs: int, folder: Path) -> None:
         while waiting and len(running) < (os.cpu_count() or 1):
             seed = waiting.pop(0)
             log = folder / f"seed-{seed}.log"
-            command = [sys.executable, "-m", "tests.benchmarks.soft_label_runs", str(seed), str(folder), str(pairs)]
+            command = [sys.executable, "-m", "tests.benchmarks.soft_label_runs", str(seed), str(folder), design]
             with log.open("w") as errors:
                 running[seed] = (
                     subprocess.Popen(command, stderr=errors, env={**os.environ, "OMP_NUM_THREADS": "1"}),
@@ -160,11 +160,11 @@ def run_all(pairs: int, folder: Path) -> None:
 
 
 def results() -> Iterator[Result]:
-    from tests.benchmarks.soft_label_runs import Design, run_seed
+    from tests.benchmarks.soft_label_runs import DESIGNS, run_seed
 
-    design = Design(train=int(os.environ.get("CAI_BENCH_PAIRS", Design().train)))
-    folder = FOLDER / str(design.train)
-    run_all(design.train, folder)
+    name = os.environ.get("CAI_BENCH_DESIGN", "long")
+    design, folder = DESIGNS[name], FOLDER / name
+    run_all(name, folder)
     seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
     some = claims(design.error_rates)
     print(table(some, seeds))

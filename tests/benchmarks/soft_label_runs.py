@@ -1,6 +1,6 @@
 """One seed of the soft-label experiment: pairs, votes, labels of every arm, a reward model from each, its forecasts.
 
-`python -m tests.benchmarks.soft_label_runs SEED FOLDER PAIRS` keeps labels and forecasts in `FOLDER/seed-SEED.json` as
+`python -m tests.benchmarks.soft_label_runs SEED FOLDER DESIGN` keeps labels and forecasts in `FOLDER/seed-SEED.json` as
 they come, and goes on from there if it was cut off.
 """
 
@@ -10,7 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -22,19 +22,22 @@ from cai.storage.run import atomic_write
 from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
 
 
+def demo_reward(epochs: float) -> RewardSettings:
+    """The demo's settings of a reward model, for another length of training."""
+    return RewardSettings(lr=3e-4, epochs=epochs, batch_size=16, max_length=512, too_long="reject")
+
+
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The experiment, fixed before it was first run; the reward settings are the demo's."""
+    """An experiment, fixed before it was first run; each pair is judged under at most `principles` of a constitution."""
 
-    train: int = 256
-    calibration: int = 100
-    test: int = 300
-    principles: int = 4
-    error_rates: tuple[float, ...] = (0.05, 0.15, 0.3)
-    reasoning_error: float = 0.3
-    reward: RewardSettings = field(
-        default_factory=lambda: RewardSettings(lr=3e-4, epochs=3, batch_size=16, max_length=512, too_long="reject")
-    )
+    train: int
+    calibration: int
+    test: int
+    principles: int
+    error_rates: tuple[float, ...]
+    reasoning_error: float
+    reward: RewardSettings
 
     @property
     def key(self) -> str:
@@ -44,6 +47,14 @@ class Design:
     def arms(self) -> list[str]:
         noisy = [f"{kind} {rate:g}" for rate in self.error_rates for kind in ("soft", "hard")]
         return ["clamped", "unclamped", *noisy]
+
+
+DESIGNS = {
+    "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
+    "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
+}
+"""In "short", which came first, reward models see 48 batches and are far from what they can learn; "long" gives them 240,
+and asks the judge under every principle that tells a pair apart."""
 
 
 class Drawn(NamedTuple):
@@ -153,4 +164,4 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    run_seed(Design(train=int(sys.argv[3])), int(sys.argv[1]), Path(sys.argv[2]))
+    run_seed(DESIGNS[sys.argv[3]], int(sys.argv[1]), Path(sys.argv[2]))

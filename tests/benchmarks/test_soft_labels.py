@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -15,7 +16,7 @@ from cai.recipe import PreferenceSettings, RewardSettings
 from cai.records import Judgement, Vote
 from tests.benchmarks.bench_soft_labels import Claim, Spread, claims, figures, fitted_temperature, holds, rows, table
 from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels
-from tests.benchmarks.soft_label_runs import Design, drawn, run_seed
+from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, run_seed
 
 
 def certain(pairs: list[Pair], strength: float = 12.0) -> list[Judgement]:
@@ -37,7 +38,7 @@ def pairs() -> list[Pair]:
     return draw_pairs(600, "train", Random(1))
 
 
-@pytest.mark.parametrize("rate", Design().error_rates)
+@pytest.mark.parametrize("rate", DESIGNS["short"].error_rates)
 def test_votes_are_wrong_at_the_stated_rate_and_as_unsure_as_that(pairs: list[Pair], rate: float) -> None:
     clean, draw = certain(pairs), Random(0)
     noise = Noise.making_wrong(rate, clean)
@@ -60,7 +61,7 @@ def test_noise_moves_log_odds_alone(pairs: list[Pair]) -> None:
 
 
 def test_the_truth_is_the_share_of_principles() -> None:
-    test = drawn(Design(train=30, calibration=20, test=30), 0)
+    test = drawn(replace(DESIGNS["long"], train=30, calibration=20, test=30), 0)
     assert [len(some) for some in test] == [30, 20, 30]
     assert not {one.prompt.id for one in test.train} & {one.prompt.id for one in test.calibration}
     assert {one.prompt.split for one in test.test} == {"test"}
