@@ -29,7 +29,7 @@ def demo_reward(epochs: float) -> RewardSettings:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """An experiment, fixed before it was first run; each pair is judged under at most `principles` of a constitution."""
+    """An experiment, fixed before its first run; a pair is judged under at most `principles` of the constitution."""
 
     train: int
     calibration: int
@@ -53,8 +53,8 @@ DESIGNS = {
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
     "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
 }
-"""In "short", which came first, reward models see 48 batches and are far from what they can learn; "long" gives them 240,
-and asks the judge under every principle that tells a pair apart."""
+"""In "short", which came first, reward models see 48 batches and are far from what they can learn; "long" gives them
+240, and asks the judge under every principle that tells a pair apart."""
 
 
 class Drawn(NamedTuple):
