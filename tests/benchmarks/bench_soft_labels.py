@@ -4,10 +4,11 @@ In the embedded world, where the rules say which answer is better under each pri
 two reward models are trained on the same pairs from the same weights in the same order, one on its soft labels and one
 on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
-after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer. A
-row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
-what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels
-and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
+after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
+once more on the pairs where all of them prefer the same. A row is the mean of paired differences over the seeds, with
+a 95 % t interval, in percentage points. `noisy_judge` says what the noise is, `soft_label_runs.DESIGNS` holds every
+setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels and forecasts are kept in `outputs/soft_labels`, from
+where a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ FOLDER = Path("outputs") / "soft_labels"
 SEEDS = 5
 INFERIOR = 2.0
 """Percentage points of accuracy that "at least equal" allows the lower end of the interval."""
-MEASURES = {"ece": "ECE", "ece_fitted": "ECE, temperature fitted", "accuracy": "accuracy"}
+MEASURES = {
+    "ece": "ECE", "ece_fitted": "ECE, temperature fitted", "accuracy": "accuracy",
+    "accuracy_agreed": "accuracy, all agree",
+}  # fmt: skip
 SAID = {True: "holds", False: "does not hold"}
 
 
 class Spread(NamedTuple):
-    """A mean over the seeds and its 95 % t interval."""
+    """A mean over the seeds and its 95 % t interval; not a number where a seed has none."""
 
     mean: float
     low: float
@@ -42,6 +46,8 @@ class Spread(NamedTuple):
     def of(cls, values: Sequence[float]) -> Spread:
         from scipy.stats import t
 
+        if any(map(math.isnan, values)):
+            return cls(math.nan, math.nan, math.nan)
         half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
         return cls(fmean(values), fmean(values) - half, fmean(values) + half)
 
@@ -92,9 +98,14 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
     def ece(scale: float) -> float:
         return 100 * expected_calibration_error([(sigmoid(d / scale), p) for d, p in zip(margins, truth, strict=True)])
 
-    right = [(d > 0) == (p > 0.5) for d, p in zip(margins, truth, strict=True) if p != 0.5]
+    def accuracy(least: float) -> float:
+        """Of the pairs of which at least this share of the principles prefers the same side."""
+        right = [(d > 0) == (p > 0.5) for d, p in zip(margins, truth, strict=True) if max(p, 1 - p) >= least]
+        return 100 * fmean(right) if right else math.nan
+
     return {
-        "ece": ece(1.0), "ece_fitted": ece(temperature), "accuracy": 100 * fmean(right), "temperature": temperature,
+        "ece": ece(1.0), "ece_fitted": ece(temperature), "accuracy": accuracy(math.nextafter(0.5, 1)),
+        "accuracy_agreed": accuracy(1.0), "temperature": temperature,
     }  # fmt: skip
 
 
@@ -103,6 +114,8 @@ def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
     ours, theirs = ([figures(kept, arm) for kept in seeds] for arm in (claim.ours, claim.theirs))
     found, pairs = [], len(seeds[0]["truth"]["train"])
     for measure, title in MEASURES.items():
+        if any(math.isnan(one[measure]) for one in (*ours, *theirs)):
+            continue
         sides = [[one[measure] for one in side] for side in (ours, theirs)]
         gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
         bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == claim.basis else "reported"
