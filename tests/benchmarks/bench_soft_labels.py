@@ -1,0 +1,185 @@
+"""Whether soft labels pay, and the clamp on reasoned ones: calibration and accuracy of the reward models they make.
+
+In the embedded world, where the rules say which answer is better under each principle. A noisy judge labels pairs once;
+two reward models are trained on the same pairs from the same weights in the same order, one on its soft labels and one
+on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
+held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
+after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
+once more on the pairs where all of them prefer the same. A row is the mean of paired differences over the seeds, with
+a 95 % t interval, in percentage points. `noisy_judge` says what the noise is, `soft_label_runs.DESIGNS` holds every
+setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels and forecasts are kept in `outputs/soft_labels`, from
+where a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from tests.benchmarks.measure import Result, machine
+
+FOLDER = Path("outputs") / "soft_labels"
+SEEDS = 5
+INFERIOR = 2.0
+"""Percentage points of accuracy that "at least equal" allows the lower end of the interval."""
+MEASURES = {
+    "ece": "ECE", "ece_fitted": "ECE, temperature fitted", "accuracy": "accuracy",
+    "accuracy_agreed": "accuracy, all agree",
+}  # fmt: skip
+SAID = {True: "holds", False: "does not hold"}
+
+
+class Spread(NamedTuple):
+    """A mean over the seeds and its 95 % t interval; not a number where a seed has none."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        from scipy.stats import t
+
+        if any(map(math.isnan, values)):
+            return cls(math.nan, math.nan, math.nan)
+        half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+        return cls(fmean(values), fmean(values) - half, fmean(values) + half)
+
+    def __str__(self) -> str:
+        return f"{self.mean:6.2f} [{self.low:6.2f}, {self.high:6.2f}]"
+
+
+class Claim(NamedTuple):
+    """Two arms that are held against each other; `basis` is the ECE that the claim is about."""
+
+    name: str
+    ours: str
+    theirs: str
+    basis: str
+
+
+def claims(error_rates: Sequence[float]) -> list[Claim]:
+    """Soft against hard at every noise, by plain ECE; clamped against not, whose scales differ, by the fitted one."""
+    noisy = [
+        Claim(f"soft_labels_{rate:.0%}".rstrip("%"), f"soft {rate:g}", f"hard {rate:g}", "ece") for rate in error_rates
+    ]
+    return [*noisy, Claim("clamped_labels", "clamped", "unclamped", "ece_fitted")]
+
+
+def sigmoid(x: float) -> float:
+    return 0.5 + 0.5 * math.tanh(x / 2)
+
+
+def fitted_temperature(margins: Sequence[float], truth: Sequence[float]) -> float:
+    """T that makes σ(margin/T) the best forecast of the truth by cross-entropy."""
+    from scipy.optimize import minimize_scalar
+
+    from cai.evaluation.reward import soft_cross_entropy
+
+    def loss(log_t: float) -> float:
+        return fmean(soft_cross_entropy(p, d / math.exp(log_t)) for p, d in zip(truth, margins, strict=True))
+
+    return math.exp(float(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+
+
+def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
+    """What one reward model comes to, in per cent, and the temperature fitted to it."""
+    from cai.embedded.evaluate import expected_calibration_error
+
+    margins, truth = kept["arms"][arm]["test"], kept["truth"]["test"]
+    temperature = fitted_temperature(kept["arms"][arm]["calibration"], kept["truth"]["calibration"])
+
+    def ece(scale: float) -> float:
+        return 100 * expected_calibration_error([(sigmoid(d / scale), p) for d, p in zip(margins, truth, strict=True)])
+
+    def accuracy(least: float) -> float:
+        """Of the pairs of which at least this share of the principles prefers the same side."""
+        right = [(d > 0) == (p > 0.5) for d, p in zip(margins, truth, strict=True) if max(p, 1 - p) >= least]
+        return 100 * fmean(right) if right else math.nan
+
+    return {
+        "ece": ece(1.0), "ece_fitted": ece(temperature), "accuracy": accuracy(math.nextafter(0.5, 1)),
+        "accuracy_agreed": accuracy(1.0), "temperature": temperature,
+    }  # fmt: skip
+
+
+def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
+    """The three rows of a claim."""
+    ours, theirs = ([figures(kept, arm) for kept in seeds] for arm in (claim.ours, claim.theirs))
+    found, pairs = [], len(seeds[0]["truth"]["train"])
+    for measure, title in MEASURES.items():
+        if any(math.isnan(one[measure]) for one in (*ours, *theirs)):
+            continue
+        sides = [[one[measure] for one in side] for side in (ours, theirs)]
+        gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
+        bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == claim.basis else "reported"
+        unit = f"{title}, %: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
+        means = [fmean(side) for side in sides]
+        found.append(Result(f"{claim.name}_{measure}", *gap, bar, *means, unit, machine()))
+    return found
+
+
+def holds(row: Result) -> bool | None:
+    """Whether a row meets its bar; None for one that is only reported."""
+    return {"h": row.high < 0, "l": row.low > -INFERIOR}.get(row.bar[0])
+
+
+def table(some: Sequence[Claim], seeds: Sequence[dict[str, Any]]) -> str:
+    """Every arm with its intervals, the differences, and which claims hold."""
+    lines = [f"{'':<18}" + "".join(f"{title:>26}" for title in MEASURES.values()) + f"{'fitted T':>10}"]
+    for claim in some:
+        lines += [_arm(arm, [figures(kept, arm) for kept in seeds]) for arm in (claim.ours, claim.theirs)]
+        found = rows(claim, seeds)
+        gaps = (str(Spread(row.ratio, row.low, row.high)) for row in found)
+        lines.append(f"{'  difference':<18}" + "".join(f"{one:>26}" for one in gaps))
+        lines += [f"  {row.name} ({row.bar}) {SAID[holds(row)]}" for row in found if holds(row) is not None]
+    errors = {name: 100 * fmean(kept["errors"][name] for kept in seeds) for name in seeds[0]["errors"]}
+    wrong = ", ".join(f"{name}: {rate:.1f} %" for name, rate in errors.items())
+    return "\n".join([*lines, f"measured error of the judge's votes on the training pairs: {wrong}"])
+
+
+def _arm(name: str, found: Sequence[dict[str, float]]) -> str:
+    spreads = [str(Spread.of([one[measure] for one in found])) for measure in MEASURES]
+    mean_t = fmean(one["temperature"] for one in found)
+    return f"{name:<18}" + "".join(f"{one:>26}" for one in spreads) + f"{mean_t:>10.2f}"
+
+
+def run_all(design: str, folder: Path) -> None:
+    """Every seed in a process of its own on one thread, as many at once as there are cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting, running = list(range(SEEDS)), {}
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            seed = waiting.pop(0)
+            log = folder / f"seed-{seed}.log"
+            command = [sys.executable, "-m", "tests.benchmarks.soft_label_runs", str(seed), str(folder), design]
+            with log.open("w") as errors:
+                running[seed] = (
+                    subprocess.Popen(command, stderr=errors, env={**os.environ, "OMP_NUM_THREADS": "1"}),
+                    log,
+                )
+        seed = next(iter(running))
+        process, log = running.pop(seed)
+        if process.wait():
+            for other, _ in running.values():
+                other.terminate()
+            sys.exit(f"seed {seed} failed:\n{log.read_text()[-3000:]}")
+
+
+def results() -> Iterator[Result]:
+    from tests.benchmarks.soft_label_runs import DESIGNS, run_seed
+
+    name = os.environ.get("CAI_BENCH_DESIGN", "long")
+    design, folder = DESIGNS[name], FOLDER / name
+    run_all(name, folder)
+    seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
+    some = claims(design.error_rates)
+    print(table(some, seeds))
+    for claim in some:
+        yield from rows(claim, seeds)

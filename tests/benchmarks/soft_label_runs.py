@@ -1,0 +1,167 @@
+"""One seed of the soft-label experiment: pairs, votes, labels of every arm, a reward model from each, its forecasts.
+
+`python -m tests.benchmarks.soft_label_runs SEED FOLDER DESIGN` keeps labels and forecasts in `FOLDER/seed-SEED.json` as
+they come, and goes on from there if it was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from cai.embedded import weights_path
+from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
+from cai.records import Preference
+from cai.storage.run import atomic_write
+from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
+
+
+def demo_reward(epochs: float) -> RewardSettings:
+    """The demo's settings of a reward model, for another length of training."""
+    return RewardSettings(lr=3e-4, epochs=epochs, batch_size=16, max_length=512, too_long="reject")
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """An experiment, fixed before its first run; a pair is judged under at most `principles` of the constitution."""
+
+    train: int
+    calibration: int
+    test: int
+    principles: int
+    error_rates: tuple[float, ...]
+    reasoning_error: float
+    reward: RewardSettings
+
+    @property
+    def key(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def arms(self) -> list[str]:
+        noisy = [f"{kind} {rate:g}" for rate in self.error_rates for kind in ("soft", "hard")]
+        return ["clamped", "unclamped", *noisy]
+
+
+DESIGNS = {
+    "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
+    "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
+}
+"""In "short", which came first, reward models see 48 batches and are far from what they can learn; "long" gives them
+240, and asks the judge under every principle that tells a pair apart."""
+
+
+class Drawn(NamedTuple):
+    """The pairs of a seed: a reward model is trained on the first, its temperature fitted on the second."""
+
+    train: list[Pair]
+    calibration: list[Pair]
+    test: list[Pair]
+
+
+def drawn(design: Design, seed: int) -> Drawn:
+    """Training and calibration pairs of the training side of the world, of different prompts; the others held out."""
+    pairs = draw_pairs(design.train + design.calibration, "train", Random(f"train {seed}"))
+    test = draw_pairs(design.test, "test", Random(f"test {seed}"))
+    return Drawn(pairs[: design.train], pairs[design.train :], test)
+
+
+def all_labels(design: Design, seed: int, pairs: Sequence[Pair]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """The labels of every arm, and the measured error rates of the votes behind them."""
+    from cai.models import load_model
+
+    engine = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu"))
+    clean = judged(engine, pairs, design.principles, Random(f"principles {seed}"))
+    found: dict[str, list[float]] = {}
+    errors = {"clean": error_rate(pairs, clean)}
+    for rate in design.error_rates:
+        noise, draw = Noise.making_wrong(rate, clean), Random(f"noise {seed}")
+        votes = [noise.on(one, draw) for one in clean]
+        errors[f"{rate:g}"] = error_rate(pairs, votes)
+        soft = labels(votes, PreferenceSettings(temperature=noise.temperature))
+        found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
+    thought = reasoned(engine, pairs, design.reasoning_error, Random(f"reasoning {seed}"))
+    errors["reasoned"] = error_rate(pairs, thought)
+    found["clamped"] = labels(thought, PreferenceSettings(clamp="auto"))
+    found["unclamped"] = labels(thought, PreferenceSettings(clamp=None))
+    return found, errors
+
+
+def forecasts(
+    design: Design, seed: int, pairs: Drawn, p_a: Sequence[float]
+) -> tuple[list[float], list[float], list[float]]:
+    """r_a − r_b on calibration and test pairs of a reward model trained on `p_a`, and the losses of its steps."""
+    from cai.training.backbone import load_backbone
+    from cai.training.quiet import quiet_libraries
+    from cai.training.reward import RewardRun
+
+    with quiet_libraries():
+        base = load_backbone(weights_path(), seed)
+    run = RewardRun(base, _groups(base, pairs.train, p_a), design.reward, seed)
+    while run.step < run.total:
+        run.advance()
+    run.module.eval()
+    margins = [_margins(run.scorer, _groups(base, some, [one.share for one in some])) for some in pairs[1:]]
+    return margins[0], margins[1], run.losses
+
+
+def _groups(base: Any, pairs: Sequence[Pair], p_a: Sequence[float]) -> list[Any]:
+    from cai.training.rows import encode_groups
+
+    rows = [Preference(one.prompt, one.a, one.b, p) for one, p in zip(pairs, p_a, strict=True)]
+    groups, counts = encode_groups(base.chat, rows, 512, "reject")
+    assert len(groups) == counts.used == len(pairs), counts
+    return groups
+
+
+def _margins(scorer: Any, groups: list[Any]) -> list[float]:
+    import torch
+
+    found = [0.0] * len(groups)
+    with torch.inference_mode():
+        for batch in scorer.batches(range(len(groups)), groups, 4096):
+            scores = scorer([groups[at] for at in batch]).view(-1, 2)
+            for at, both in zip(batch, scores.tolist(), strict=True):
+                one = groups[at].comparisons[0]
+                found[at] = both[one.first] - both[one.second]
+    return found
+
+
+def run_seed(design: Design, seed: int, folder: Path) -> dict[str, Any]:
+    """``{key, labels, errors, truth, arms: {name: {calibration, test, losses}}}`` of a seed, from its file on."""
+    path = folder / f"seed-{seed}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if kept.get("key") != design.key:
+        kept = {"key": design.key, "arms": {}}
+    missing = [name for name in design.arms if name not in kept["arms"]]
+    if not missing:
+        return kept
+    pairs = drawn(design, seed)
+    if "labels" not in kept:
+        kept["labels"], kept["errors"] = all_labels(design, seed, pairs.train)
+        kept["truth"] = {name: [one.share for one in some] for name, some in pairs._asdict().items()}
+        _keep(path, kept)
+    for name in missing:
+        calibration, test, losses = forecasts(design, seed, pairs, kept["labels"][name])
+        assert all(map(math.isfinite, test)), name
+        kept["arms"][name] = {"calibration": calibration, "test": test, "losses": losses}
+        _keep(path, kept)
+    return kept
+
+
+def _keep(path: Path, kept: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(kept) + "\n")
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    run_seed(DESIGNS[sys.argv[3]], int(sys.argv[1]), Path(sys.argv[2]))
