@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from random import Random
 
@@ -13,6 +14,7 @@ from cai.embedded.evaluate import judge_verdicts
 from cai.embedded.oracle import classify, find
 from cai.embedded.principles import shipped_wordings
 from cai.embedded.prompts import draw_prompts
+from cai.embedded.train import TrainSettings
 from cai.records import user
 
 FILES = (
@@ -96,3 +98,10 @@ def test_what_it_says_is_mostly_the_grammars_own(asker):
     drawn = [prompt.messages for _, prompt in draw_prompts("helpful", "train", 40, Random(4))]
     said = asker.texts(drawn)
     assert sum(find(messages, text).strict for messages, text in zip(drawn, said, strict=True)) >= 34
+
+
+def test_the_card_is_that_of_the_weights():
+    card = (weights_path() / "README.md").read_text(encoding="utf-8")
+    sha256 = hashlib.sha256((weights_path() / "model.safetensors").read_bytes()).hexdigest()
+    assert f"`{sha256[:16]}…`" in card, "measure the new weights, then write their hash"
+    assert f"{TrainSettings().steps:,} steps" in card
