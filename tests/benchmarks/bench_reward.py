@@ -1,13 +1,15 @@
 """Reward training against trl's RewardTrainer on real human pairs, and what four answers to a prompt cost.
 
 Pairs/s of a 6-layer model, 256 wide, 8 pairs a step, both sides on the same pairs of hh_harmless_dev, in processes of
-one one kind that take turns. Timed are the steps alone: no loading, no encoding, no saving. trl is taken as it comes
-(gradient checkpointing, bfloat16), then in float32, then without checkpointing, then also on batches of like lengths.
+one kind that take turns. Timed are the steps alone: no loading, encoding or saving. Both are taken as they come (trl
+with gradient checkpointing and in bfloat16, we in float32), then both in bfloat16, both in float32, then without
+checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of the rows alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import tempfile
@@ -27,6 +29,7 @@ FLOAT32: dict[str, Any] = {"bf16": False}
 PLAIN = {**FLOAT32, "gradient_checkpointing": False}
 SIDES: dict[str, tuple[str, dict[str, Any]]] = {
     "reward_as_shipped": (">= 4", {}),
+    "reward_bfloat16": (">= 4", {"bf16": True}),
     "reward_checkpointing": (">= 4", FLOAT32),
     "reward_no_checkpointing": (">= 3.5", PLAIN),
     "reward_length_grouped": (">= 1.5", {**PLAIN, "train_sampling_strategy": "sequential"}),
@@ -83,7 +86,8 @@ def ours(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
     from cai.training.backbone import load_backbone
     from cai.training.reward import RewardRun
 
-    run = RewardRun(load_backbone(folder, 0), groups, RewardSettings(batch_size=BATCH), 0)
+    dtype: Any = "bfloat16" if options.get("bf16") else "float32"
+    run = RewardRun(load_backbone(folder, 0), groups, RewardSettings(batch_size=BATCH, dtype=dtype), 0)
     started = time.perf_counter()
     while run.step < run.total:
         run.advance()
@@ -163,7 +167,8 @@ def results() -> Iterator[Result]:
         yield four_answers(groups)
         command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
         sides = [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
-        for row, (bar, options) in SIDES.items():
+        wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(SIDES)).split(",")
+        for row, (bar, options) in ((row, SIDES[row]) for row in SIDES if row in wanted):
             turns = [0, 0]
 
             def turn(side: int, options=options, turns=turns) -> float:
