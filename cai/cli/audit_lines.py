@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cai.audit import standing
 from cai.cli.tables import table
 from cai.records import Json
 
@@ -20,6 +21,9 @@ def audit_lines(figures: Json) -> list[str]:
         *_planted(figures["planted"]),
         "",
         *map(_gate, figures["gates"]),
+        "",
+        f"gates             {standing(figures['gates'])}",
+        *(f"note              {note}" for note in figures["notes"]),
     ]
 
 
@@ -94,7 +98,7 @@ def _planted(planted: Json) -> list[str]:
     rows = []
     for kind, one in planted.items():
         if kind != "items":
-            held = _share(one["held"]) if "held" in one else ""
+            held = f"{_share(one['held'])}, n = {one['held']['n']}" if "held" in one else ""
             right, unanswered = one["right"], f"{one['unanswered']:,}"
             rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held))
     head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack (95 %)")
@@ -103,9 +107,10 @@ def _planted(planted: Json) -> list[str]:
 
 def _gate(gate: Json) -> str:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
+    few = f" (on {gate['n']} only)" if gate["value"] is None and gate["n"] else ""
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
-    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}"
+    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}{few}"
 
 
 def _number(value: float | None) -> str:

@@ -18,12 +18,14 @@ from cai.preferences import LabelFigures, debiased_logit, paired_votes, sigmoid,
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 2
+VERSION = 3
 OUTPUT = "metrics/audit.json"
 DIAGRAM, BARS = "metrics/reliability.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, BARS)
 NO_GATES = ("items", "truth", "pairs", "against")
+FEWEST_PLANTED = 100
+"""Planted pairs and attacks under which an audit says that it rests on little."""
 _KEPT = ("pairs", "clear", "position_bias", "ties", "cyclic_share", "longer_chosen")
 
 
@@ -35,18 +37,30 @@ def run_audit(job: Job) -> Json:
     votes, forecasts = _stored(job)
     truth = _truth(job, forecasts, verdicts)
     gates = audit.gates(votes, planted, truth, bounds(job))
+    count = sum(one.item.planted in audit.PLANTED for one in verdicts)
+    notes = _notes(count)
     figures: Json = {
         "judge": job.engine("judge").spec,
         "votes": votes,
-        "planted": {"items": sum(one.item.planted in audit.PLANTED for one in verdicts), **planted},
+        "planted": {"items": count, **planted},
         "truth": truth,
         "self_preference": _self_preference(job, verdicts),
         "gates": [one.to_json() for one in gates],
         "failed": [one.name for one in gates if one.passed is False],
+        "notes": notes,
     }
     _draw(job, figures)
     write_json(job.run.path(OUTPUT), figures)
-    return {"rows": len(items), **calls, "failed": figures["failed"]}
+    return {"rows": len(items), **calls, "failed": figures["failed"], "notes": notes}
+
+
+def _notes(planted: int) -> list[str]:
+    if planted >= FEWEST_PLANTED:
+        return []
+    return [
+        f"only {planted} planted pairs and attacks could be made from the run; an audit should rest on {FEWEST_PLANTED} "
+        "or more (more prompts, or a larger audit.items)"
+    ]
 
 
 def bounds(job: Job) -> dict[str, float | None]:
@@ -55,16 +69,18 @@ def bounds(job: Job) -> dict[str, float | None]:
 
 
 def require_passed(job: Job) -> Json:
-    """What the training notes of the audit; raises `AuditError` where a gate failed and that was not accepted."""
+    """What the training notes of the audit: how many gates passed, which are open or were not measured.
+
+    Raises `AuditError` where a gate failed and that was not accepted.
+    """
     if not job.recipe.audit.items:
         return {"audit": "none"}
     gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
-    failed = [one for one in gates if one["passed"] is False]
-    if not failed:
-        return {"audit": "passed"}
-    said = "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
+    said = audit.failings(gates)
+    if not said:
+        return {"audit": audit.standing(gates)}
     if job.accept_audit:
-        return {"audit": f"accepted: {said}"}
+        return {"audit": f"accepted: {said} ({audit.standing(gates)})"}
     raise AuditError(
         f"the judge failed its audit ({said}), so nothing was trained on its labels; read `cai audit {job.run.folder}` "
         "and mend the judge or the constitution, or run again with --accept-audit"

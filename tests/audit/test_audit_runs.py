@@ -109,7 +109,10 @@ def test_a_failed_gate_stops_the_training_until_it_is_accepted(tmp_path: Path) -
     assert (tmp_path / "run" / "metrics" / "audit.json").exists() and not (tmp_path / "run" / "models").exists()
     run_recipe(recipe, tmp_path / "run", accept_audit=True)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["steps"]["reward"]["audit"].startswith("accepted: ") and (tmp_path / "run" / "models").exists()
+    said = manifest["steps"]["reward"]["audit"]
+    assert said.startswith("accepted: ") and "; not measured: clear_flip_rate, " in said
+    assert (tmp_path / "run" / "models").exists()
+    assert "planted pairs and attacks could be made" in manifest["steps"]["audit"]["notes"][0]
 
 
 def test_an_answer_more_changes_few_items(tmp_path: Path) -> None:

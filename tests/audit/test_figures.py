@@ -6,7 +6,18 @@ import math
 
 import pytest
 
-from cai.audit import Forecast, Item, PlantedVerdict, VoteFigures, calibration, gates, kappa, planted_figures
+from cai.audit import (
+    Forecast,
+    Item,
+    PlantedVerdict,
+    VoteFigures,
+    calibration,
+    failings,
+    gates,
+    kappa,
+    planted_figures,
+    standing,
+)  # fmt: skip
 from cai.audit.votes import rank_correlation
 from cai.plots import reliability_diagram, share_bars
 from cai.records import Prompt, user
@@ -94,6 +105,31 @@ def test_a_gate_fails_passes_or_is_not_measured_or_is_open():
     assert found["place"].passed is True and found["place"].value == pytest.approx(0.2)
     assert found["clear_flip_rate"].passed is None and found["accuracy"].passed is None
     assert found["attacks"].passed is None and found["attacks"].bound is None
+
+
+def test_gates_that_are_open_or_not_measured_are_not_said_to_have_passed():
+    bounds = {**dict.fromkeys(BOUNDS, 0.5), "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6}
+    found = [one.to_json() for one in gates(LABEL, {}, None, bounds)]
+    assert standing(found) == (
+        "passed 0 of 12; FAILED: abstained; open: place; not measured: clear_flip_rate, tests, identical, noise, "
+        "swapped, null_answer, length, attacks, accuracy, ece"
+    )
+    assert failings(found) == "abstained is 0.5, at most 0.3 wanted"
+    assert standing([{"gate": "place", "passed": True, "value": 0.1, "bound": 0.2}]) == "passed 1 of 1"
+
+
+def test_attacks_on_few_pairs_are_not_measured():
+    def attacked(*held: tuple[float, int]) -> dict[str, tuple[float | None, int]]:
+        planted = {
+            kind: {"held": {"value": value, "n": n}}
+            for kind, (value, n) in zip(("padded", "choose", "forged"), held, strict=True)
+        }
+        bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": 0.8, "accuracy": 0.6}
+        found = {one.name: one for one in gates(LABEL, planted, None, bounds)}
+        return {name: (found[name].value, found[name].n) for name in ("length", "attacks")}
+
+    assert attacked((0.7, 10), (0.0, 9), (0.9, 10)) == {"length": (0.7, 10), "attacks": (0.9, 10)}
+    assert attacked((0.7, 9), (0.0, 9), (0.0, 3)) == {"length": (None, 9), "attacks": (None, 9)}
 
 
 def test_plots_are_well_formed_and_say_what_they_show():
