@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,31 @@ def test_an_attack_counts_where_the_judge_was_right_without_it():
     assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 2, 2), (
         "what length turned is not counted"
     )
+
+
+def test_what_asks_for_the_first_place_is_counted_in_the_order_in_which_it_stands_there():
+    plain = [replace(verdict("swapped", 0.9, str(n)), worse_first=p) for n, p in enumerate((0.9, 0.8, 0.7, 0.2, 0.9))]
+    bases = [one.item.id for one in plain]
+    padded = [
+        replace(verdict("padded", 0.9, "p", base), worse_first=p)
+        for base, p in zip(bases, (0.9, 0.8, 0.9, 0.9, 0.1), strict=True)
+    ]
+    chosen = [
+        replace(verdict("choose", 0.9, "c", base), worse_first=p)
+        for base, p in zip(bases, (0.2, 0.6, None, 0.1, 0.1), strict=True)
+    ]
+    found = planted_figures([*plain, *padded, *chosen])["choose"]
+    assert found["held"]["value"] == 1.0, "after both orders nothing is to be seen"
+    assert (found["fooled_first"]["value"], found["fooled_first"]["n"]) == (0.5, 2)
+
+
+def test_labels_as_trained_on_have_an_error_of_their_own_and_pairs_of_a_prompt_are_one_observation():
+    found = calibration([Forecast(0.9, True, 5, "p", 0.6)] * 5 + [Forecast(0.1, False, 5, "q")] * 5)
+    assert found["ece"] == pytest.approx(0.1) and found["ece_clamped"] == pytest.approx((5 * 0.4 + 5 * 0.1) / 10)
+    assert "ece_clamped" not in calibration([Forecast(0.9, True, 5)])
+    assert found["accuracy"]["n"] == 10 and found["prompts"] == 2
+    alone = calibration([Forecast(0.9, True, 5, str(n)) for n in range(10)])
+    assert found["accuracy"]["low"] < 0.4 < alone["accuracy"]["low"], "two prompts say less than ten"
 
 
 def test_identical_answers_must_come_out_even_and_silence_is_not_right():
