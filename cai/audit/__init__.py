@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from cai.audit.agreement import kappa, principle_agreement
 from cai.audit.calibration import Forecast, calibration
-from cai.audit.gates import Gate, gates
-from cai.audit.items import FIT, PLANTED, Item, constitution_items, planted_items, was_mended
+from cai.audit.gates import Gate, failings, gates, standing
+from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
 from cai.audit.verdicts import PlantedVerdict, planted_figures
 from cai.audit.votes import Turns, VoteFigures, abstentions
 
 __all__ = [
     "FIT",
-    "PLANTED",
+    "TRUTHS",
     "Beside",
     "Forecast",
     "Gate",
@@ -23,11 +23,13 @@ __all__ = [
     "abstentions",
     "calibration",
     "constitution_items",
+    "failings",
     "gates",
     "kappa",
     "planted_figures",
     "planted_items",
     "principle_agreement",
     "self_preference",
+    "standing",
     "was_mended",
 ]

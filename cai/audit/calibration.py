@@ -5,45 +5,74 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.intervals import paired_difference, wilson
+from cai.intervals import Estimate, mean, ratio, wilson
 from cai.records import Json
 from cai.reliability import calibration_error, reliability_bins
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """P(a is better), whether it is, whether a was drawn to stand first, and how much longer a is in characters."""
+    """P(a is better), whether it is, how much longer a is in characters, and of which prompt.
+
+    `trained` is the label that was trained on, where a clamp makes it another than `p_a`; else None.
+    """
 
     p_a: float
     a_better: bool
     longer: int
+    prompt_id: str = ""
+    trained: float | None = None
 
 
 def calibration(forecasts: Sequence[Forecast]) -> Json | None:
-    """``{accuracy, always_a, always_longer, ece, brier, bins}``; None without forecasts.
+    """``{accuracy, always_a, always_longer, ece, ece_clamped?, brier, bins, prompts}``; None without forecasts.
 
     A forecast of one half, and two answers of one length, count half. `bins` are equal in p: {low, high, mean_p, share
-    with its interval}; ECE is the mean of \\|share − mean p\\| weighted by n, Brier the mean of (p − truth)².
+    with its interval}; ECE is the mean of \\|share − mean p\\| weighted by n, Brier the mean of (p − truth)², and
+    `ece_clamped` the ECE of the labels that were trained on, where a clamp holds for any. Intervals take prompts as the
+    unit, those of `bins` pairs.
     """
     if not forecasts:
         return None
-    n = len(forecasts)
     right = [_agrees(one.p_a - 0.5, one.a_better) for one in forecasts]
     longer = [_agrees(one.longer, one.a_better) for one in forecasts]
     bins = reliability_bins([(one.p_a, float(one.a_better)) for one in forecasts])
     return {
-        "accuracy": wilson(sum(right), n).to_json(),
-        "always_a": wilson(sum(one.a_better for one in forecasts), n).to_json(),
-        "always_longer": wilson(sum(longer), n).to_json(),
+        "accuracy": _by_prompt(forecasts, right).to_json(),
+        "always_a": _by_prompt(forecasts, [float(one.a_better) for one in forecasts]).to_json(),
+        "always_longer": _by_prompt(forecasts, longer).to_json(),
         "ece": calibration_error(bins),
+        **_clamped(forecasts),
         "brier": _brier(forecasts),
         "bins": bins,
+        "prompts": len({one.prompt_id for one in forecasts}),
     }
+
+
+def _clamped(forecasts: Sequence[Forecast]) -> Json:
+    if all(one.trained is None for one in forecasts):
+        return {}
+    labels = [(one.p_a if one.trained is None else one.trained, float(one.a_better)) for one in forecasts]
+    return {"ece_clamped": calibration_error(reliability_bins(labels))}
 
 
 def _brier(forecasts: Sequence[Forecast]) -> Json:
     squares = [(one.p_a - one.a_better) ** 2 for one in forecasts]
-    return paired_difference(squares, [0.0] * len(squares)).to_json()
+    return (_by_prompt(forecasts, squares) if _clustered(forecasts) else mean(squares)).to_json()
+
+
+def _by_prompt(forecasts: Sequence[Forecast], values: Sequence[float]) -> Estimate:
+    """The mean of values in 0 … 1; its interval is Wilson's where every forecast is of a prompt of its own."""
+    if not _clustered(forecasts):
+        return wilson(sum(values), len(values))
+    groups: dict[str, list[float]] = {}
+    for one, value in zip(forecasts, values, strict=True):
+        groups.setdefault(one.prompt_id, []).append(value)
+    return ratio([sum(some) for some in groups.values()], [len(some) for some in groups.values()])
+
+
+def _clustered(forecasts: Sequence[Forecast]) -> bool:
+    return len({one.prompt_id for one in forecasts}) < len(forecasts)
 
 
 def _agrees(lead: float, a_better: bool) -> float:

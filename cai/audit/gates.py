@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,8 @@ from cai.audit.items import ATTACKS, Planted
 from cai.records import Json
 
 Sense = Literal["at least", "at most"]
+FEWEST = 10
+"""Pairs that "length" and "attacks" must rest on: of fewer, one verdict more or less decides, so none is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,25 @@ def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, f
     return [Gate(one.name, one.what, one.value, one.sense, bounds[one.name], one.n) for one in found]
 
 
+def standing(gates: Sequence[Json]) -> str:
+    """``"passed 5 of 12; FAILED: …; open: …; not measured: …"`` of gates as JSON; what there is none of is left out."""
+    groups: dict[str, list[str]] = {"FAILED": [], "open": [], "not measured": []}
+    for one in gates:
+        if one["passed"] is False:
+            groups["FAILED"].append(one["gate"])
+        elif one["passed"] is None:
+            groups["not measured" if one["value"] is None else "open"].append(one["gate"])
+    passed = sum(one["passed"] is True for one in gates)
+    said = [f"{name}: {', '.join(found)}" for name, found in groups.items() if found]
+    return "; ".join([f"passed {passed} of {len(gates)}", *said])
+
+
+def failings(gates: Sequence[Json]) -> str:
+    """``"place is 0.45, at most 0.25 wanted; …"`` of the gates that failed; empty where none did."""
+    failed = [one for one in gates if one["passed"] is False]
+    return "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
+
+
 class _Measured(NamedTuple):
     name: str
     what: str
@@ -82,13 +103,19 @@ def _of_planted(planted: Json) -> Iterator[_Measured]:
     for name, (kind, what) in _PLANTED.items():
         right: Json = planted[kind]["right"] if kind in planted else _NONE
         yield _Measured(name, what, "at least", right["value"], right["n"])
-    padded: Json = planted["padded"]["held"] if "padded" in planted else _NONE
     what = "right verdicts that stand when the worse answer is the longer"
-    yield _Measured("length", what, "at least", padded["value"], padded["n"])
-    held = [planted[kind]["held"] for kind in ATTACKS if kind in planted and kind != "padded"]
-    worst: Json = min((one for one in held if one["n"]), key=lambda one: one["value"], default=_NONE)
+    yield _worst("length", what, [planted[kind]["held"] for kind in planted if kind == "padded"])
     what = "right verdicts that the worst of the other attacks did not turn"
-    yield _Measured("attacks", what, "at least", worst["value"], worst["n"])
+    yield _worst("attacks", what, [planted[kind]["held"] for kind in ATTACKS if kind in planted and kind != "padded"])
+
+
+def _worst(name: str, what: str, held: Sequence[Json]) -> _Measured:
+    """The lowest share of those that rest on `FEWEST` pairs; where none does, no value and the most pairs of any."""
+    enough = [one for one in held if one["n"] >= FEWEST]
+    if not enough:
+        return _Measured(name, what, "at least", None, max((one["n"] for one in held), default=0))
+    worst = min(enough, key=lambda one: one["value"])
+    return _Measured(name, what, "at least", worst["value"], worst["n"])
 
 
 def _of_truth(truth: Json | None) -> Iterator[_Measured]:

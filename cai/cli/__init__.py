@@ -80,11 +80,14 @@ def _told(error: Exception) -> Exception:
     message = str(error)
     if isinstance(error, OSError):
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
-    return _Told(" ".join(message.split()))
+    told = _Told(" ".join(message.split()))
+    if isinstance(error, CAIError):
+        told.exit_code = error.exit_code
+    return told
 
 
 class _Told(click.ClickException):
-    """Printed as one line; exit status 2."""
+    """Printed as one line; the exit status is that of the error, as a rule 2."""
 
     exit_code = 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cai.audit import standing
 from cai.cli.tables import table
 from cai.records import Json
 
@@ -20,6 +21,9 @@ def audit_lines(figures: Json) -> list[str]:
         *_planted(figures["planted"]),
         "",
         *map(_gate, figures["gates"]),
+        "",
+        f"gates             {standing(figures['gates'])}",
+        *(f"note              {note}" for note in figures["notes"]),
     ]
 
 
@@ -27,7 +31,8 @@ def _votes(figures: Json) -> list[str]:
     votes = figures["votes"]
     return [
         f"judge             {figures['judge']}",
-        f"labels            {votes['pairs']:,} pairs, {votes['ties']:,} ties, intervals by prompt",
+        f"labels            {votes['pairs']:,} pairs, {votes['ties']:,} ties",
+        "intervals         of flips, first place and truth by prompt, all others by pair",
         f"flips             {_share(votes['flip_rate'])} of verdicts turn with the order,",
         f"{_INDENT}{_share(votes['clear_flip_rate'])} of the clear ones",
         f"first place       P = {_estimate(votes['p_first'])} for what stands first",
@@ -39,11 +44,12 @@ def _truth(truth: Json | None) -> list[str]:
     if not truth:
         return ["truth             none at hand: --truth FILE names pairs that people ranked"]
     first, longer = (f"{truth[one]['value']:.1%}" for one in ("always_a", "always_longer"))
+    clamped = f" ({truth['ece_clamped']:.3f} of the labels as clamped for training)" if "ece_clamped" in truth else ""
     unanswered = f", {truth['unanswered']:,} without an answer" if truth.get("unanswered") else ""
     return [
         f"truth             {truth['source']}, {truth['accuracy']['n']:,} {truth['of']}{unanswered}:",
         f"{_INDENT}right on {_share(truth['accuracy'])}; always-A {first}, always-longer {longer}",
-        f"{_INDENT}ECE {truth['ece']:.3f}, Brier {_estimate(truth['brier'])}",
+        f"{_INDENT}ECE {truth['ece']:.3f}{clamped}, Brier {_estimate(truth['brier'])}",
     ]
 
 
@@ -94,18 +100,28 @@ def _planted(planted: Json) -> list[str]:
     rows = []
     for kind, one in planted.items():
         if kind != "items":
-            held = _share(one["held"]) if "held" in one else ""
+            held = f"{_share(one['held'])}, n = {one['held']['n']}" if "held" in one else ""
             right, unanswered = one["right"], f"{one['unanswered']:,}"
             rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held))
     head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack (95 %)")
-    return ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks"]
+    lines = ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks{_beside(planted)}"]
+    fooled = planted.get("choose", {}).get("fooled_first")
+    if fooled and fooled["n"]:
+        said = f"shown as (A) and asking for (A), the worse answer takes {_share(fooled)} of verdicts"
+        lines.append(f"{said}, n = {fooled['n']}")
+    return lines
+
+
+def _beside(planted: Json) -> str:
+    return "; mended ones are not counted: which is better is for the judge to say" if "mended" in planted else ""
 
 
 def _gate(gate: Json) -> str:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
+    few = f" (on {gate['n']} only)" if gate["value"] is None and gate["n"] else ""
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
-    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}"
+    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}{few}"
 
 
 def _number(value: float | None) -> str:

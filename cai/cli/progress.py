@@ -134,14 +134,13 @@ def _percent(rates: Json) -> list[str]:
 def _audit_lines(audit: Json | None) -> list[str]:
     if not audit:
         return []
+    from cai.audit import standing
+
     gates = audit["gates"]
-    parts = [f"{sum(one['passed'] is True for one in gates)} of {len(gates)} gates passed"]
-    parts += [f"{one['gate']} FAILED" for one in gates if one["passed"] is False]
-    unknown = [one["gate"] for one in gates if one["value"] is None]
+    lines = [f"audit        {standing(gates)}", f"             {audit['planted']['items']} planted pairs and attacks"]
     opened = [f"{one['gate']} {one['value']:.2f}" for one in gates if one["value"] is not None and one["bound"] is None]
-    parts += [f"not measured: {', '.join(unknown)}"] if unknown else []
-    lines = [f"audit        {'; '.join(parts)}; {audit['planted']['items']} planted pairs and attacks"]
-    return [*lines, f"             left open by the recipe: {', '.join(opened)}"] if opened else lines
+    lines += [f"             left open by the recipe: {', '.join(opened)}"] if opened else []
+    return [*lines, *(f"             note: {note}" for note in audit["notes"])]
 
 
 def _reward_lines(reward: Json | None) -> list[str]:

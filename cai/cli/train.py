@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.pair_files import model_folder, read_pairs
+from cai.cli.pair_files import audit_of, model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 
 if TYPE_CHECKING:
@@ -51,12 +51,20 @@ def train() -> None:
 @_share
 @_sets
 @_seed
+@click.option(
+    "--accept-audit",
+    is_flag=True,
+    help="Train on the labels of a run whose judge failed its audit; the result says it.",
+)
 @_quiet
 @_json
 def train_reward_command(
-    file: str, model: str, out: Path, test_share: float, sets: tuple[str, ...], seed: int, quiet: bool, as_json: bool
-) -> None:
+    file: str, model: str, out: Path, test_share: float, sets: tuple[str, ...], seed: int, accept_audit: bool,
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Train a reward model on the pairs of FILE, and measure it on the prompts held out.
+
+    Labels of a run whose judge failed its audit are refused (RUN/metrics/audit.json says what failed).
 
     Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
     `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.
@@ -69,6 +77,7 @@ def train_reward_command(
         cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
     """
     settings, weights = _settings("reward", sets), _weights(model)
+    audited = audit_of(file, accept_audit)
     preferences = read_pairs(file, test_share, told=_leads())
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
@@ -78,7 +87,8 @@ def train_reward_command(
         if not _leads():
             return
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"])
-    _show({"training": training, "held_out": figures}, quiet, as_json, out)
+    said = {"audit": audited} if audited else {}
+    _show({"training": training, "held_out": figures, **said}, quiet, as_json, out)
 
 
 @train.command("sft")
@@ -192,6 +202,8 @@ def _show(result: Json, quiet: bool, as_json: bool, out: Path | None = None) -> 
     elif not quiet:
         for line in [*_training_lines(result.get("training")), *held_out_lines(result.get("held_out"))]:
             click.echo(line)
+        if "audit" in result:
+            click.echo(f"audit          {result['audit']}")
         if out is not None:
             click.echo(f"saved          {out}/")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,9 +15,9 @@ from cai.errors import InputError, ParseError
 from cai.intervals import wilson
 from cai.judge_records import Deliberation
 from cai.pipeline.job import Job, Reporter, Silent, store_path
-from cai.pipeline.label_work import judging_stage
+from cai.pipeline.label_work import judging_stage, weights_by_prompt
 from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
-from cai.preferences import soft_label
+from cai.preferences import clamp_of, paired_votes, sigmoid, soft_label, usable
 from cai.prompts import PromptSet
 from cai.recipe import Recipe
 from cai.records import Json, Judgement
@@ -53,15 +54,28 @@ def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[au
         calls = {key: calls[key] + getattr(done, key) for key in calls}
         source = output
     rows = {audit.Item.from_json(row["item"]).id: Judgement.from_json(row["record"]) for row in read_rows(source)}
-    return [audit.PlantedVerdict(item, label_of(job, rows.get(item.id))) for item in items], calls
+    weights = weights_by_prompt(job)
+    return [
+        _verdict(job, item, rows.get(item.id), None if item.principle_id else weights(item.prompt)) for item in items
+    ], calls
 
 
-def label_of(job: Job, judgement: Judgement | None) -> float | None:
-    """P(a) before clamp and tie band; None where there is no vote that counts."""
-    if judgement is None:
-        return None
+def _verdict(
+    job: Job, item: audit.Item, judgement: Judgement | None, weights: Mapping[str, float] | None
+) -> audit.PlantedVerdict:
+    p = None if judgement is None else label_of(job, judgement, weights)
+    if judgement is None or p is None:
+        return audit.PlantedVerdict(item, None)
+    floor = job.recipe.preferences.mass_floor
+    pairs = [both for both in paired_votes(judgement).values() if all(usable(vote, floor) for vote in both)]
+    worse_first = fmean(sigmoid(ba.logit) for _, ba in pairs)
+    return audit.PlantedVerdict(item, p, worse_first, clamp_of(judgement, job.recipe.preferences))
+
+
+def label_of(job: Job, judgement: Judgement, weights: Mapping[str, float] | None) -> float | None:
+    """P(a) by the run's own arithmetic but before clamp and tie band; None where there is no vote that counts."""
     try:
-        return soft_label(judgement, replace(job.recipe.preferences, clamp=None, tie_band=0.0)).p_a
+        return soft_label(judgement, replace(job.recipe.preferences, clamp=None, tie_band=0.0), weights).p_a
     except ParseError:
         return None
 

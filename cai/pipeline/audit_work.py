@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import fmean
 
@@ -13,17 +14,20 @@ from cai.errors import AuditError
 from cai.pipeline.audit_asking import WRITTEN, judged, label_of
 from cai.pipeline.audit_pairs import answering_runs, audit_items
 from cai.pipeline.job import Job
+from cai.pipeline.label_work import weights_by_prompt
 from cai.plots import reliability_diagram, share_bars
-from cai.preferences import LabelFigures, debiased_logit, paired_votes, sigmoid, usable
+from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, paired_votes, sigmoid, usable
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 2
+VERSION = 3
 OUTPUT = "metrics/audit.json"
 DIAGRAM, BARS = "metrics/reliability.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, BARS)
 NO_GATES = ("items", "truth", "pairs", "against")
+FEWEST_PLANTED = 100
+"""Planted pairs and attacks under which an audit says that it rests on little."""
 _KEPT = ("pairs", "clear", "position_bias", "ties", "cyclic_share", "longer_chosen")
 
 
@@ -35,18 +39,30 @@ def run_audit(job: Job) -> Json:
     votes, forecasts = _stored(job)
     truth = _truth(job, forecasts, verdicts)
     gates = audit.gates(votes, planted, truth, bounds(job))
+    count = sum(one.item.planted in audit.TRUTHS for one in verdicts)
+    notes = _notes(count)
     figures: Json = {
         "judge": job.engine("judge").spec,
         "votes": votes,
-        "planted": {"items": sum(one.item.planted in audit.PLANTED for one in verdicts), **planted},
+        "planted": {"items": count, **planted},
         "truth": truth,
         "self_preference": _self_preference(job, verdicts),
         "gates": [one.to_json() for one in gates],
         "failed": [one.name for one in gates if one.passed is False],
+        "notes": notes,
     }
     _draw(job, figures)
     write_json(job.run.path(OUTPUT), figures)
-    return {"rows": len(items), **calls, "failed": figures["failed"]}
+    return {"rows": len(items), **calls, "failed": figures["failed"], "notes": notes}
+
+
+def _notes(planted: int) -> list[str]:
+    if planted >= FEWEST_PLANTED:
+        return []
+    return [
+        f"only {planted} planted pairs and attacks could be made from the run; an audit should rest on "
+        f"{FEWEST_PLANTED} or more (more prompts, or a larger audit.items)"
+    ]
 
 
 def bounds(job: Job) -> dict[str, float | None]:
@@ -55,16 +71,18 @@ def bounds(job: Job) -> dict[str, float | None]:
 
 
 def require_passed(job: Job) -> Json:
-    """What the training notes of the audit; raises `AuditError` where a gate failed and that was not accepted."""
+    """What the training notes of the audit: how many gates passed, which are open or were not measured.
+
+    Raises `AuditError` where a gate failed and that was not accepted.
+    """
     if not job.recipe.audit.items:
         return {"audit": "none"}
     gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
-    failed = [one for one in gates if one["passed"] is False]
-    if not failed:
-        return {"audit": "passed"}
-    said = "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
+    said = audit.failings(gates)
+    if not said:
+        return {"audit": audit.standing(gates)}
     if job.accept_audit:
-        return {"audit": f"accepted: {said}"}
+        return {"audit": f"accepted: {said} ({audit.standing(gates)})"}
     raise AuditError(
         f"the judge failed its audit ({said}), so nothing was trained on its labels; read `cai audit {job.run.folder}` "
         "and mend the judge or the constitution, or run again with --accept-audit"
@@ -72,21 +90,36 @@ def require_passed(job: Job) -> Json:
 
 
 def _stored(job: Job) -> tuple[Json, list[audit.Forecast]]:
-    """Figures of the run's own pairs, and what was forecast of those that the embedded world's rules decide."""
-    figures, forecasts = audit.VoteFigures(), list[audit.Forecast]()
+    """Figures of the run's own pairs, and what was forecast of those that the embedded world's rules decide.
+
+    Forecasts are of held-out prompts alone: the embedded judge was trained on the other side.
+    """
+    figures, forecasts, weights = audit.VoteFigures(), list[audit.Forecast](), weights_by_prompt(job)
     for row in read_rows(job.run.path("label.jsonl")):
         judgement = Judgement.from_json(row)
         figures.turn(judgement.prompt.id, _turns(judgement))
-        p_a = label_of(job, judgement)
+        p_a = label_of(job, judgement, weights(judgement.prompt))
         if p_a is None:
             continue
         longer, said = len(judgement.response_a) - len(judgement.response_b), _said(job, judgement)
         figures.add(longer, p_a, said)
-        sides = outcome.better_sides(judgement, said)
-        forecasts += [audit.Forecast(said[name], side == "a", longer) for name, side in sides.items()]
+        if judgement.prompt.split == "test":
+            forecasts += _by_the_rules(job, judgement, said, longer)
     label = json.loads(job.run.path("metrics/label.json").read_text(encoding="utf-8"))
     kinds = audit.abstentions(label["kinds"], label["abstained_why"])
     return {key: label[key] for key in _KEPT} | figures.to_json() | {"kinds": kinds}, forecasts
+
+
+def _by_the_rules(job: Job, judgement: Judgement, said: Mapping[str, float], longer: int) -> list[audit.Forecast]:
+    clamp, prompt_id = clamp_of(judgement, job.recipe.preferences), judgement.prompt.id
+    return [
+        audit.Forecast(said[name], side == "a", longer, prompt_id, _trained(job, said[name], clamp))
+        for name, side in outcome.better_sides(judgement, said).items()
+    ]
+
+
+def _trained(job: Job, p_a: float, clamp: tuple[float, float] | None) -> float | None:
+    return None if clamp is None else bounded(p_a, job.recipe.preferences.tie_band, clamp)
 
 
 def _turns(judgement: Judgement) -> audit.Turns:
@@ -111,18 +144,18 @@ def _truth(job: Job, forecasts: list[audit.Forecast], verdicts: list[audit.Plant
         found = audit.calibration(forecasts)
         return found and {"source": "the embedded world", "of": "verdicts under one principle", **found}
     ranked = [one for one in verdicts if one.item.planted == "human"]
-    found = audit.calibration([_forecast(one.item, one.p, job.recipe.seed) for one in ranked if one.p is not None])
+    found = audit.calibration([_forecast(job, one, one.p) for one in ranked if one.p is not None])
     unanswered = sum(one.p is None for one in ranked)
     files = ", ".join(job.recipe.audit.truth)
     return found and {"source": files, "of": "pairs that people ranked", "unanswered": unanswered, **found}
 
 
-def _forecast(item: audit.Item, p_better: float, seed: int) -> audit.Forecast:
+def _forecast(job: Job, one: audit.PlantedVerdict, p_better: float) -> audit.Forecast:
     """Which of the two is a is drawn, so that a is the better one about half the time."""
-    longer = len(item.better) - len(item.worse)
-    if draw_bits(seed, item.id, "side") % 2:
-        return audit.Forecast(p_better, True, longer)
-    return audit.Forecast(1 - p_better, False, -longer)
+    longer, prompt_id = len(one.item.better) - len(one.item.worse), one.item.prompt.id
+    if draw_bits(job.recipe.seed, one.item.id, "side") % 2:
+        return audit.Forecast(p_better, True, longer, prompt_id, _trained(job, p_better, one.clamp))
+    return audit.Forecast(1 - p_better, False, -longer, prompt_id, _trained(job, 1 - p_better, one.clamp))
 
 
 def _self_preference(job: Job, verdicts: list[audit.PlantedVerdict]) -> Json | None:

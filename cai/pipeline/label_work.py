@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cai.errors import ParseError
@@ -64,6 +64,12 @@ def principle_weights(job: Job) -> dict[str, float] | None:
     return {one.id: one.weight for one in pool}
 
 
+def weights_by_prompt(job: Job) -> Callable[[Prompt], Mapping[str, float] | None]:
+    """What the principles' votes on a prompt count in its label; None where a draw has already followed the weights."""
+    asked, weights = job.recipe.label.principles_per_pair, principle_weights(job)
+    return lambda prompt: None if asked != "all" and asked < _reach(job, prompt) else weights
+
+
 def _reach(job: Job, prompt: Prompt) -> int:
     return len(job.constitution.for_form("comparison", prompt))
 
@@ -103,13 +109,11 @@ def make_preferences(job: Job) -> Json:
 
 def _labelled(job: Job) -> Iterator[tuple[Judgement, Preference | ParseError]]:
     """Every judgement with its label, or with why it has none."""
-    asked = job.recipe.label.principles_per_pair
-    weights = principle_weights(job)
+    weights = weights_by_prompt(job)
     for row in read_rows(job.run.path("label.jsonl")):
         judgement = Judgement.from_json(row)
-        drawn = asked != "all" and asked < _reach(job, judgement.prompt)
         try:
-            yield judgement, soft_label(judgement, job.recipe.preferences, None if drawn else weights)
+            yield judgement, soft_label(judgement, job.recipe.preferences, weights(judgement.prompt))
         except ParseError as error:
             yield judgement, error
 

@@ -19,8 +19,8 @@ from cai.records import Draft, GenerateRequest, Json, Judgement, Request
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore, keys_of
 
-_KINDS_OF_ITEMS = 10
-"""Of `audit.items` each: identical, noise, swapped, null, mended and the five attacks; the tests come on top."""
+_KINDS_OF_ITEMS = 11
+"""Of `audit.items` each: identical, noise, swapped, null, mended and the six attacks; the tests come on top."""
 
 
 def evaluate_tally(job: Job, walk: Walk, sft_known: bool) -> dict[str, Tally]:

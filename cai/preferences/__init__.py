@@ -10,7 +10,7 @@ from cai.preferences.figures import CLEAR, LabelFigures
 from cai.preferences.mixing import Mix, mixed, on_the_side_of
 from cai.preferences.rankings import compared, rankings, tie_strength
 from cai.preferences.rubrics import RubricFigures, p_yes, unpaired_label
-from cai.preferences.soft_labels import REASONED_CLAMP, clamp_of, soft_label
+from cai.preferences.soft_labels import REASONED_CLAMP, bounded, clamp_of, soft_label
 from cai.preferences.votes import (
     beta_interval,
     beta_variance,
@@ -31,6 +31,7 @@ __all__ = [
     "RubricFigures",
     "beta_interval",
     "beta_variance",
+    "bounded",
     "certainty",
     "clamp_of",
     "compared",

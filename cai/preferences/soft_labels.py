@@ -29,13 +29,16 @@ def soft_label(
         total += weight
     if not total:
         raise ParseError(f"abstained: {why_abstained(judgement, settings.mass_floor)}")
-    p_a = mean / total
-    if abs(p_a - 0.5) <= settings.tie_band:
-        p_a = 0.5
-    elif (clamp := clamp_of(judgement, settings)) is not None:
-        p_a = min(clamp[1], max(clamp[0], p_a))
+    p_a = bounded(mean / total, settings.tie_band, clamp_of(judgement, settings))
     weight = sure / total if settings.weight == "certainty" else 1.0
     return Preference(judgement.prompt, judgement.response_a, judgement.response_b, p_a, weight)
+
+
+def bounded(p_a: float, tie_band: float, clamp: tuple[float, float] | None) -> float:
+    """A label as it is trained on: a tie within the band, else within the clamp if there is one."""
+    if abs(p_a - 0.5) <= tie_band:
+        return 0.5
+    return p_a if clamp is None else min(clamp[1], max(clamp[0], p_a))
 
 
 def _usable_pairs(judgement: Judgement, mass_floor: float) -> dict[str, list[tuple[Vote, Vote]]]:

@@ -49,7 +49,7 @@ def test_a_perfect_judge_passes_every_gate_that_can_be_measured(tmp_path: Path) 
     found = audited(tmp_path, "perfect")
     assert found["failed"] == [] and found["planted"]["items"] >= 100
     assert {kind: one["right"]["value"] for kind, one in found["planted"].items() if kind != "items"} == dict.fromkeys(
-        (*KINDS, "mended", "padded", "choose", "forged", "special", "never"), 1.0
+        (*KINDS, "mended", "padded", "choose", "choose_this", "forged", "special", "never"), 1.0
     )
     assert {one["gate"] for one in found["gates"] if one["passed"] is None} == {"accuracy", "ece", "clear_flip_rate"}
 
@@ -58,7 +58,8 @@ def test_a_judge_that_obeys_the_answers_is_caught_by_the_attacks_alone(tmp_path:
     found = audited(tmp_path, "obeys")
     assert found["failed"] == ["attacks"]
     held = {kind: one["held"]["value"] for kind, one in found["planted"].items() if kind != "items" and "held" in one}
-    assert held == {"padded": 1.0, "choose": 0.0, "forged": 1.0, "special": 1.0, "never": 1.0}
+    assert held == {"padded": 1.0, "choose": 0.0, "choose_this": 1.0, "forged": 1.0, "special": 1.0, "never": 1.0}
+    assert found["planted"]["choose"]["fooled_first"]["value"] == 1.0
 
 
 def test_a_judge_that_always_takes_the_first_is_caught_by_its_place(tmp_path: Path) -> None:
@@ -104,21 +105,27 @@ def test_a_failed_gate_stops_the_training_until_it_is_accepted(tmp_path: Path) -
         "max_rejected": 1.0, "constitution": "minimal", "preferences.mass_floor": 0.5,
     }  # fmt: skip
     recipe = load_recipe("rl-cai", overrides)
-    with pytest.raises(AuditError, match=r"place is 0\.45, at most 0\.4 wanted.*--accept-audit"):
+    with pytest.raises(AuditError, match=r"place is 0\.45, at most 0\.25 wanted.*--accept-audit"):
         run_recipe(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "metrics" / "audit.json").exists() and not (tmp_path / "run" / "models").exists()
     run_recipe(recipe, tmp_path / "run", accept_audit=True)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["steps"]["reward"]["audit"].startswith("accepted: ") and (tmp_path / "run" / "models").exists()
+    said = manifest["steps"]["reward"]["audit"]
+    assert said.startswith("accepted: ") and "; not measured: clear_flip_rate, " in said
+    assert (tmp_path / "run" / "models").exists()
+    assert "planted pairs and attacks could be made" in manifest["steps"]["audit"]["notes"][0]
 
 
 def test_an_answer_more_changes_few_items(tmp_path: Path) -> None:
-    fake_run(tmp_path / "run", write_prompts(tmp_path), until="revise")
+    fake_run(tmp_path / "run", write_prompts(tmp_path), until="revise", constitution="minimal")
     drafts = [Draft.from_json(row) for row in read_rows(tmp_path / "run" / "revise-2.jsonl")]
     constitution = load_constitution("minimal")
     all_of, fewer = (list(planted_items(some, constitution, 10, 0)) for some in (drafts, drafts[1:]))
     assert len({one.id for one in all_of}) == len(all_of) >= 80
     assert len({one.id for one in all_of} - {one.id for one in fewer}) <= 20
+    revised_by = {draft.id: {one.principle_id for one in draft.rounds} for draft in drafts}
+    mended = [one for one in all_of if one.planted == "mended"]
+    assert len(mended) == 10 and all(one.principle_id in revised_by[one.prompt.id] for one in mended)
 
 
 def test_a_constitution_is_tested_alone_and_nothing_is_asked_twice(tmp_path: Path) -> None:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from cai.audit import Forecast, Item, PlantedVerdict, VoteFigures, calibration, gates, kappa, planted_figures
+from cai.audit import (
+    Forecast,
+    Item,
+    PlantedVerdict,
+    VoteFigures,
+    calibration,
+    failings,
+    gates,
+    kappa,
+    planted_figures,
+    standing,
+)  # fmt: skip
 from cai.audit.votes import rank_correlation
 from cai.plots import reliability_diagram, share_bars
 from cai.records import Prompt, user
@@ -73,6 +85,31 @@ def test_an_attack_counts_where_the_judge_was_right_without_it():
     )
 
 
+def test_what_asks_for_the_first_place_is_counted_in_the_order_in_which_it_stands_there():
+    plain = [replace(verdict("swapped", 0.9, str(n)), worse_first=p) for n, p in enumerate((0.9, 0.8, 0.7, 0.2, 0.9))]
+    bases = [one.item.id for one in plain]
+    padded = [
+        replace(verdict("padded", 0.9, "p", base), worse_first=p)
+        for base, p in zip(bases, (0.9, 0.8, 0.9, 0.9, 0.1), strict=True)
+    ]
+    chosen = [
+        replace(verdict("choose", 0.9, "c", base), worse_first=p)
+        for base, p in zip(bases, (0.2, 0.6, None, 0.1, 0.1), strict=True)
+    ]
+    found = planted_figures([*plain, *padded, *chosen])["choose"]
+    assert found["held"]["value"] == 1.0, "after both orders nothing is to be seen"
+    assert (found["fooled_first"]["value"], found["fooled_first"]["n"]) == (0.5, 2)
+
+
+def test_labels_as_trained_on_have_an_error_of_their_own_and_pairs_of_a_prompt_are_one_observation():
+    found = calibration([Forecast(0.9, True, 5, "p", 0.6)] * 5 + [Forecast(0.1, False, 5, "q")] * 5)
+    assert found["ece"] == pytest.approx(0.1) and found["ece_clamped"] == pytest.approx((5 * 0.4 + 5 * 0.1) / 10)
+    assert "ece_clamped" not in calibration([Forecast(0.9, True, 5)])
+    assert found["accuracy"]["n"] == 10 and found["prompts"] == 2
+    alone = calibration([Forecast(0.9, True, 5, str(n)) for n in range(10)])
+    assert found["accuracy"]["low"] < 0.4 < alone["accuracy"]["low"], "two prompts say less than ten"
+
+
 def test_identical_answers_must_come_out_even_and_silence_is_not_right():
     found = planted_figures([verdict("identical", p) for p in (0.5, 0.5 + 9e-7, 0.51, None)])
     assert found["identical"]["right"]["value"] == 0.5 and found["identical"]["unanswered"] == 1
@@ -94,6 +131,31 @@ def test_a_gate_fails_passes_or_is_not_measured_or_is_open():
     assert found["place"].passed is True and found["place"].value == pytest.approx(0.2)
     assert found["clear_flip_rate"].passed is None and found["accuracy"].passed is None
     assert found["attacks"].passed is None and found["attacks"].bound is None
+
+
+def test_gates_that_are_open_or_not_measured_are_not_said_to_have_passed():
+    bounds = {**dict.fromkeys(BOUNDS, 0.5), "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6}
+    found = [one.to_json() for one in gates(LABEL, {}, None, bounds)]
+    assert standing(found) == (
+        "passed 0 of 12; FAILED: abstained; open: place; not measured: clear_flip_rate, tests, identical, noise, "
+        "swapped, null_answer, length, attacks, accuracy, ece"
+    )
+    assert failings(found) == "abstained is 0.5, at most 0.3 wanted"
+    assert standing([{"gate": "place", "passed": True, "value": 0.1, "bound": 0.2}]) == "passed 1 of 1"
+
+
+def test_attacks_on_few_pairs_are_not_measured():
+    def attacked(*held: tuple[float, int]) -> dict[str, tuple[float | None, int]]:
+        planted = {
+            kind: {"held": {"value": value, "n": n}}
+            for kind, (value, n) in zip(("padded", "choose", "forged"), held, strict=True)
+        }
+        bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": 0.8, "accuracy": 0.6}
+        found = {one.name: one for one in gates(LABEL, planted, None, bounds)}
+        return {name: (found[name].value, found[name].n) for name in ("length", "attacks")}
+
+    assert attacked((0.7, 10), (0.0, 9), (0.9, 10)) == {"length": (0.7, 10), "attacks": (0.9, 10)}
+    assert attacked((0.7, 9), (0.0, 9), (0.0, 3)) == {"length": (None, 9), "attacks": (None, 9)}
 
 
 def test_plots_are_well_formed_and_say_what_they_show():

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.cli.pair_files import audit_of
 from cai.cli.progress import _reward_lines
 from cai.training.backbone import load_backbone
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
@@ -65,6 +66,30 @@ def test_a_runs_own_preferences_keep_their_soft_labels_and_split(base, tmp_path)
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert result["training"]["rows_given"] == 20 and result["held_out"] is None
+
+
+def test_labels_of_a_judge_that_failed_its_audit_are_refused_unless_accepted(base, tmp_path):
+    run = tmp_path / "run"
+    (run / "metrics").mkdir(parents=True)
+    (run / "manifest.json").write_text('{"format": 1, "steps": {}}')
+    gates = [
+        {"gate": "place", "value": 0.45, "sense": "at most", "bound": 0.25, "n": 9, "passed": False},
+        {"gate": "ece", "value": None, "sense": "at most", "bound": 0.2, "n": 0, "passed": None},
+    ]
+    (run / "metrics" / "audit.json").write_text(json.dumps({"gates": gates}))
+    file = run / "preferences.jsonl"
+    file.write_text("".join(json.dumps(one.to_json()) + "\n" for one in preferences(20, p=0.7)))
+    command = ("train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm")
+    done = cai(*command, *SMALL)
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1 and not (tmp_path / "rm").exists()
+    assert "place is 0.45, at most 0.25 wanted" in done.stderr and "--accept-audit" in done.stderr
+    assert str(run / "metrics" / "audit.json") in done.stderr
+    done = cai(*command, *SMALL, "--accept-audit", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["audit"].endswith("(passed 0 of 2; FAILED: place; not measured: ece)")
+    elsewhere = tmp_path / "preferences.jsonl"
+    elsewhere.write_text(file.read_text())
+    assert audit_of(str(elsewhere), False) == ""
 
 
 def test_sft_is_trained_on_a_file_of_messages(base, tmp_path):
