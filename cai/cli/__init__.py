@@ -82,7 +82,7 @@ def _told(error: Exception) -> Exception:
         message = f"{error.filename or 'the system'}: {error.strerror or error}"
     told = _Told(" ".join(message.split()))
     if isinstance(error, CAIError):
-        told.exit_code = error.exit_code
+        told.exit_code = error.exit_code  # type: ignore[misc]
     return told
 
 

@@ -38,7 +38,7 @@ UNIT = "pairs/s, ours / trl's"
 
 
 def build(folder: Path) -> list[Any]:
-    """A random model and the GPT-2 tokenizer in `folder`, and the groups of the real pairs."""
+    """A random model and the GPT-2 tokenizer in `folder`, and the real pairs; prompts with more answers are left out."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -62,7 +62,8 @@ def build(folder: Path) -> list[Any]:
     with quiet_libraries():
         LlamaForCausalLM(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        return encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")[0]
+        groups = encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")[0]
+    return [one for one in groups if len(one.tails) == 2]
 
 
 def chosen(groups: list[Any], grouped: bool, seed: int) -> list[Any]:
