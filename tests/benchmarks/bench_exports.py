@@ -47,7 +47,7 @@ def write_run(folder: Path, count: int) -> None:
             handles[name].write(json.dumps(record.to_json()) + "\n")
     for handle in handles.values():
         handle.close()
-    steps = {name: {"output": f"{name}.jsonl", "sha256": ""} for name in names}
+    steps = {name: {"output": f"{name}.jsonl", "sha256": "", "rows": count, "settings": {}} for name in names}
     write_json(folder / "manifest.json", {"format": FORMAT, "steps": steps})
 
 
