@@ -107,9 +107,7 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
         recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
         version=str(run.manifest.get("cai", __version__)),
         audit=_read(run.path("metrics/audit.json")) if "audit" in dict(_in_order(run)) else None,
-        kto="rubric"
-        if is_graded(run, about.recipe.preferences.mass_floor) and "rubric" in dict(_in_order(run))
-        else "pair",
+        kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
         human=_human(run),
         language=_language(constitution.language if constitution else ""),

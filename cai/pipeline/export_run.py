@@ -96,8 +96,9 @@ def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export],
     if request.options.margin and not any(one.margin for one in exports.values()):
         able = [name for name in EXPORTS if load_export(name).margin]
         raise ConfigError(f"--margin: none of these formats has one (those that do: {', '.join(able)})")
-    floor = about.recipe.preferences.mass_floor
-    lacking = {name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, floor))}
+    lacking = {
+        name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, about.recipe))
+    }
     if lacking and (ALL not in request.formats or len(lacking) == len(exports)):
         name, step = next(iter(lacking.items()))
         raise RunError(f"{about.run.folder}: {name} is made from the step '{step}', which the run has not done")
@@ -108,8 +109,7 @@ def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export],
 def _fed(about: RunFacts, exports: Mapping[str, Export], request: ExportRequest) -> Fed:
     """The records that the formats are made of, filtered, then mixed."""
     sources = {one.source for one in exports.values()}
-    mass_floor = about.recipe.preferences.mass_floor
-    read: Callable[[], Fed] = partial(records, about.run, sources, mass_floor, about.grade_weights)
+    read: Callable[[], Fed] = partial(records, about.run, sources, about.recipe, about.grade_weights)
     for one in request.filters:
         read = partial(one, read)
     if request.helpful_share is None:

@@ -21,7 +21,7 @@ from cai.records import SPLITS, Json
 def export_step(job: Job) -> Json:
     """Every dataset of the recipe under `datasets/`, replaced as a whole; what has no row in a format is counted."""
     made = {name: load_export(name, job.recipe) for name in job.recipe.export.formats}
-    fed = records(job.run, {one.source for one in made.values()}, job.recipe.preferences.mass_floor)
+    fed = records(job.run, {one.source for one in made.values()}, job.recipe)
     with staging(job.run.folder) as staged:
         writers = write_formats(made, fed, staged / "datasets", job.recipe.export.files)
         take_place(staged / "datasets", job.run.path("datasets"))

@@ -179,6 +179,44 @@ def test_a_step_that_was_not_done_is_named(tmp_path):
     assert sum(told["formats"]["openrlhf_sft"]["rows"].values()) > 0
 
 
+def exported(run: Path, *formats: str) -> dict[str, bytes]:
+    """The data of `exports/` by name, and what `export.json` says of where labels come from."""
+    told = export_run(run, ExportRequest(formats))
+    names = [f"{name}/{file}" for name, facts in told["formats"].items() for file in facts["files"]]
+    return {name: (run / "exports" / name).read_bytes() for name in names}
+
+
+def test_rounds_and_grades_that_the_recipe_has_no_more_are_not_exported(tmp_path):
+    prompts, names = write_prompts(tmp_path, 8, 4), ("sft", "unpaired_preference")
+    once = {"critique.rounds": 1}
+    fake_run(tmp_path / "run", prompts, **{"critique.rounds": 2, "rubric.principles_per_answer": 1})
+    before = exported(tmp_path / "run", *names)
+    fake_run(tmp_path / "run", prompts, **once)
+    assert {"revise-2", "rubric"} <= set(Run.existing(tmp_path / "run").steps)
+    fake_run(tmp_path / "fresh", prompts, **once)
+    again = exported(tmp_path / "run", *names)
+    assert again == exported(tmp_path / "fresh", *names)
+    assert all(again[name] != content for name, content in before.items() if name.endswith(".jsonl"))
+    for folder in ("datasets", "exports"):
+        card = (tmp_path / "run" / folder / "README.md").read_text(encoding="utf-8")
+        assert "come from pairs, because this run asked no absolute rubrics" in card
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "step"),
+    [
+        ({"critique.rounds": 2}, "sft", "revise-2"),
+        ({"rubric.principles_per_answer": 1}, "unpaired_preference", "rubric"),
+    ],
+)
+def test_a_step_that_the_recipe_has_and_the_run_has_not_is_named(settings, name, step, tmp_path):
+    prompts, run = write_prompts(tmp_path, 4, 2), tmp_path / "run"
+    fake_run(run, prompts, **{"critique.rounds": 1})
+    fake_run(run, prompts, until="respond", **{"critique.rounds": 1, **settings})
+    with pytest.raises(RunError, match=f"{name} is made from the step '{step}', which the run has not done"):
+        export_run(run, ExportRequest((name,)))
+
+
 # ------------------------------------------------------------------------------------------------------ mix, safety
 
 
