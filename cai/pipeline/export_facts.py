@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cai import __version__
@@ -64,6 +64,15 @@ class RunFacts:
         models = self.models
         values = (sha256, models["model"], models["judge"], str(self.recipe.seed), self.run.manifest.get("cai", ""))
         return dict(zip(PROVENANCE, values, strict=True))
+
+    def options(self, asked: ExportOptions | None = None, seed: int | None = None) -> ExportOptions:
+        """What was `asked`, with all that the run itself gives; the seed is the recipe's where it is None."""
+        return replace(
+            asked or ExportOptions(),
+            seed=self.recipe.seed if seed is None else seed,
+            principles=self.principles,
+            provenance=self.provenance,
+        )
 
     def to_json(self) -> Json:
         one = self.constitution

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -90,8 +90,7 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
 def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export], dict[str, str]]:
     """The exports by name, and why formats of "all" cannot be made of this run."""
     names = list(EXPORTS) if ALL in request.formats else [EXPORTS.check(name) for name in request.formats]
-    seed = about.recipe.seed if request.seed is None else request.seed
-    options = replace(request.options, seed=seed, principles=about.principles, provenance=about.provenance)
+    options = about.options(request.options, request.seed)
     exports = {name: load_export(name, about.recipe, options) for name in dict.fromkeys(names)}
     if request.options.margin and not any(one.margin for one in exports.values()):
         able = [name for name in EXPORTS if load_export(name).margin]

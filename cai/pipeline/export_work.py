@@ -10,18 +10,23 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from cai import __version__
 from cai.exports import Export, FileType, Source, load_export
+from cai.exports.columns import PROVENANCE
 from cai.exports.writing import DatasetWriter, export_items
+from cai.pipeline.export_facts import RunFacts
 from cai.pipeline.export_sources import records
 from cai.pipeline.job import Job
+from cai.pipeline.step import digest
 from cai.recipe import Recipe
 from cai.records import SPLITS, Json
 
 
 def export_step(job: Job) -> Json:
     """Every dataset of the recipe under `datasets/`, replaced as a whole; what has no row in a format is counted."""
-    made = {name: load_export(name, job.recipe) for name in job.recipe.export.formats}
-    fed = records(job.run, {one.source for one in made.values()}, job.recipe)
+    about = RunFacts.read(job.run)
+    made = {name: load_export(name, job.recipe, about.options()) for name in job.recipe.export.formats}
+    fed = records(job.run, {one.source for one in made.values()}, job.recipe, about.grade_weights)
     with staging(job.run.folder) as staged:
         writers = write_formats(made, fed, staged / "datasets", job.recipe.export.files)
         take_place(staged / "datasets", job.run.path("datasets"))
@@ -31,6 +36,18 @@ def export_step(job: Job) -> Json:
         left_out.update({f"{name}: {why}": n for why, n in one.items() if why not in SPLITS and n})
     rows = sum(one[split] for one in counts.values() for split in SPLITS)
     return {"rows": rows, "datasets": counts, "left_out": dict(left_out)}
+
+
+def told_besides(job: Job) -> Json:
+    """What rows of some formats say of the run, and how its grades are weighed: they change the datasets too."""
+    about = RunFacts(job.run, job.recipe, job.constitution)
+    sources = {load_export(name).source for name in job.recipe.export.formats}
+    told: Json = {}
+    if "comparisons" in sources:
+        told |= {"provenance": {**about.provenance, PROVENANCE[-1]: __version__}, "asked": digest(about.principles)}
+    if "answers" in sources and (weights := about.grade_weights) and job.recipe.rubric.principles_per_answer:
+        told["grade_weights"] = weights
+    return told
 
 
 def reads_besides(recipe: Recipe) -> tuple[str, ...]:

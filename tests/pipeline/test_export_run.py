@@ -202,6 +202,17 @@ def test_rounds_and_grades_that_the_recipe_has_no_more_are_not_exported(tmp_path
         assert "come from pairs, because this run asked no absolute rubrics" in card
 
 
+def test_cai_run_and_cai_export_write_the_same_bytes(tmp_path):
+    settings = {"export.formats": list(EXPORTS), "rubric.principles_per_answer": "all", "seed": 3}
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 6, 3), **settings)
+    told = exported(tmp_path / "run", *EXPORTS)
+    assert {name.partition("/")[0] for name in told} == set(EXPORTS)
+    for name, content in told.items():
+        assert (tmp_path / "run" / "datasets" / name).read_bytes() == content, name
+    native = lines(tmp_path / "run" / "datasets" / "native" / "train.jsonl")
+    assert native[0]["provenance"]["constitution_sha256"] == file_sha256(tmp_path / "run" / "constitution.yaml")
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "step"),
     [
