@@ -91,6 +91,7 @@ def export(
     from cai.cli.show import warn_if_stale
     from cai.exports import ExportOptions
     from cai.exports.writing import FILE_TYPES
+    from cai.pipeline.dataset_card import described
     from cai.pipeline.export_filters import PromptFilter
     from cai.pipeline.export_run import ExportRequest, export_run
     from cai.pipeline.hub import check_repository, planned_upload, push
@@ -107,7 +108,10 @@ def export(
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share, filters)  # type: ignore[arg-type]
     warn_if_stale(run, "preferences")
     told = export_run(run, asked)
-    upload = planned_upload(Path(told["out"]), repository, not public) if repository is not None else None
+    upload = None
+    if repository is not None:
+        placed = Path(told["out"])
+        upload = planned_upload(placed, described(Run.existing(run), placed), repository, not public)
     if upload is not None:
         told["upload"] = upload.to_json()
     click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else _page(told))
@@ -154,4 +158,5 @@ def _upload(upload: dict[str, Any]) -> str:
     rows = [(f"{size:,}", name) for name, size in upload["files"].items()]
     seen = "private, if it is new" if upload["private"] else "for all to see, if it is new"
     head = f"for the hub: {len(rows)} files, {upload['bytes']:,} bytes, to datasets/{upload['repository']}, {seen}"
-    return f"{head}; --yes-push sends them\n{table(('bytes', 'file'), rows)}"
+    unsent = "".join(f"\nnot sent: {name}" for name in upload["not_sent"])
+    return f"{head}; --yes-push sends them\n{table(('bytes', 'file'), rows)}{unsent}"

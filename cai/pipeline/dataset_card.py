@@ -58,11 +58,20 @@ def write_card(run: Run, folder: Path) -> Path:
     README.md is there that is no card.
     """
     check_place(run, folder)
-    now = RunFacts.read(run).to_json()
-    found = {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
-    ours = {name: facts for name, facts in found.items() if facts.get("run") == now}
+    found = _found(folder)
+    ours = described(run, folder)
     _write(run, folder, ours, tuple(name for name in found if name not in ours))
     return folder / CARD
+
+
+def described(run: Run, folder: Path) -> dict[str, Json]:
+    """The facts of the formats in `folder` that are of the run as it is: those that its card describes."""
+    now = RunFacts.read(run).to_json()
+    return {name: facts for name, facts in _found(folder).items() if facts.get("run") == now}
+
+
+def _found(folder: Path) -> dict[str, Json]:
+    return {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
 
 
 def check_place(run: Run, folder: Path) -> None:
