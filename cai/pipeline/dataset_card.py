@@ -169,8 +169,15 @@ def _made(facts: Json) -> list[str]:
         made.append(", ".join([f"labels {labels['mode']}", *said, *seed]))
     made += ["with a margin"] if facts.get("margin") else []
     made += ["dialogues that it cannot carry left out"] if facts.get("single_turn_only") else []
-    made += [f"{facts['mix']:.3g} of the rows not red-team"] if facts.get("mix") is not None else []
+    made += [_mix(facts)] if facts.get("mix") is not None else []
     return made + [one["filter"] for one in facts.get("filters", ())]
+
+
+def _mix(facts: Json) -> str:
+    """The share that was asked for and those that the rows have."""
+    measured = facts.get("mix_measured") or {}
+    found = ", ".join(f"{share:.3g} in {split}" for split, share in measured.items())
+    return f"{facts['mix']:.3g} of the rows asked not to be red-team" + (f", measured {found}" if found else "")
 
 
 def _models(run: Run, recipe: Recipe) -> Iterator[ModelFacts]:

@@ -14,7 +14,7 @@ from cai.exports.writing import FILE_TYPES, DatasetWriter
 from cai.pipeline.dataset_card import check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import mixed
-from cai.pipeline.export_sources import Fed, missing_step, records
+from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
 from cai.pipeline.export_work import staging, take_place, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
@@ -85,6 +85,14 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     if facts:
         write_card(about.run, out)
     return {"out": str(out), "formats": facts, "refused": refused}
+
+
+def steps_read(folder: Path, request: ExportRequest) -> list[str]:
+    """The steps of the run that the formats are made from; names that are no format are left to `export_run`."""
+    recipe = RunFacts.read(Run.existing(folder)).recipe
+    names = EXPORTS if ALL in request.formats else [name for name in request.formats if name in EXPORTS]
+    sources = sorted({load_export(name).source for name in names})
+    return list(dict.fromkeys(step for source in sources for step in steps_of_source(source, recipe)))
 
 
 def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export], dict[str, str]]:

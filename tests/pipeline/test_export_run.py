@@ -239,6 +239,9 @@ def test_a_mix_has_the_share_that_was_asked(share, tmp_path):
         rows = sum(kinds.values())
         assert rows == facts["rows"][split]
         assert abs(kinds["helpful"] - share * rows) <= 1
+        assert facts["mix_measured"][split] == pytest.approx(kinds["helpful"] / rows)
+        card = (tmp_path / "run" / "exports" / "README.md").read_text(encoding="utf-8").replace("\\", "")
+        assert f"{kinds['helpful'] / rows:.3g} in {split}" in card
     every = export_run(tmp_path / "run", ExportRequest(("preference",)))["formats"]["preference"]
     assert sum(facts["rows"].values()) + facts["left_out"]["beyond_mix"] == sum(every["rows"].values())
     kept = Counter(facts["kinds"]["train"])
@@ -344,6 +347,19 @@ def test_the_command_says_what_it_wrote_and_one_line_when_it_cannot(sample, tmp_
     assert (code, "did you mean 'preference'?" in output) == (2, True)
     assert invoke(str(tmp_path / "none"), "--format", "sft")[0] == 2
     assert invoke(str(sample))[0] == 2
+
+
+def test_the_command_warns_of_every_stale_source_and_of_options_that_nothing_reads(tmp_path):
+    run, prompts = tmp_path / "run", write_prompts(tmp_path, 4, 2)
+    fake_run(run, prompts, **{"critique.rounds": 1})
+    asked = ["export", str(run), "--format", "sft", "--labels", "bernoulli", "--threshold", "0.2", "--copies", "3"]
+    notes = [line for line in CliRunner().invoke(main, asked).stderr.splitlines() if line.startswith("note: ")]
+    assert [note.split()[1] for note in notes] == ["--threshold", "--copies"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["plan"]["revise-1"]["settings"]["max_tokens"] = 34
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "sft"])
+    assert "note: revise-1 is stale (max_tokens: " in done.stderr
 
 
 def test_the_command_prints_facts_as_json(sample, tmp_path):
