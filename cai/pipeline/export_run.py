@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from cai.errors import ConfigError, RunError
-from cai.exports import CANNOT_CARRY, EXPORTS, Export, ExportOptions, FileType, load_export
+from cai.exports import EXPORTS, Export, ExportOptions, FileType, load_export
 from cai.exports.writing import FILE_TYPES, DatasetWriter
 from cai.pipeline.dataset_card import check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import mixed
 from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
-from cai.pipeline.export_work import staging, take_place, write_formats
+from cai.pipeline.export_work import cannot_carry, staging, take_place, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json
@@ -128,26 +128,10 @@ def _refused(writers: Mapping[str, DatasetWriter], request: ExportRequest) -> di
     """Why formats are refused that cannot carry some dialogues; raises `ConfigError` if they were asked for by name."""
     if request.single_turn_only:
         return {}
-    found = {name: why for name, writer in writers.items() if (why := _cannot_carry(writer))}
+    found = {name: why for name, writer in writers.items() if (why := cannot_carry(writer.counts))}
     if found and ALL not in request.formats:
         raise ConfigError("; ".join(f"{name}: {why}" for name, why in found.items()))
     return found
-
-
-_SAID = {"several_turns": "several turns", "system_turn": "a system turn", "not_alternating": "turns out of order"}
-
-
-def _cannot_carry(writer: DatasetWriter) -> str:
-    counts = writer.counts
-    lost = {why: counts[why] for why in CANNOT_CARRY if counts[why]}
-    if not lost:
-        return ""
-    total, kept = counts.total(), counts["train"] + counts["test"]
-    which = " and ".join(f"{n:,} {'has' if n == 1 else 'have'} {_SAID[why]}" for why, n in lost.items())
-    return (
-        f"of {total:,} rows {which}, which the format cannot carry; --single-turn-only writes the {kept:,} that it can "
-        "and counts the rest"
-    )
 
 
 def _require_ours(folder: Path) -> None:

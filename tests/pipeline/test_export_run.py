@@ -349,6 +349,26 @@ def test_the_command_says_what_it_wrote_and_one_line_when_it_cannot(sample, tmp_
     assert invoke(str(sample))[0] == 2
 
 
+def test_a_run_refuses_dialogues_that_its_formats_cannot_carry_before_it_asks_anything(tmp_path):
+    prompts = tmp_path / "prompts.jsonl"
+    dialogue = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    rows = [{"prompt": dialogue if n < 3 else f"Why is {n}?", "kind": "red_team"} for n in range(8)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"critique.rounds": 1, "export.formats": ["axolotl_reward", "preference"]}
+    with pytest.raises(ConfigError, match=r"axolotl_reward: of 6 prompts 1 has several turns, .*single_turn_only=true"):
+        fake_run(tmp_path / "run", prompts, **settings)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    fake_run(tmp_path / "run", prompts, until="preferences", **settings)
+    told = fake_run(tmp_path / "run", prompts, **settings, **{"export.single_turn_only": True})
+    assert told["stages"][-1]["step"] == "export"
+    counts = Run.existing(tmp_path / "run").steps["export"]["datasets"]["axolotl_reward"]
+    assert counts["several_turns"] == 1 and counts["train"] + counts["test"] > 0
+
+
 def test_the_command_warns_of_every_stale_source_and_of_options_that_nothing_reads(tmp_path):
     run, prompts = tmp_path / "run", write_prompts(tmp_path, 4, 2)
     fake_run(run, prompts, **{"critique.rounds": 1})
