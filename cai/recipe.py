@@ -228,10 +228,14 @@ class EvaluateSettings(GenerateSettings):
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
-    """Which datasets are written under `datasets/`, and in which file types."""
+    """Which datasets are written under `datasets/`, and in which file types.
+
+    `single_turn_only` leaves out and counts the dialogues that a format cannot carry; without it the run refuses them.
+    """
 
     formats: tuple[str, ...] = ("sft", "preference", "preference_implicit", "prompts")
     files: tuple[Literal["jsonl", "parquet"], ...] = ("jsonl", "parquet")
+    single_turn_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

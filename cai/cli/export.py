@@ -91,8 +91,9 @@ def export(
     from cai.cli.show import warn_if_stale
     from cai.exports import ExportOptions
     from cai.exports.writing import FILE_TYPES
+    from cai.pipeline.dataset_card import described
     from cai.pipeline.export_filters import PromptFilter
-    from cai.pipeline.export_run import ExportRequest, export_run
+    from cai.pipeline.export_run import ExportRequest, export_run, steps_read
     from cai.pipeline.hub import check_repository, planned_upload, push
     from cai.storage.run import Run
 
@@ -105,14 +106,29 @@ def export(
     kinds = FILE_TYPES if files == "both" else (files,)
     made = ExportOptions(**options)
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share, filters)  # type: ignore[arg-type]
-    warn_if_stale(run, "preferences")
+    _warn_if_unread(options["labels"])
+    for step in steps_read(run, asked):
+        warn_if_stale(run, step)
     told = export_run(run, asked)
-    upload = planned_upload(Path(told["out"]), repository, not public) if repository is not None else None
+    upload = None
+    if repository is not None:
+        placed = Path(told["out"])
+        upload = planned_upload(placed, described(Run.existing(run), placed), repository, not public)
     if upload is not None:
         told["upload"] = upload.to_json()
     click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else _page(told))
     if upload is not None and yes_push:
         click.echo(f"sent: {push(upload)}", err=as_json)
+
+
+def _warn_if_unread(labels: str) -> None:
+    """Say on standard error that an option was given that the way of making labels does not read."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    for option, reader in (("threshold", "threshold"), ("copies", "duplicate")):
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE and labels != reader:
+            click.echo(f"note: --{option} changes nothing with --labels {labels}; only {reader} reads it", err=True)
 
 
 def _formats() -> str:
@@ -154,4 +170,5 @@ def _upload(upload: dict[str, Any]) -> str:
     rows = [(f"{size:,}", name) for name, size in upload["files"].items()]
     seen = "private, if it is new" if upload["private"] else "for all to see, if it is new"
     head = f"for the hub: {len(rows)} files, {upload['bytes']:,} bytes, to datasets/{upload['repository']}, {seen}"
-    return f"{head}; --yes-push sends them\n{table(('bytes', 'file'), rows)}"
+    unsent = "".join(f"\nnot sent: {name}" for name in upload["not_sent"])
+    return f"{head}; --yes-push sends them\n{table(('bytes', 'file'), rows)}{unsent}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from typing import IO
 
 from cai.exports import Carries, Export, ExportOptions, Row
@@ -24,7 +25,7 @@ _METADATA = {
 
 
 def annotator_id(description: str) -> str:
-    """8 hexadecimal digits of a description, as the format's own writer makes them: equal principles get equal ids."""
+    """8 hexadecimal digits of a description, as the format's own writer makes them."""
     return hashlib.md5(description.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
@@ -54,6 +55,7 @@ class Document:
     def __init__(self, handle: IO[bytes], options: ExportOptions) -> None:
         self._handle, self._options = handle, options
         self._ids = {LABEL: LABEL}
+        self._texts = Counter(options.principles.values())
         self._begun = False
 
     def add(self, row: Row, line: bytes) -> None:
@@ -64,8 +66,10 @@ class Document:
         self._write({**own, "metadata": metadata})
 
     def _id(self, principle: str) -> str:
+        """From the principle's text, so that runs can be compared; with its name where another has the same text."""
         if principle not in self._ids:
-            self._ids[principle] = annotator_id(self._options.principles.get(principle, principle))
+            text = self._options.principles.get(principle, principle)
+            self._ids[principle] = annotator_id(text if self._texts[text] < 2 else f"{text}\n{principle}")
         return self._ids[principle]
 
     def _begin(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,8 @@ MARK = "<!-- Written by cai from the facts of its run; the next export writes it
 TAGS = ("rlaif", "constitutional-ai", "synthetic", "preference", "cai")
 LONGEST = 65536
 """Characters of a constitution that are shown; the whole file lies beside the card."""
+BLOCK = 1 << 22
+"""Bytes of JSON lines that are measured at a time, where no row is longer."""
 _SIZES = (("n<1K", 1e3), ("1K<n<10K", 1e4), ("10K<n<100K", 1e5), ("100K<n<1M", 1e6), ("1M<n<10M", 1e7))
 
 
@@ -129,7 +131,7 @@ def card_data(facts: CardFacts) -> DatasetCardData:
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCardData
 
-    rows = sum(sum(one.rows.values()) for one in facts.formats)
+    rows = max((sum(one.rows.values()) for one in facts.formats), default=0)
     data = DatasetCardData(
         language=facts.language,
         annotations_creators=["machine-generated", *(["found"] if facts.human else [])],
@@ -209,10 +211,19 @@ def split_file(folder: Path, path: str, schema: pa.Schema) -> SplitFile:
     return SplitFile(path, rows, size, (folder / path).stat().st_size)
 
 
-def _batches(path: Path, schema: pa.Schema) -> Any:
-    import pyarrow.json as reader
+def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    if path.suffix == ".parquet":
-        return pq.ParquetFile(path).iter_batches()
-    return reader.open_json(path, parse_options=reader.ParseOptions(explicit_schema=schema))
+    return pq.ParquetFile(path).iter_batches() if path.suffix == ".parquet" else _json_batches(path, schema)
+
+
+def _json_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Whole lines, `BLOCK` bytes of them or one that is longer: the reader takes no row that goes beyond its block."""
+    import pyarrow as pa
+    import pyarrow.json as reader
+
+    parse = reader.ParseOptions(explicit_schema=schema)
+    with path.open("rb") as handle:
+        while lines := b"".join(handle.readlines(BLOCK)):
+            read = reader.ReadOptions(use_threads=False, block_size=len(lines) + 1)
+            yield from reader.read_json(pa.BufferReader(lines), read, parse).to_batches()

@@ -58,11 +58,20 @@ def write_card(run: Run, folder: Path) -> Path:
     README.md is there that is no card.
     """
     check_place(run, folder)
-    now = RunFacts.read(run).to_json()
-    found = {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
-    ours = {name: facts for name, facts in found.items() if facts.get("run") == now}
+    found = _found(folder)
+    ours = described(run, folder)
     _write(run, folder, ours, tuple(name for name in found if name not in ours))
     return folder / CARD
+
+
+def described(run: Run, folder: Path) -> dict[str, Json]:
+    """The facts of the formats in `folder` that are of the run as it is: those that its card describes."""
+    now = RunFacts.read(run).to_json()
+    return {name: facts for name, facts in _found(folder).items() if facts.get("run") == now}
+
+
+def _found(folder: Path) -> dict[str, Json]:
+    return {name: _read(folder / name / FACTS) for name in EXPORTS if (folder / name / FACTS).is_file()}
 
 
 def check_place(run: Run, folder: Path) -> None:
@@ -107,9 +116,7 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
         recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
         version=str(run.manifest.get("cai", __version__)),
         audit=_read(run.path("metrics/audit.json")) if "audit" in dict(_in_order(run)) else None,
-        kto="rubric"
-        if is_graded(run, about.recipe.preferences.mass_floor) and "rubric" in dict(_in_order(run))
-        else "pair",
+        kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
         human=_human(run),
         language=_language(constitution.language if constitution else ""),
@@ -162,8 +169,15 @@ def _made(facts: Json) -> list[str]:
         made.append(", ".join([f"labels {labels['mode']}", *said, *seed]))
     made += ["with a margin"] if facts.get("margin") else []
     made += ["dialogues that it cannot carry left out"] if facts.get("single_turn_only") else []
-    made += [f"{facts['mix']:.3g} of the rows not red-team"] if facts.get("mix") is not None else []
+    made += [_mix(facts)] if facts.get("mix") is not None else []
     return made + [one["filter"] for one in facts.get("filters", ())]
+
+
+def _mix(facts: Json) -> str:
+    """The share that was asked for and those that the rows have."""
+    measured = facts.get("mix_measured") or {}
+    found = ", ".join(f"{share:.3g} in {split}" for split, share in measured.items())
+    return f"{facts['mix']:.3g} of the rows asked not to be red-team" + (f", measured {found}" if found else "")
 
 
 def _models(run: Run, recipe: Recipe) -> Iterator[ModelFacts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cai import __version__
@@ -65,6 +65,15 @@ class RunFacts:
         values = (sha256, models["model"], models["judge"], str(self.recipe.seed), self.run.manifest.get("cai", ""))
         return dict(zip(PROVENANCE, values, strict=True))
 
+    def options(self, asked: ExportOptions | None = None, seed: int | None = None) -> ExportOptions:
+        """What was `asked`, with all that the run itself gives; the seed is the recipe's where it is None."""
+        return replace(
+            asked or ExportOptions(),
+            seed=self.recipe.seed if seed is None else seed,
+            principles=self.principles,
+            provenance=self.provenance,
+        )
+
     def to_json(self) -> Json:
         one = self.constitution
         return {
@@ -103,6 +112,7 @@ def export_facts(name: str, writer: DatasetWriter, asked: Json, about: RunFacts)
         "kinds": {
             split: {kind: n for (side, kind), n in sorted(writer.kinds.items()) if side == split} for split in SPLITS
         },
+        "mix_measured": _mix(writer) if asked.get("mix") is not None else None,
         "label_from": dict(sorted(writer.label_from.items())),
         "left_out": {why: n for why, n in sorted(counts.items()) if why not in SPLITS and n},
         "columns": {} if export.document else {field.name: str(field.type) for field in export.schema()},
@@ -110,6 +120,12 @@ def export_facts(name: str, writer: DatasetWriter, asked: Json, about: RunFacts)
         "run": about.to_json(),
         "notes": _notes(writer),
     }
+
+
+def _mix(writer: DatasetWriter) -> dict[str, float]:
+    """The share of rows whose prompt is not red-team, of each split that has rows."""
+    counts, kinds = writer.counts, writer.kinds
+    return {split: 1.0 - kinds[split, "red_team"] / counts[split] for split in SPLITS if counts[split]}
 
 
 def _labels(export: Export) -> Json:

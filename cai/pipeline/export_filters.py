@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cai.exports import LeftOut, Reason
 from cai.exports.decontamination import contaminated
@@ -66,9 +67,9 @@ class PromptFilter:
         return told
 
     def words(self) -> list[str]:
-        """The options of `cai export` that ask for this filter."""
+        """The options of `cai export` that ask for this filter; files by their last names."""
         words = [] if self.threshold is None else ["--near-duplicates", f"{self.threshold:g}"]
-        return words + [word for file in self.unseen for word in ("--decontaminate", file)]
+        return words + [word for file in self.unseen for word in ("--decontaminate", _base_name(file))]
 
     def _prompts(self, split: Split | None = None) -> Iterator[Prompt]:
         """The prompts of the run and of pairs that people ranked, less those that are left out already."""
@@ -76,6 +77,12 @@ class PromptFilter:
         for prompt in _prompts_of(self.run):
             if (split is None or prompt.split == split) and prompt.id not in self._found:
                 yield prompt
+
+
+def _base_name(spec: str) -> str:
+    """A prompt file and its options without the folder that it lies in."""
+    file, mark, options = spec.partition("?")
+    return Path(file).name + mark + options
 
 
 def _prompts_of(run: Run) -> Iterator[Prompt]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from cai.errors import ConfigError, RunError
-from cai.exports import CANNOT_CARRY, EXPORTS, Export, ExportOptions, FileType, load_export
+from cai.exports import EXPORTS, Export, ExportOptions, FileType, load_export
 from cai.exports.writing import FILE_TYPES, DatasetWriter
 from cai.pipeline.dataset_card import check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import mixed
-from cai.pipeline.export_sources import Fed, missing_step, records
-from cai.pipeline.export_work import staging, take_place, write_formats
+from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
+from cai.pipeline.export_work import cannot_carry, staging, take_place, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json
@@ -87,17 +87,25 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     return {"out": str(out), "formats": facts, "refused": refused}
 
 
+def steps_read(folder: Path, request: ExportRequest) -> list[str]:
+    """The steps of the run that the formats are made from; names that are no format are left to `export_run`."""
+    recipe = RunFacts.read(Run.existing(folder)).recipe
+    names = EXPORTS if ALL in request.formats else [name for name in request.formats if name in EXPORTS]
+    sources = sorted({load_export(name).source for name in names})
+    return list(dict.fromkeys(step for source in sources for step in steps_of_source(source, recipe)))
+
+
 def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export], dict[str, str]]:
     """The exports by name, and why formats of "all" cannot be made of this run."""
     names = list(EXPORTS) if ALL in request.formats else [EXPORTS.check(name) for name in request.formats]
-    seed = about.recipe.seed if request.seed is None else request.seed
-    options = replace(request.options, seed=seed, principles=about.principles, provenance=about.provenance)
+    options = about.options(request.options, request.seed)
     exports = {name: load_export(name, about.recipe, options) for name in dict.fromkeys(names)}
     if request.options.margin and not any(one.margin for one in exports.values()):
         able = [name for name in EXPORTS if load_export(name).margin]
         raise ConfigError(f"--margin: none of these formats has one (those that do: {', '.join(able)})")
-    floor = about.recipe.preferences.mass_floor
-    lacking = {name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, floor))}
+    lacking = {
+        name: step for name, one in exports.items() if (step := missing_step(about.run, one.source, about.recipe))
+    }
     if lacking and (ALL not in request.formats or len(lacking) == len(exports)):
         name, step = next(iter(lacking.items()))
         raise RunError(f"{about.run.folder}: {name} is made from the step '{step}', which the run has not done")
@@ -108,8 +116,7 @@ def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export],
 def _fed(about: RunFacts, exports: Mapping[str, Export], request: ExportRequest) -> Fed:
     """The records that the formats are made of, filtered, then mixed."""
     sources = {one.source for one in exports.values()}
-    mass_floor = about.recipe.preferences.mass_floor
-    read: Callable[[], Fed] = partial(records, about.run, sources, mass_floor, about.grade_weights)
+    read: Callable[[], Fed] = partial(records, about.run, sources, about.recipe, about.grade_weights)
     for one in request.filters:
         read = partial(one, read)
     if request.helpful_share is None:
@@ -121,26 +128,10 @@ def _refused(writers: Mapping[str, DatasetWriter], request: ExportRequest) -> di
     """Why formats are refused that cannot carry some dialogues; raises `ConfigError` if they were asked for by name."""
     if request.single_turn_only:
         return {}
-    found = {name: why for name, writer in writers.items() if (why := _cannot_carry(writer))}
+    found = {name: why for name, writer in writers.items() if (why := cannot_carry(writer.counts))}
     if found and ALL not in request.formats:
         raise ConfigError("; ".join(f"{name}: {why}" for name, why in found.items()))
     return found
-
-
-_SAID = {"several_turns": "several turns", "system_turn": "a system turn", "not_alternating": "turns out of order"}
-
-
-def _cannot_carry(writer: DatasetWriter) -> str:
-    counts = writer.counts
-    lost = {why: counts[why] for why in CANNOT_CARRY if counts[why]}
-    if not lost:
-        return ""
-    total, kept = counts.total(), counts["train"] + counts["test"]
-    which = " and ".join(f"{n:,} {'has' if n == 1 else 'have'} {_SAID[why]}" for why, n in lost.items())
-    return (
-        f"of {total:,} rows {which}, which the format cannot carry; --single-turn-only writes the {kept:,} that it can "
-        "and counts the rest"
-    )
 
 
 def _require_ours(folder: Path) -> None:

@@ -12,6 +12,7 @@ from cai.exports.items import GradedAnswer, Judged
 from cai.judge_records import Graded
 from cai.preferences import p_yes
 from cai.preferences.votes import debiased_logit, paired_votes, sigmoid, usable
+from cai.recipe import Recipe
 from cai.records import Draft, Judgement, Preference, Prompt
 from cai.storage.run import Run, read_rows
 
@@ -19,19 +20,20 @@ Fed = Iterable[tuple[Source, Any]]
 
 
 def records(
-    run: Run, sources: Iterable[Source], mass_floor: float, weights: Mapping[str, float] | None = None
+    run: Run, sources: Iterable[Source], recipe: Recipe, weights: Mapping[str, float] | None = None
 ) -> Iterator[tuple[Source, Any]]:
     """(source, record) for all records of `sources`, file by file. Raises `RunError` for a file that is not there.
 
-    Votes and grades under `mass_floor` do not count; `weights` are those of the grades by principle. Where answers were
+    `recipe` says which files are the run's: older ones may lie beside them. Votes and grades under its floor of mass do
+    not count; `weights` are those of the grades by principle. Where answers were
     graded, these grades are the "answers", and of the preferences only the human ones, which nobody graded.
     """
-    wanted = set(sources)
+    wanted, mass_floor = set(sources), recipe.preferences.mass_floor
     if "prompts" in wanted:
         yield from (("prompts", Prompt.from_json(row)) for row in read_rows(_there(run, "prompts")))
     if "demonstrations" in wanted:
-        yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(run))))
-    graded = "answers" in wanted and is_graded(run, mass_floor)
+        yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(recipe))))
+    graded = "answers" in wanted and is_graded(run, recipe)
     if graded:
         yield from (("answers", one) for one in _graded(run, mass_floor, weights))
     judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
@@ -53,25 +55,37 @@ def id_of(record: Any) -> str:
     return record.preference.id if isinstance(record, Judged) else str(record.id)
 
 
-def is_graded(run: Run, mass_floor: float) -> bool:
-    """Whether the run has absolute grades of its answers: at least one that counts. Reads up to the first."""
-    if "rubric" not in run.steps or not run.path("rubric.jsonl").exists():
+def is_graded(run: Run, recipe: Recipe) -> bool:
+    """Whether the recipe has answers graded and at least one grade counts. Reads up to the first that does."""
+    if not recipe.rubric.principles_per_answer or not _is_done(run, "rubric"):
         return False
-    return any(one.p_yes is not None for one in _graded(run, mass_floor, None))
+    return any(one.p_yes is not None for one in _graded(run, recipe.preferences.mass_floor, None))
 
 
-def missing_step(run: Run, source: Source, mass_floor: float) -> str:
-    """The step that a source is read from, if the run has not done it; else the empty string."""
-    step = {"prompts": "prompts", "demonstrations": last_revision(run)}.get(source, "preferences")
-    if source == "answers" and is_graded(run, mass_floor):
-        step = "rubric"
-    return "" if step in run.steps and run.path(f"{step}.jsonl").exists() else step
+def steps_of_source(source: Source, recipe: Recipe) -> tuple[str, ...]:
+    """The steps that a source is read from."""
+    if source in ("prompts", "demonstrations"):
+        return ("prompts" if source == "prompts" else last_revision(recipe),)
+    if source == "answers" and recipe.rubric.principles_per_answer:
+        return ("rubric", "preferences")
+    return ("label", "preferences") if source == "comparisons" else ("preferences",)
 
 
-def last_revision(run: Run) -> str:
-    """The step of the last round of revisions."""
-    rounds = [int(name.removeprefix("revise-")) for name in run.steps if name.startswith("revise-")]
-    return f"revise-{max(rounds, default=1)}"
+def missing_step(run: Run, source: Source, recipe: Recipe) -> str:
+    """The first step that a source is read from and that the run has not done; else the empty string."""
+    steps = steps_of_source(source, recipe)
+    if source == "answers" and is_graded(run, recipe):
+        steps = ("rubric",)
+    return next((step for step in steps if not _is_done(run, step)), "")
+
+
+def _is_done(run: Run, step: str) -> bool:
+    return step in run.steps and run.path(f"{step}.jsonl").exists()
+
+
+def last_revision(recipe: Recipe) -> str:
+    """The step of the last round of revisions; a run may still have those of more rounds, done under another recipe."""
+    return f"revise-{recipe.critique.rounds}"
 
 
 def _there(run: Run, step: str) -> Path:

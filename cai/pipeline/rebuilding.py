@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _FLAGS = ("constitution", "model", "critic", "judge", "limit", "until", "seed")
 _PASSWORD = re.compile(r"(?<=://)[^/\s'\"@]+@")
+_SERVER = re.compile(r"@https?://[^\s'\"]+")
+"""Where the model of an engine's name, ``openai/NAME@URL``, was reached."""
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
 
 
@@ -31,9 +33,9 @@ def rebuild_command(run: Run) -> str:
 
 
 def export_command(folder: Path, request: ExportRequest) -> str:
-    """The `cai export …` that asks for the same rows, wherever they are put."""
+    """The `cai export …` that asks for the same rows, wherever they are put; folders and files by their last names."""
     one = request.options
-    words = ["cai", "export", str(folder)]
+    words = ["cai", "export", folder.resolve().name]
     words += [word for name in request.formats for word in ("--format", name)]
     words += ["--labels", one.labels] if one.labels != "argmax" else []
     words += ["--threshold", f"{one.threshold:g}"] if one.labels == "threshold" else []
@@ -51,8 +53,9 @@ def _plain(value: Any) -> str:
 
 
 def public_text(text: str, run: Run) -> str:
-    """The text without passwords and queries of addresses, and with paths relative to where the run was started."""
-    text = _QUERY.sub(r"\1", _PASSWORD.sub("", text))
+    """The text without the servers of engines, without passwords and queries of other addresses, and with paths
+    relative to where the run was started."""
+    text = _QUERY.sub(r"\1", _PASSWORD.sub("", _SERVER.sub("", text)))
     started = run.manifest.get("command", {}).get("folder")
     for place, short in ((f"{started}/", ""), (f"{Path.home()}/", "~/")):
         if started and len(place) > 1:

@@ -83,8 +83,10 @@ def _all_steps(job: Job) -> Iterator[Step]:
         yield _audit(job, before)
     if "reward" in recipe.train:
         yield _reward(job)
+    export_work.check_dialogues(job)
     exports = settings_json(recipe.export)
     exports["sft"] = {"rounds": recipe.sft.rounds, "helpful": recipe.sft.helpful}
+    exports |= export_work.told_besides(job)
     reads = ("prompts", before, "preferences", *export_work.reads_besides(recipe))
     yield Step("export", reads, "datasets", exports, export_work.export_step)
     if recipe.evaluate.prompts:

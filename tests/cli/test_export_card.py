@@ -55,7 +55,11 @@ def test_every_configuration_loads_with_the_rows_of_the_card(tmp_path: Path, for
         assert {one["name"]: one["num_examples"] for one in info["splits"]} == done["formats"][name]["rows"]
         assert loaded["train"] == [*read_rows(out / name / "train.jsonl")]
     assert "labels duplicate, 3 rows a pair, seed 0; with a margin" in card.text
-    assert f"cai export {run} --format {formats[0]}" in card.text and "come from absolute rubrics" in card.text
+    assert (
+        f"cai export run --format {formats[0]}" in card.text
+        and str(tmp_path) not in card.text
+        and "come from absolute rubrics" in card.text
+    )
 
 
 def test_exports_add_up_to_one_card_and_those_of_another_run_are_named(tmp_path: Path) -> None:
@@ -126,7 +130,9 @@ def test_near_duplicates_and_contaminated_prompts_are_counted_and_gone(run: Path
     rows = [row["prompt"][0]["content"] for row in read_rows(Path(done["out"]) / "prompts" / "train.jsonl")]
     assert rows == ["what is the best way to sharpen old kitchen knives at home", "an unlike thing"]
     card = (Path(done["out"]) / "README.md").read_text(encoding="utf-8")
-    assert f"--near-duplicates 0.8 --decontaminate {bench}" in card
+    assert "--near-duplicates 0.8 --decontaminate bench.txt" in card
+    assert done["formats"]["prompts"]["command"].startswith("cai export run --format prompts ")
+    assert str(tmp_path) not in (Path(done["out"]) / "prompts" / "export.json").read_text(encoding="utf-8")
     assert "overlap with bench.txt: 1 contaminated" in card
 
 

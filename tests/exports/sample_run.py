@@ -119,13 +119,15 @@ def write_sample_run(folder: Path, turns: str = "mixed", rubric: bool = False) -
     }  # fmt: skip
     if rubric:
         files["rubric"] = [grade for one in preferences if one.source == "ai" for grade in _graded(one)]
-    return _write(folder, files)
+    return _write(folder, files, graded=rubric)
 
 
-def _write(folder: Path, files: dict[str, list[Any]]) -> Path:
+def _write(folder: Path, files: dict[str, list[Any]], graded: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "constitution.yaml").write_text(CONSTITUTION, encoding="utf-8")
-    (folder / "recipe.yaml").write_text("name: sample\nmodel: fake\nprompts: [prompts.jsonl]\n", encoding="utf-8")
+    recipe = "name: sample\nmodel: fake\nprompts: [prompts.jsonl]\ncritique:\n  rounds: 2\n"
+    recipe += "rubric:\n  principles_per_answer: 1\n" if graded else ""
+    (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     steps: dict[str, Any] = {}
     for name, rows in files.items():
         path = folder / f"{name}.jsonl"

@@ -193,3 +193,19 @@ def test_a_file_is_measured_as_datasets_measures_it(kind: str, tmp_path) -> None
     found = split_file(tmp_path, f"train.{kind}", export.schema())
     assert found.rows == counts["train"] == len(loaded)
     assert found.arrow_bytes == pytest.approx(loaded.info.splits["train"].num_bytes, rel=0.02)
+
+
+def test_a_row_longer_than_a_block_is_measured(tmp_path) -> None:
+    schema = pa.schema([("text", pa.string())])
+    texts = ["a", "x" * (5 << 20), *("y" * (3 << 20),) * 3, "z"]
+    (tmp_path / "train.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
+    found = split_file(tmp_path, "train.jsonl", schema)
+    assert found.rows == len(texts)
+    assert sum(map(len, texts)) < found.arrow_bytes < sum(map(len, texts)) + 1000
+
+
+def test_the_size_is_that_of_the_largest_configuration() -> None:
+    one = FACTS.formats[0]
+    many = [replace(one, name=f"f{n}", rows={"train": 600, "test": 300 + n}) for n in range(3)]
+    data = DatasetCard(render_card(replace(FACTS, formats=many))).data.to_dict()
+    assert data["size_categories"] == "n<1K"

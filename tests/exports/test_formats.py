@@ -221,6 +221,15 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
     assert tie["metadata"] == {"p_a": "0.5", "weight": "1.0", "kind": "red_team", "source": "ai", "split": "train"}
 
 
+def test_principles_of_one_text_are_two_annotators(tmp_path):
+    options = replace(OPTIONS, principles={"honest": "Which is better?", "kind": "Which is better?"})
+    export = load_export("annotated_pairs", options=options)
+    export_dataset(export, records("comparisons", "single"), tmp_path / "annotated_pairs")
+    document = json.loads((tmp_path / "annotated_pairs" / "annotated_pairs.json").read_text(encoding="utf-8"))
+    assert sorted(one["name"] for one in document["annotators"].values()) == ["honest", "kind", "label"]
+    assert max(len(one["annotations"]) for one in document["comparisons"]) == 3
+
+
 def test_llamafactory_writes_the_table_of_its_datasets(tmp_path):
     for name in ("llamafactory_sharegpt", "llamafactory_alpaca", "llamafactory_kto", "llamafactory_sft"):
         export = load_export(name)

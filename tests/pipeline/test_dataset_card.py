@@ -97,5 +97,9 @@ def test_addresses_lose_their_passwords_and_paths_their_home(tmp_path: Path) -> 
     fake_run(tmp_path / "run", write_prompts(tmp_path), until="respond")
     run = Run.existing(tmp_path / "run")
     run.manifest["command"]["folder"] = "/data/me"
+    assert public_text("--judge 'openai/a b@http://[::1]:8000/v1'\njudge: openai/m@http://10.0.0.7/v1\n", run) == (
+        "--judge 'openai/a b'\njudge: openai/m\n"
+    )
+    assert public_text("see https://me:secret@host/x?key=1", run) == "see https://host/x"
     text = f"openai/m@https://me:secret@host/v1?api_key=secret hf//data/me/model {Path.home()}/other fake?reject=0.2"
-    assert public_text(text, run) == "openai/m@https://host/v1 hf/model ~/other fake?reject=0.2"
+    assert public_text(text, run) == "openai/m hf/model ~/other fake?reject=0.2"

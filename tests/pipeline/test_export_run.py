@@ -179,6 +179,55 @@ def test_a_step_that_was_not_done_is_named(tmp_path):
     assert sum(told["formats"]["openrlhf_sft"]["rows"].values()) > 0
 
 
+def exported(run: Path, *formats: str) -> dict[str, bytes]:
+    """The data of `exports/` by name, and what `export.json` says of where labels come from."""
+    told = export_run(run, ExportRequest(formats))
+    names = [f"{name}/{file}" for name, facts in told["formats"].items() for file in facts["files"]]
+    return {name: (run / "exports" / name).read_bytes() for name in names}
+
+
+def test_rounds_and_grades_that_the_recipe_has_no_more_are_not_exported(tmp_path):
+    prompts, names = write_prompts(tmp_path, 8, 4), ("sft", "unpaired_preference")
+    once = {"critique.rounds": 1}
+    fake_run(tmp_path / "run", prompts, **{"critique.rounds": 2, "rubric.principles_per_answer": 1})
+    before = exported(tmp_path / "run", *names)
+    fake_run(tmp_path / "run", prompts, **once)
+    assert {"revise-2", "rubric"} <= set(Run.existing(tmp_path / "run").steps)
+    fake_run(tmp_path / "fresh", prompts, **once)
+    again = exported(tmp_path / "run", *names)
+    assert again == exported(tmp_path / "fresh", *names)
+    assert all(again[name] != content for name, content in before.items() if name.endswith(".jsonl"))
+    for folder in ("datasets", "exports"):
+        card = (tmp_path / "run" / folder / "README.md").read_text(encoding="utf-8")
+        assert "come from pairs, because this run asked no absolute rubrics" in card
+
+
+def test_cai_run_and_cai_export_write_the_same_bytes(tmp_path):
+    settings = {"export.formats": list(EXPORTS), "rubric.principles_per_answer": "all", "seed": 3}
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 6, 3), **settings)
+    told = exported(tmp_path / "run", *EXPORTS)
+    assert {name.partition("/")[0] for name in told} == set(EXPORTS)
+    for name, content in told.items():
+        assert (tmp_path / "run" / "datasets" / name).read_bytes() == content, name
+    native = lines(tmp_path / "run" / "datasets" / "native" / "train.jsonl")
+    assert native[0]["provenance"]["constitution_sha256"] == file_sha256(tmp_path / "run" / "constitution.yaml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "step"),
+    [
+        ({"critique.rounds": 2}, "sft", "revise-2"),
+        ({"rubric.principles_per_answer": 1}, "unpaired_preference", "rubric"),
+    ],
+)
+def test_a_step_that_the_recipe_has_and_the_run_has_not_is_named(settings, name, step, tmp_path):
+    prompts, run = write_prompts(tmp_path, 4, 2), tmp_path / "run"
+    fake_run(run, prompts, **{"critique.rounds": 1})
+    fake_run(run, prompts, until="respond", **{"critique.rounds": 1, **settings})
+    with pytest.raises(RunError, match=f"{name} is made from the step '{step}', which the run has not done"):
+        export_run(run, ExportRequest((name,)))
+
+
 # ------------------------------------------------------------------------------------------------------ mix, safety
 
 
@@ -190,6 +239,9 @@ def test_a_mix_has_the_share_that_was_asked(share, tmp_path):
         rows = sum(kinds.values())
         assert rows == facts["rows"][split]
         assert abs(kinds["helpful"] - share * rows) <= 1
+        assert facts["mix_measured"][split] == pytest.approx(kinds["helpful"] / rows)
+        card = (tmp_path / "run" / "exports" / "README.md").read_text(encoding="utf-8").replace("\\", "")
+        assert f"{kinds['helpful'] / rows:.3g} in {split}" in card
     every = export_run(tmp_path / "run", ExportRequest(("preference",)))["formats"]["preference"]
     assert sum(facts["rows"].values()) + facts["left_out"]["beyond_mix"] == sum(every["rows"].values())
     kept = Counter(facts["kinds"]["train"])
@@ -295,6 +347,39 @@ def test_the_command_says_what_it_wrote_and_one_line_when_it_cannot(sample, tmp_
     assert (code, "did you mean 'preference'?" in output) == (2, True)
     assert invoke(str(tmp_path / "none"), "--format", "sft")[0] == 2
     assert invoke(str(sample))[0] == 2
+
+
+def test_a_run_refuses_dialogues_that_its_formats_cannot_carry_before_it_asks_anything(tmp_path):
+    prompts = tmp_path / "prompts.jsonl"
+    dialogue = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    rows = [{"prompt": dialogue if n < 3 else f"Why is {n}?", "kind": "red_team"} for n in range(8)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"critique.rounds": 1, "export.formats": ["axolotl_reward", "preference"]}
+    with pytest.raises(ConfigError, match=r"axolotl_reward: of 6 prompts 1 has several turns, .*single_turn_only=true"):
+        fake_run(tmp_path / "run", prompts, **settings)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    fake_run(tmp_path / "run", prompts, until="preferences", **settings)
+    told = fake_run(tmp_path / "run", prompts, **settings, **{"export.single_turn_only": True})
+    assert told["stages"][-1]["step"] == "export"
+    counts = Run.existing(tmp_path / "run").steps["export"]["datasets"]["axolotl_reward"]
+    assert counts["several_turns"] == 1 and counts["train"] + counts["test"] > 0
+
+
+def test_the_command_warns_of_every_stale_source_and_of_options_that_nothing_reads(tmp_path):
+    run, prompts = tmp_path / "run", write_prompts(tmp_path, 4, 2)
+    fake_run(run, prompts, **{"critique.rounds": 1})
+    asked = ["export", str(run), "--format", "sft", "--labels", "bernoulli", "--threshold", "0.2", "--copies", "3"]
+    notes = [line for line in CliRunner().invoke(main, asked).stderr.splitlines() if line.startswith("note: ")]
+    assert [note.split()[1] for note in notes] == ["--threshold", "--copies"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["plan"]["revise-1"]["settings"]["max_tokens"] = 34
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "sft"])
+    assert "note: revise-1 is stale (max_tokens: " in done.stderr
 
 
 def test_the_command_prints_facts_as_json(sample, tmp_path):
