@@ -35,6 +35,16 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     yield Ranked(messages, first, second, p_chosen(cells))
 
 
+def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
+    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
+    asked, both = (
+        user(text(cells, columns.prompt or "")),
+        [cell(cells, one) for one in (columns.chosen, columns.rejected)],
+    )
+    whole = all(isinstance(one, list) and asked in turns(row, one, "the answer")[:-1] for one in both)
+    yield from (implicit if whole else explicit)(row, cells, columns)
+
+
 def implicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """Two whole dialogues that differ in their last answer."""
     better, worse = (turns(row, cell(cells, one), one, columns.tags) for one in (columns.chosen, columns.rejected))

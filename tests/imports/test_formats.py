@@ -22,6 +22,7 @@ PAIRS = {
     "preference": {"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID]},
     "preference_implicit": {"chosen": ASKED + ANSWERED, "rejected": [*ASKED, SAID]},
     "preference_text": {"prompt": "q", "chosen": " a", "rejected": " b"},
+    "preference_mixed": {"prompt": "q", "chosen": ANSWERED, "rejected": [SAID]},
     "nemo_rl_preference": {"context": ASKED, "completions": [
         {"rank": 2, "completion": [SAID]}, {"rank": 1, "completion": ANSWERED}]},
     "llamafactory_sharegpt": {"conversations": TAGGED, "chosen": YES, "rejected": NO},
@@ -132,6 +133,69 @@ def test_people_who_disagree_make_a_soft_label_and_are_counted(tmp_path):
     rows = [PAIRS["preference"]] * 3 + [turned]
     [one], report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
     assert (one.chosen, one.p_chosen, report.duplicates, report.contradicting) == ("a", 0.75, 3, 1)
+
+
+DIALOGUE = [user("o").to_json(), assistant("p").to_json(), *ASKED]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "before"),
+    [
+        (ANSWERED, "b", ()),
+        (ASKED + ANSWERED, [*ASKED, SAID], ()),
+        ([*DIALOGUE, *ANSWERED], [*DIALOGUE, SAID], (user("o"), assistant("p"))),
+    ],
+)
+def test_a_text_prompt_beside_messages_is_a_pair(chosen, rejected, before, tmp_path):
+    row = {"prompt": "q", "chosen": chosen, "rejected": rejected}
+    [one], report = read_preferences(find_sources(write_rows(tmp_path, row)))
+    assert (one.prompt.messages, one.chosen, one.rejected) == ((*before, user("q")), "a", "b")
+    assert list(report.formats) == ["preference_mixed"]
+
+
+ANSWERS = [
+    ({"prompt": "q", "response_a": "a", "response_b": "b", "winner": "a"}, "'response_a', 'response_b'", "prompts"),
+    ({"prompt": "q", "chosen": "a", "rejected": None}, "'chosen'", "prompts"),
+    ({"prompt": "q", "answer": "a"}, "'answer'", "prompts"),
+    ({"prompt": "q", "Completion 1": "a", "output_x": "b"}, "'Completion 1', 'output_x'", "prompts"),
+    ({"messages": ASKED + ANSWERED, "rejected": "b"}, "'rejected'", "sft"),
+    ({"instruction": "q", "output": "a", "response_1": "b"}, "'response_1'", "alpaca"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "columns", "name"), ANSWERS)
+def test_answers_are_never_dropped_unasked(row, columns, name, tmp_path):
+    file = write_rows(tmp_path, row)
+    message = f"p.jsonl:1: columns that look like answers and that the format '{name}' would drop: {columns}; formats"
+    with pytest.raises(InputError, match=re.escape(message)) as told:
+        read_prompt_rows(find_sources(file))
+    assert "\n" not in str(told.value) and f"--format {name} takes the prompts alone" in str(told.value)
+    [one], report = read_prompt_rows(find_sources(file), name)
+    assert one.messages == (user("q"),) and report.unread
+
+
+def test_a_later_row_with_answers_among_prompts_is_told(tmp_path):
+    rows = [{"prompt": "q"}, {"prompt": "r", "chosen": "a", "rejected": "b"}]
+    read, report = read_prompt_rows(find_sources(write_rows(tmp_path, *rows)))
+    assert len(read) == 1 and report.rejected.total() == 1 and "'chosen', 'rejected'" in next(iter(report.rejected))
+
+
+def test_columns_that_were_not_read_are_named(tmp_path):
+    more = {"annotator": "x", "metadata": {"note": 1}, "nothing": None, "weight": 2.0, "extra_info": {"split": "test"}}
+    rows = [PAIRS["preference_text"] | more, PAIRS["preference_text"] | {"late": 1}]
+    _, report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert dict(report.unread) == {"annotator": 1, "metadata": 1, "late": 1}
+    for name, row in {**PAIRS, **PROMPTS}.items():
+        read = read_preferences if name in PAIRS else read_prompt_rows
+        _, report = read(find_sources(write_rows(tmp_path, row)))
+        assert set(report.unread) == UNREAD.get(name, set()), name
+
+
+UNREAD = {
+    "ultrafeedback": {"prompt_id", "messages"}, "alpaca": {"output"}, "prompt_completion": {"completion"},
+    "prompt_response": {"response"}, "openrlhf_prompts": {"datasource"}, "openrlhf_sft": {"output"},
+    "verl_rl": {"data_source", "ability", "reward_model"},
+}  # fmt: skip
 
 
 REFUSED = [
