@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cai.errors import ConfigError, InputError
+from cai.human_preferences import read_human_preferences
 from cai.imports import find_sources, read_preferences, read_prompt_rows
 from cai.records import Message, Preference, Prompt, assistant, user
 from tests.prompts.writing import write, write_rows
@@ -133,6 +134,31 @@ def test_people_who_disagree_make_a_soft_label_and_are_counted(tmp_path):
     rows = [PAIRS["preference"]] * 3 + [turned]
     [one], report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
     assert (one.chosen, one.p_chosen, report.duplicates, report.contradicting) == ("a", 0.75, 3, 1)
+
+
+WITH_SYSTEM = {
+    "orca": {"question": "q", "chosen": "a", "rejected": "b"},
+    **{name: PAIRS[name] for name in ("preference", "preference_text", "preference_mixed", "preference_implicit",
+                                      "ultrafeedback", "axolotl_preference", "hh", "llamafactory_v1")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", WITH_SYSTEM.values(), ids=WITH_SYSTEM.keys())
+def test_a_system_column_is_the_first_turn_where_it_says_something(row, tmp_path):
+    for said, before in (("s", (Message("system", "s"),)), ("", ()), (None, ())):
+        file = write_rows(tmp_path, row | {"system": said})
+        [one], report = read_preferences(find_sources(file))
+        assert (one.prompt.messages, one.chosen, one.rejected) == ((*before, user("q")), "a", "b")
+        assert "system" not in report.unread
+        [other] = read_human_preferences(file).preferences
+        assert other.prompt.messages == (*before, user("q"))
+
+
+@pytest.mark.parametrize("name", ["sft", "prompt_completion", "prompt_response", "alpaca", "sharegpt", "prompts"])
+def test_a_system_column_is_the_first_turn_of_a_prompt(name, tmp_path):
+    file = write_rows(tmp_path, PROMPTS[name] | {"system": "s"})
+    [one], _ = read_prompt_rows(find_sources(file))
+    assert one.messages == (Message("system", "s"), user("q"))
 
 
 DIALOGUE = [user("o").to_json(), assistant("p").to_json(), *ASKED]
