@@ -50,9 +50,10 @@ def weight_of(cells: Cells) -> float:
 
 
 def tags_of(cells: Cells) -> tuple[str, ...]:
-    """The tags of the prompt."""
+    """The tags of the prompt: a list, or a text with one a line, as `native` is exported."""
     tags = cells.get("tags", _inside(cells, "prompt", "tags"))
-    return tuple(one for one in tags if isinstance(one, str)) if isinstance(tags, list) else ()
+    tags = tags.split("\n") if isinstance(tags, str) else tags
+    return tuple(one for one in tags if isinstance(one, str) and one) if isinstance(tags, list) else ()
 
 
 def _said(cells: Cells, key: str) -> Any:

@@ -114,6 +114,13 @@ def test_what_a_row_says_of_itself_is_kept(tmp_path):
     assert (one.prompt.kind, one.prompt.split, one.prompt.tags, one.prompt.source) == ("lookalike", "test", ("t",), "p")
 
 
+def test_tags_may_be_a_text_with_one_a_line(tmp_path):
+    for tags, expected in (("t1\nt 2", ("t1", "t 2")), ("", ()), (["t"], ("t",))):
+        row = {"prompt": ASKED, "response_a": "a", "response_b": "b", "p_a": 1.0, "tags": tags}
+        [one], _ = read_preferences(find_sources(write_rows(tmp_path, row)))
+        assert one.prompt.tags == expected
+
+
 def test_a_kind_is_for_rows_that_name_none(tmp_path):
     named = {**PAIRS["preference"], "prompt": [user("r").to_json()], "kind": "lookalike"}
     read, report = read_preferences(find_sources(write_rows(tmp_path, named, PAIRS["preference"])), kind="red_team")
