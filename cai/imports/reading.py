@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cai.errors import ConfigError, InputError
+from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.cells import Cells, check_prompt, check_text
 from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
@@ -67,6 +68,7 @@ class _Found:
     record: Any
     split: Split | None
     labels: list[float]
+    weights: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def read_preferences(
     """The preferences in files, each pair once, in their order; `told` hears of every row that cannot be carried.
 
     A row's own `source`, `p_chosen`, `weight`, `kind` and `split` are kept; its `id` says which answer was response_a
-    where it is ours. Repeated pairs are counted and their labels averaged. Raises `InputError` for files that cannot
+    where it is ours. Repeated pairs are counted and merged (`merge`). Raises `InputError` for files that cannot
     be read at all or hold no pairs, `ConfigError` for a format that does not carry them.
     """  # fmt: skip
     check_share(test_share)
@@ -113,7 +115,7 @@ def read_preferences(
             continue
         reading.report.units += 1
         _keep(new, found, reading.report)
-    made = [_with_mean(one) for one in found.values()]
+    made = [merge(one.record, one.labels, one.weights) for one in found.values()]
     sides = _sides([one.prompt for one in made], [one.split for one in found.values()], test_share, reading.report)
     settled = [replace(one, prompt=_on(one.prompt, side)) for one, side in zip(made, sides, strict=True)]
     reading.report.kept = len(settled)
@@ -240,7 +242,7 @@ def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, repo
     prompt = _prompt(row, spec, ranked.messages, "helpful", report)
     who = ranker_of(row.value, ranker)
     one = _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value)
-    return _Found(one, split, [one.p_a])
+    return _Found(one, split, [one.p_a], [one.weight])
 
 
 def _on_its_side(straight: Preference, cells: Cells) -> Preference:
@@ -277,12 +279,7 @@ def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:
     report.duplicates += 1
     report.contradicting += (known.labels[0] - 0.5) * (label - 0.5) < 0
     known.labels.append(label)
-
-
-def _with_mean(one: _Found) -> Preference:
-    """The pair with the mean of the labels that its rows gave it."""
-    record: Preference = one.record
-    return replace(record, p_a=sum(one.labels) / len(one.labels)) if len(one.labels) > 1 else record
+    known.weights.append(one.weight)
 
 
 def _on(prompt: Prompt, side: Split) -> Prompt:

@@ -231,6 +231,13 @@ UNREAD = {
 }  # fmt: skip
 
 
+def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(tmp_path):
+    rows = [PAIRS["preference"] | {"p_chosen": p, "weight": weight} for p, weight in ((1.0, 3.0), (0.2, 1.0))]
+    file = write_rows(tmp_path, *rows)
+    for read in (read_preferences(find_sources(file))[0], read_human_preferences(file).preferences):
+        assert [(one.chosen, one.p_chosen, one.weight) for one in read] == [("a", pytest.approx(0.8), 2.0)]
+
+
 REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED}, "no column 'rejected'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": None}, "'rejected' holds nothing"),
