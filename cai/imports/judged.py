@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from cai.human_preferences.shapes import Ranked
-from cai.imports.pairs import Judged, p_chosen
+from cai.imports.cells import Cells
+from cai.imports.pairs import Judged, p_chosen, share
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
@@ -32,11 +33,22 @@ def join_judged(
         for row, _, one in (*good[paired:], *bad[paired:]):
             missing = "bad" if one.good else "good"
             reject(row, f"no answer that was called {missing} to the same prompt, so no pair")
-        for (row, spec, better), (_, _, worse) in joined:
+        for (row, spec, better), (other, _, worse) in joined:
             try:
-                yield row, spec, Ranked(better.messages, better.answer, worse.answer, p_chosen(row.value))
+                yield row, spec, Ranked(better.messages, better.answer, worse.answer, _p_better(row.value, other.value))
             except UnusableRow as reason:
                 reject(row, reason)
+
+
+def _p_better(good: Cells, bad: Cells) -> float:
+    """The probability that the good answer is the wanted one, given that one of the two is, by their `p_desirable`."""
+    if good.get("p_chosen") is not None or good.get("label_from") == "pair":
+        return p_chosen(good)
+    p, q = (share(one, "p_desirable") if one.get("p_desirable") is not None else None for one in (good, bad))
+    if p is None or q is None:
+        return p_chosen(good)
+    wanted, other = p * (1.0 - q), q * (1.0 - p)
+    return wanted / (wanted + other) if wanted + other else 0.5
 
 
 def _group(item: Item) -> object:

@@ -67,6 +67,13 @@ def test_every_good_answer_is_paired_with_every_bad_one(name, tmp_path):
     assert (report.rows, report.units, report.kept) == (4, 4, 4) and list(report.formats) == [name]
 
 
+def test_grades_of_two_answers_make_a_soft_label(tmp_path):
+    rows = [JUDGED["axolotl_kto"](text, text == "a") | {"p_desirable": p, "label_from": "rubric", "id": text}
+            for text, p in (("a", 0.8), ("b", 0.5))]  # fmt: skip
+    [one], _ = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert (one.chosen, one.p_chosen) == ("a", pytest.approx(0.8))
+
+
 def test_a_lonely_answer_is_told(tmp_path):
     rows = [JUDGED["axolotl_kto"]("a", True), JUDGED["axolotl_kto"]("b", False), {
         "prompt": "other", "completion": "a", "label": True}]  # fmt: skip
