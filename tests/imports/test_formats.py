@@ -74,6 +74,12 @@ def test_grades_of_two_answers_make_a_soft_label(tmp_path):
     assert (one.chosen, one.p_chosen) == ("a", pytest.approx(0.8))
 
 
+def test_many_answers_make_no_more_pairs_than_eight_an_answer(tmp_path):
+    rows = [JUDGED["axolotl_kto"](f"{good}{n}", good) for good in (True, False) for n in range(20 + 10 * good)]
+    read, _ = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert len(read) == 30 * 8 and len({one.chosen for one in read}) == 30 and len({one.rejected for one in read}) == 20
+
+
 def test_a_lonely_answer_is_told(tmp_path):
     rows = [JUDGED["axolotl_kto"]("a", True), JUDGED["axolotl_kto"]("b", False), {
         "prompt": "other", "completion": "a", "label": True}]  # fmt: skip
