@@ -61,7 +61,7 @@ def import_(
     a folder of LLaMA-Factory's with its dataset_info.json. Every format of `cai export` is read, and HH transcripts,
     UltraFeedback, AlpacaEval annotations and PKU-SafeRLHF. Texts are taken to the letter, but for the space around the
     turns of transcripts and plain completions. A row that cannot be carried is counted, and written with the reason to
-    a .rejected.jsonl beside the output.
+    a .rejected.jsonl beside the output. An import holds its records in memory.
 
     \b
     Example:
@@ -92,6 +92,7 @@ def _show(report: ImportReport, path: Path) -> None:
         f"{name}{'' if len(report.formats) == 1 else f' ({rows:,})'}" for name, rows in report.formats.items()
     )
     click.echo(f"read       {_count(report.rows, 'row')}, format {formats}")
+    click.echo(f"           columns not read: {_columns(report)}")
     splits = f"{report.splits['train']:,} train, {report.splits['test']:,} test"
     ties = f", {_count(report.ties, 'tie')}" if report.ties else ""
     click.echo(f"kept       {_count(report.kept, noun)}: {splits}{ties}")
@@ -107,6 +108,12 @@ def _show(report: ImportReport, path: Path) -> None:
         click.echo(f"moved      {report.moved:,} from train to test: their opening turn is in test too")
     _show_rejects(report, path)
     click.echo(f"wrote      {path}")
+
+
+def _columns(report: ImportReport) -> str:
+    names = [repr(name[:40]) + ("" if rows == report.rows else f" ({rows:,})") for name, rows in report.unread.items()]
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more or "none"
 
 
 def _show_rejects(report: ImportReport, path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from cai.errors import InputError
+from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked, flat, is_own, number, ranked_pairs
 from cai.prompts.files import Row, read_rows
 from cai.prompts.kinds import find_kind
@@ -66,6 +67,7 @@ class _Pair:
     preference: Preference
     split: Split | None
     labels: list[float]
+    weights: list[float]
 
 
 def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPreferences:
@@ -96,6 +98,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
                 notes.duplicates += 1
                 notes.contradicting += (known.labels[0] - 0.5) * (new.labels[0] - 0.5) < 0
                 known.labels += new.labels
+                known.weights += new.weights
     if not pairs:
         why = "; ".join(
             f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
@@ -117,7 +120,7 @@ def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> lis
         final: Split = "test" if opening in held_out else "train"
         notes.moved += final != side
         prompt = replace(pair.preference.prompt, split=final)
-        settled.append(replace(pair.preference, prompt=prompt, p_a=sum(pair.labels) / len(pair.labels)))
+        settled.append(replace(merge(pair.preference, pair.labels, pair.weights), prompt=prompt))
     return settled
 
 
@@ -154,7 +157,7 @@ def _pair(row: Row, spec: PromptFile, found: Ranked, notes: PairNotes) -> _Pair:
     own_tags = [one for one in tags if isinstance(one, str)] if is_own(row.value) and isinstance(tags, list) else []
     prompt = Prompt.make(found.messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *own_tags))))
     preference = _placed(row, prompt, found)
-    return _Pair(preference, given_split(row, spec), [preference.p_a])
+    return _Pair(preference, given_split(row, spec), [preference.p_a], [preference.weight])
 
 
 def _placed(row: Row, prompt: Prompt, found: Ranked) -> Preference:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
-from cai.records import Messages
+from cai.records import Message, Messages
 
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
@@ -183,6 +183,7 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")
+        messages = _with_system(cells, messages)
         if messages[-1].role != "user":
             raise row.error(f"the prompt must end with a user turn, this one ends with the role {messages[-1].role}")
         return (
@@ -191,7 +192,17 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
             _answer(row, cells[rejected], rejected, messages),
         )
     near = _near("prompt", [name for name in cells if name not in (chosen, rejected)])
-    return _apart(_whole(row, cells[chosen], chosen, near), _whole(row, cells[rejected], rejected, near))
+    both = (_whole(row, cells[one], one, near) for one in (chosen, rejected))
+    messages, better, worse = _apart(*both)
+    return _with_system(cells, messages), better, worse
+
+
+def _with_system(cells: dict[str, Any], messages: Messages) -> Messages:
+    """The turns after what the `system` (or `system_prompt`) column says, unless they have a system turn."""
+    system = cells.get("system") or cells.get("system_prompt")
+    if isinstance(system, str) and system.strip() and messages[0].role != "system":
+        return (Message("system", system), *messages)
+    return messages
 
 
 def _apart(better: Messages, worse: Messages) -> tuple[Messages, str, str]:
@@ -210,7 +221,7 @@ def _answer(row: Row, cell: Any, column: str, prompt: Messages) -> str:
     if isinstance(cell, str):
         return cell.strip()
     messages = read_messages(row, cell, column)
-    if len(messages) > 1 and messages[:-1] == prompt:
+    if len(messages) > 1 and messages[:-1] in (prompt, prompt[1:] if prompt[0].role == "system" else prompt):
         messages = messages[-1:]
     if len(messages) != 1 or messages[0].role != "assistant":
         raise row.error(f"'{column}' must be one assistant message after the prompt, found {len(messages)} messages")

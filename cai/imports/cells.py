@@ -26,6 +26,7 @@ class Tags:
 class Columns:
     """The columns that hold a row's parts; None where a format has no such column.
 
+    `system` becomes the first turn where it is not empty.
     `query` is joined to the prompt's text (Alpaca's input), `history` are earlier turns as pairs of texts.
     """
 
@@ -34,7 +35,7 @@ class Columns:
     rejected: str = "rejected"
     completion: str | None = None
     label: str = "label"
-    system: str | None = None
+    system: str | None = "system"
     query: str | None = None
     history: str | None = None
     tags: Tags | None = None
@@ -87,9 +88,14 @@ def prompt_turns(row: Row, cells: Cells, columns: Columns) -> Messages:
         messages: Messages = (*_history(cells, columns), user(f"{value}\n{query}" if query else value))
     else:
         messages = turns(row, value, columns.prompt, columns.tags)
+    return with_system(messages, cells, columns)
+
+
+def with_system(messages: Messages, cells: Cells, columns: Columns) -> Messages:
+    """The turns after what the system column says, unless it says nothing or they have a system turn of their own."""
     system = optional_text(cells, columns.system)
     if system and (not messages or messages[0].role != "system"):
-        messages = (Message("system", system), *messages)
+        return (Message("system", system), *messages)
     return messages
 
 
@@ -111,11 +117,16 @@ def answer(row: Row, cells: Cells, name: str, prompt: Messages, tags: Tags | Non
     if isinstance(value, str):
         return value
     messages = turns(row, value, name, tags)
-    if len(messages) > 1 and messages[:-1] == prompt:
+    if len(messages) > 1 and messages[:-1] in (prompt, without_system(prompt)):
         messages = messages[-1:]
     if len(messages) != 1 or messages[0].role != "assistant":
         raise UnusableRow(f"'{name}' is not one assistant message after the prompt")
     return messages[0].content
+
+
+def without_system(prompt: Messages) -> Messages:
+    """The turns after a system turn, which a row may hold in a column of its own."""
+    return prompt[1:] if prompt and prompt[0].role == "system" else prompt
 
 
 def check_prompt(messages: Sequence[Message]) -> None:

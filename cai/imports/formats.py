@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -93,6 +94,9 @@ FORMATS: dict[str, Format] = {
     "preference_implicit": Format("preferences", pairs.implicit, _BOTH, ("prompt", "messages")),
     "preference_text": Format("preferences", pairs.texts, {"prompt": "text", **_TEXTS}),
     "nemo_rl_binary": _pairs({"prompt": "text", **_TEXTS}),
+    "preference_mixed": Format(
+        "preferences", pairs.mixed, {"prompt": "text", "chosen": "any", "rejected": "any"}
+    ),
     "hh": Format("preferences", pairs.transcripts, _TEXTS, ("prompt",)),
     "llamafactory_v1": Format(
         "preferences", pairs.implicit, {"chosen_messages": "turns", "rejected_messages": "turns"},
@@ -130,11 +134,43 @@ def check_format(name: str) -> str:
 
 
 def recognise(row: Row) -> str:
-    """The format of a row by its columns; raises `InputError` at its place where no format has them."""
+    """The format of a row by its columns.
+
+    Raises `InputError` at its place where no format has them, or only one that would drop the row's answers.
+    """
     if not isinstance(row.value, dict):
         raise row.error("the row is not an object with columns; `cai prompts` reads plain texts and lists")
     for name, one in FORMATS.items():
         if one.fits(row.value):
+            if why := loses_answers(name, row.value):
+                raise row.error(why)
             return name
     columns = ", ".join(repr(name[:40]) for name in list(row.value)[:12])
     raise row.error(f"no format that is known here has these columns: {columns}; name one with --format")
+
+
+_ANSWERS = re.compile(r"(chosen|rejected|response|answer|completion|output_).*", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"(chosen|rejected)([_-].*)?|(response|answer|completion|output)s?[_-]?([0-9]+|[a-z])", re.IGNORECASE
+)
+"""Columns that hold answers where a prompt stands alone, and those that do beside a training example's own answer."""
+
+
+def loses_answers(name: str, cells: Cells) -> str:
+    """Why a row cannot be read as prompts: the columns of answers that `name` would drop; empty where it drops none."""
+    form = FORMATS[name]
+    if form.carries != "prompts":
+        return ""
+    like = _ANSWERS if name == "prompts" else _SEVERAL
+    found = [one for one, value in cells.items() if value not in (None, "") and like.fullmatch(one)]
+    found = [one for one in found if one not in form.needs]
+    if not found:
+        return ""
+    columns = ", ".join(repr(one[:40]) for one in found[:12])
+    near = [one for one, other in FORMATS.items() if other.carries != "prompts" and {*found} & {*other.needs}]
+    near = near or [one for one, other in FORMATS.items() if other.carries != "prompts"]
+    formats = ", ".join(f"{one} ({', '.join(FORMATS[one].needs)})" for one in near[:4])
+    return (
+        f"columns that look like answers and that the format '{name}' would drop: {columns}; "
+        f"formats with answers are {formats}; --format {name} takes the prompts alone"
+    )

@@ -25,14 +25,14 @@ def labelled(row: Row) -> Row:
 def ranker_of(cells: Cells, default: Ranker) -> Ranker:
     """Who ranked the pair: as the row's `source` says, where it says "ai" or "human"."""
     said = cells.get("source")
-    if said is None and isinstance(cells.get("metadata"), dict):
-        said = cells["metadata"].get("source")
+    if said is None:
+        said = _inside(cells, "metadata", "source")
     return said if said in ("ai", "human") else default
 
 
 def prompt_source(cells: Cells) -> str:
     """The name of the prompt's source, or the empty string where the row has none."""
-    inner = [cells[name].get("source") for name in _INNER if isinstance(cells.get(name), dict)]
+    inner = [_inside(cells, name, "source") for name in _INNER]
     found = (cells.get("prompt_source"), *inner, cells.get("source"))
     return next((one for one in found if isinstance(one, str) and one not in ("", "ai", "human")), "")
 
@@ -50,16 +50,22 @@ def weight_of(cells: Cells) -> float:
 
 
 def tags_of(cells: Cells) -> tuple[str, ...]:
-    """The tags of the prompt."""
-    inner = cells["prompt"].get("tags") if isinstance(cells.get("prompt"), dict) else None
-    tags = cells.get("tags", inner)
-    return tuple(one for one in tags if isinstance(one, str)) if isinstance(tags, list) else ()
+    """The tags of the prompt: a list, or a text with one a line, as `native` is exported."""
+    tags = cells.get("tags", _inside(cells, "prompt", "tags"))
+    tags = tags.split("\n") if isinstance(tags, str) else tags
+    return tuple(one for one in tags if isinstance(one, str) and one) if isinstance(tags, list) else ()
 
 
 def _said(cells: Cells, key: str) -> Any:
     if cells.get(key) is not None:
         return cells[key]
-    return next((cells[name].get(key) for name in _INNER if isinstance(cells.get(name), dict)), None)
+    return next((one for name in _INNER if (one := _inside(cells, name, key)) is not None), None)
+
+
+def _inside(cells: Cells, name: str, key: str) -> Any:
+    """What an object in a column holds under `key`; a column without it does not count as read."""
+    inner = dict.get(cells, name)
+    return cells[name][key] if isinstance(inner, dict) and key in inner else None
 
 
 def _number(written: str) -> float | None:

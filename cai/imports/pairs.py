@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cai.human_preferences.shapes import Ranked, ranked_pairs
-from cai.imports.cells import Cells, Columns, answer, cell, prompt_turns, text, turns
+from cai.imports.cells import Cells, Columns, answer, cell, optional_text, prompt_turns, text, turns, with_system
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
@@ -35,6 +35,16 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     yield Ranked(messages, first, second, p_chosen(cells))
 
 
+def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
+    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
+    asked, both = (
+        user(text(cells, columns.prompt or "")),
+        [cell(cells, one) for one in (columns.chosen, columns.rejected)],
+    )
+    whole = all(isinstance(one, list) and asked in turns(row, one, "the answer")[:-1] for one in both)
+    yield from (implicit if whole else explicit)(row, cells, columns)
+
+
 def implicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """Two whole dialogues that differ in their last answer."""
     better, worse = (turns(row, cell(cells, one), one, columns.tags) for one in (columns.chosen, columns.rejected))
@@ -42,7 +52,8 @@ def implicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
         raise UnusableRow("a dialogue does not end with the assistant's answer")
     if better[:-1] != worse[:-1]:
         raise UnusableRow("the two dialogues differ before the last answer")
-    yield Ranked(better[:-1], better[-1].content, worse[-1].content, p_chosen(cells))
+    messages = with_system(better[:-1], cells, columns)
+    yield Ranked(messages, better[-1].content, worse[-1].content, p_chosen(cells))
 
 
 def ranked(row: Row, cells: Cells, columns: Columns) -> Pairs:
@@ -178,7 +189,8 @@ def plain_dialogue(row: Row, cells: Cells, columns: Columns) -> Messages:
     value = cells.get(columns.prompt or "")
     if not isinstance(value, str) or not is_transcript(value):
         return dialogue(row, cells, columns)
-    return dialogue(row, {"prompt": turns_of(value)}, Columns())
+    system = {"system": optional_text(cells, columns.system)}
+    return dialogue(row, {"prompt": turns_of(value), **system}, Columns())
 
 
 def turns_of(transcript: str) -> list[Cells]:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cai.errors import ConfigError, InputError
+from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.cells import Cells, check_prompt, check_text
-from cai.imports.formats import Format, check_format, recognise
+from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
 from cai.imports.pairs import Judged
 from cai.imports.sources import Source, named_format
+from cai.imports.watched import Watch
 from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
 from cai.prompts.shapes import UnusableRow
@@ -30,7 +32,8 @@ class ImportReport:
     """How files were read: `kept` + `duplicates` + Σ `rejected` = `units`; a row of no use counts as one unit.
 
     `units` is `rows` but where a row ranks several pairs, or two rows make one. `rejected` counts by reason and
-    `first` gives the place of the first of each; `formats` counts rows, `kinds` and `sources` what was kept.
+    `first` gives the place of the first of each; `formats` counts rows, `kinds` and `sources` what was kept, `unread`
+    the rows in which a column held something that was never read.
     """
 
     rows: int = 0
@@ -46,6 +49,7 @@ class ImportReport:
     kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
 
     def to_json(self) -> Json:
         kinds = [{"kind": kind, "from": ground, "rows": rows} for (kind, ground), rows in self.kinds.items()]
@@ -53,7 +57,7 @@ class ImportReport:
             "rows": self.rows, "units": self.units, "kept": self.kept, "ties": self.ties,
             "duplicates": self.duplicates, "contradicting": self.contradicting, "moved_to_test": self.moved,
             "formats": dict(self.formats), "rejected": dict(self.rejected), "first": self.first, "kinds": kinds,
-            "sources": dict(self.sources), "splits": dict(self.splits),
+            "sources": dict(self.sources), "splits": dict(self.splits), "columns_not_read": dict(self.unread),
         }  # fmt: skip
 
 
@@ -64,14 +68,16 @@ class _Found:
     record: Any
     split: Split | None
     labels: list[float]
+    weights: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What is known while rows come in: the report, and where rejected rows go."""
+    """What is known while rows come in: the report, where rejected rows go, and which columns were read."""
 
     report: ImportReport
     told: Reject
+    watch: Watch = field(default_factory=Watch)
 
     def reject(self, row: Row, reason: object) -> None:
         why = str(reason.message if isinstance(reason, InputError) else reason)
@@ -95,7 +101,7 @@ def read_preferences(
     """The preferences in files, each pair once, in their order; `told` hears of every row that cannot be carried.
 
     A row's own `source`, `p_chosen`, `weight`, `kind` and `split` are kept; its `id` says which answer was response_a
-    where it is ours. Repeated pairs are counted and their labels averaged. Raises `InputError` for files that cannot
+    where it is ours. Repeated pairs are counted and merged (`merge`). Raises `InputError` for files that cannot
     be read at all or hold no pairs, `ConfigError` for a format that does not carry them.
     """  # fmt: skip
     check_share(test_share)
@@ -109,11 +115,12 @@ def read_preferences(
             continue
         reading.report.units += 1
         _keep(new, found, reading.report)
-    made = [_with_mean(one) for one in found.values()]
+    made = [merge(one.record, one.labels, one.weights) for one in found.values()]
     sides = _sides([one.prompt for one in made], [one.split for one in found.values()], test_share, reading.report)
     settled = [replace(one, prompt=_on(one.prompt, side)) for one, side in zip(made, sides, strict=True)]
     reading.report.kept = len(settled)
     reading.report.ties = sum(one.p_a == 0.5 for one in settled)
+    reading.report.unread = reading.watch.unread
     reading.report.sources.update(one.source for one in settled)
     reading.report.splits.update(one.prompt.split for one in settled)
     return settled, reading.report
@@ -147,6 +154,7 @@ def read_prompt_rows(
     prompts = [one.record for one in found.values()]
     sides = _sides(prompts, [one.split for one in found.values()], test_share, reading.report)
     reading.report.kept = len(prompts)
+    reading.report.unread = reading.watch.unread
     reading.report.splits.update(sides)
     return [_on(one, side) for one, side in zip(prompts, sides, strict=True)], reading.report
 
@@ -167,7 +175,10 @@ def _rows(sources: Sequence[Source], format_name: str, reading: _Reading) -> Ite
             if not isinstance(row.value, dict):
                 reading.reject(row, "the row is not an object with columns")
                 continue
-            yield row, source, named_format(name, source)
+            if format_name == "auto" and name in FORMATS and (why := loses_answers(name, row.value)):
+                reading.reject(row, why)
+                continue
+            yield reading.watch.row(row), source, named_format(name, source)
 
 
 def _ranked(sources: Sequence[Source], format_name: str, reading: _Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
@@ -231,7 +242,7 @@ def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, repo
     prompt = _prompt(row, spec, ranked.messages, "helpful", report)
     who = ranker_of(row.value, ranker)
     one = _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value)
-    return _Found(one, split, [one.p_a])
+    return _Found(one, split, [one.p_a], [one.weight])
 
 
 def _on_its_side(straight: Preference, cells: Cells) -> Preference:
@@ -268,12 +279,7 @@ def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:
     report.duplicates += 1
     report.contradicting += (known.labels[0] - 0.5) * (label - 0.5) < 0
     known.labels.append(label)
-
-
-def _with_mean(one: _Found) -> Preference:
-    """The pair with the mean of the labels that its rows gave it."""
-    record: Preference = one.record
-    return replace(record, p_a=sum(one.labels) / len(one.labels)) if len(one.labels) > 1 else record
+    known.weights.append(one.weight)
 
 
 def _on(prompt: Prompt, side: Split) -> Prompt:

@@ -28,6 +28,7 @@ def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
     done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out", "--source", "ai", "--kind", "helpful")
     assert done.exit_code == 0, done.stderr
     assert "read       4 rows, format preference_text" in done.output
+    assert "           columns not read: none" in done.output
     assert "kept       2 preferences: " in done.output and ", 1 tie" in done.output
     assert "source     ai (2)" in done.output and "kind       helpful, as given" in done.output
     assert "repeated   1 merged with the first; the label is their mean" in done.output
@@ -37,6 +38,22 @@ def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
     assert read_human_preferences(str(out)).preferences == read
     refused = json.loads((tmp_path / "out/preferences.rejected.jsonl").read_text())
     assert refused == {"place": f"{tmp_path}/p.jsonl:2", "reason": "both answers are the same text", "row": rows[1]}
+
+
+def test_columns_not_read_are_named(tmp_path):
+    rows = [{**PAIR, "by": "x"}, {**PAIR, "prompt": "r", "by": 1, "n": 2}]
+    done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out")
+    assert "           columns not read: 'by', 'n' (1)\n" in done.output
+
+
+def test_answers_of_no_format_are_one_clear_line(tmp_path):
+    row = {"prompt": "q", "response_a": "a", "response_b": "b", "winner": "a"}
+    done = run(write_rows(tmp_path, row), "--out", tmp_path / "out")
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert (
+        "'response_a', 'response_b'; formats with answers are native (prompt, response_a, response_b, p_a),"
+        in done.stderr
+    )
 
 
 def test_dialogues_become_prompts_that_a_run_reads(tmp_path):

@@ -98,7 +98,7 @@ def check_round_trip(name: str, made: Sequence[Preference], folder: Path, **how:
     assert report.duplicates == 0
     assert {one.id for one in read} == expected.keys()
     for one in read:
-        same_preference(one, expected[one.id])
+        same_preference(one, expected[one.id], whole=name == "native")
 
 
 def accounted(name: str, made: Sequence[Preference], counts: dict[str, int]) -> int:
@@ -109,7 +109,9 @@ def accounted(name: str, made: Sequence[Preference], counts: dict[str, int]) -> 
     return 2 * (len(made) - early) + early
 
 
-def same_preference(found: Preference, made: Preference) -> None:
+def same_preference(found: Preference, made: Preference, whole: bool = False) -> None:
+    if whole:
+        assert (found.prompt.tags, found.prompt.source) == (made.prompt.tags, made.prompt.source)
     assert found.prompt.messages == made.prompt.messages
     assert (found.response_a, found.response_b) == (made.response_a, made.response_b)
     assert found.p_a == pytest.approx(made.p_a, abs=1e-12)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cai.errors import ConfigError, InputError
+from cai.human_preferences import read_human_preferences
 from cai.imports import find_sources, read_preferences, read_prompt_rows
 from cai.records import Message, Preference, Prompt, assistant, user
 from tests.prompts.writing import write, write_rows
@@ -22,6 +23,7 @@ PAIRS = {
     "preference": {"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID]},
     "preference_implicit": {"chosen": ASKED + ANSWERED, "rejected": [*ASKED, SAID]},
     "preference_text": {"prompt": "q", "chosen": " a", "rejected": " b"},
+    "preference_mixed": {"prompt": "q", "chosen": ANSWERED, "rejected": [SAID]},
     "nemo_rl_preference": {"context": ASKED, "completions": [
         {"rank": 2, "completion": [SAID]}, {"rank": 1, "completion": ANSWERED}]},
     "llamafactory_sharegpt": {"conversations": TAGGED, "chosen": YES, "rejected": NO},
@@ -63,6 +65,19 @@ def test_every_good_answer_is_paired_with_every_bad_one(name, tmp_path):
     read, report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
     assert {(one.chosen, one.rejected) for one in read} == {("a", "b"), ("a", "c"), ("d", "b"), ("d", "c")}
     assert (report.rows, report.units, report.kept) == (4, 4, 4) and list(report.formats) == [name]
+
+
+def test_grades_of_two_answers_make_a_soft_label(tmp_path):
+    rows = [JUDGED["axolotl_kto"](text, text == "a") | {"p_desirable": p, "label_from": "rubric", "id": text}
+            for text, p in (("a", 0.8), ("b", 0.5))]  # fmt: skip
+    [one], _ = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert (one.chosen, one.p_chosen) == ("a", pytest.approx(0.8))
+
+
+def test_many_answers_make_no_more_pairs_than_eight_an_answer(tmp_path):
+    rows = [JUDGED["axolotl_kto"](f"{good}{n}", good) for good in (True, False) for n in range(20 + 10 * good)]
+    read, _ = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert len(read) == 30 * 8 and len({one.chosen for one in read}) == 30 and len({one.rejected for one in read}) == 20
 
 
 def test_a_lonely_answer_is_told(tmp_path):
@@ -112,6 +127,13 @@ def test_what_a_row_says_of_itself_is_kept(tmp_path):
     assert (one.prompt.kind, one.prompt.split, one.prompt.tags, one.prompt.source) == ("lookalike", "test", ("t",), "p")
 
 
+def test_tags_may_be_a_text_with_one_a_line(tmp_path):
+    for tags, expected in (("t1\nt 2", ("t1", "t 2")), ("", ()), (["t"], ("t",))):
+        row = {"prompt": ASKED, "response_a": "a", "response_b": "b", "p_a": 1.0, "tags": tags}
+        [one], _ = read_preferences(find_sources(write_rows(tmp_path, row)))
+        assert one.prompt.tags == expected
+
+
 def test_a_kind_is_for_rows_that_name_none(tmp_path):
     named = {**PAIRS["preference"], "prompt": [user("r").to_json()], "kind": "lookalike"}
     read, report = read_preferences(find_sources(write_rows(tmp_path, named, PAIRS["preference"])), kind="red_team")
@@ -132,6 +154,101 @@ def test_people_who_disagree_make_a_soft_label_and_are_counted(tmp_path):
     rows = [PAIRS["preference"]] * 3 + [turned]
     [one], report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
     assert (one.chosen, one.p_chosen, report.duplicates, report.contradicting) == ("a", 0.75, 3, 1)
+
+
+WITH_SYSTEM = {
+    "orca": {"question": "q", "chosen": "a", "rejected": "b"},
+    **{name: PAIRS[name] for name in ("preference", "preference_text", "preference_mixed", "preference_implicit",
+                                      "ultrafeedback", "axolotl_preference", "hh", "llamafactory_v1")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", WITH_SYSTEM.values(), ids=WITH_SYSTEM.keys())
+def test_a_system_column_is_the_first_turn_where_it_says_something(row, tmp_path):
+    for said, before in (("s", (Message("system", "s"),)), ("", ()), (None, ())):
+        file = write_rows(tmp_path, row | {"system": said})
+        [one], report = read_preferences(find_sources(file))
+        assert (one.prompt.messages, one.chosen, one.rejected) == ((*before, user("q")), "a", "b")
+        assert "system" not in report.unread
+        [other] = read_human_preferences(file).preferences
+        assert other.prompt.messages == (*before, user("q"))
+
+
+@pytest.mark.parametrize("name", ["sft", "prompt_completion", "prompt_response", "alpaca", "sharegpt", "prompts"])
+def test_a_system_column_is_the_first_turn_of_a_prompt(name, tmp_path):
+    file = write_rows(tmp_path, PROMPTS[name] | {"system": "s"})
+    [one], _ = read_prompt_rows(find_sources(file))
+    assert one.messages == (Message("system", "s"), user("q"))
+
+
+DIALOGUE = [user("o").to_json(), assistant("p").to_json(), *ASKED]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "before"),
+    [
+        (ANSWERED, "b", ()),
+        (ASKED + ANSWERED, [*ASKED, SAID], ()),
+        ([*DIALOGUE, *ANSWERED], [*DIALOGUE, SAID], (user("o"), assistant("p"))),
+    ],
+)
+def test_a_text_prompt_beside_messages_is_a_pair(chosen, rejected, before, tmp_path):
+    row = {"prompt": "q", "chosen": chosen, "rejected": rejected}
+    [one], report = read_preferences(find_sources(write_rows(tmp_path, row)))
+    assert (one.prompt.messages, one.chosen, one.rejected) == ((*before, user("q")), "a", "b")
+    assert list(report.formats) == ["preference_mixed"]
+
+
+ANSWERS = [
+    ({"prompt": "q", "response_a": "a", "response_b": "b", "winner": "a"}, "'response_a', 'response_b'", "prompts"),
+    ({"prompt": "q", "chosen": "a", "rejected": None}, "'chosen'", "prompts"),
+    ({"prompt": "q", "answer": "a"}, "'answer'", "prompts"),
+    ({"prompt": "q", "Completion 1": "a", "output_x": "b"}, "'Completion 1', 'output_x'", "prompts"),
+    ({"messages": ASKED + ANSWERED, "rejected": "b"}, "'rejected'", "sft"),
+    ({"instruction": "q", "output": "a", "response_1": "b"}, "'response_1'", "alpaca"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "columns", "name"), ANSWERS)
+def test_answers_are_never_dropped_unasked(row, columns, name, tmp_path):
+    file = write_rows(tmp_path, row)
+    message = f"p.jsonl:1: columns that look like answers and that the format '{name}' would drop: {columns}; formats"
+    with pytest.raises(InputError, match=re.escape(message)) as told:
+        read_prompt_rows(find_sources(file))
+    assert "\n" not in str(told.value) and f"--format {name} takes the prompts alone" in str(told.value)
+    [one], report = read_prompt_rows(find_sources(file), name)
+    assert one.messages == (user("q"),) and report.unread
+
+
+def test_a_later_row_with_answers_among_prompts_is_told(tmp_path):
+    rows = [{"prompt": "q"}, {"prompt": "r", "chosen": "a", "rejected": "b"}]
+    read, report = read_prompt_rows(find_sources(write_rows(tmp_path, *rows)))
+    assert len(read) == 1 and report.rejected.total() == 1 and "'chosen', 'rejected'" in next(iter(report.rejected))
+
+
+def test_columns_that_were_not_read_are_named(tmp_path):
+    more = {"annotator": "x", "metadata": {"note": 1}, "nothing": None, "weight": 2.0, "extra_info": {"split": "test"}}
+    rows = [PAIRS["preference_text"] | more, PAIRS["preference_text"] | {"late": 1}]
+    _, report = read_preferences(find_sources(write_rows(tmp_path, *rows)))
+    assert dict(report.unread) == {"annotator": 1, "metadata": 1, "late": 1}
+    for name, row in {**PAIRS, **PROMPTS}.items():
+        read = read_preferences if name in PAIRS else read_prompt_rows
+        _, report = read(find_sources(write_rows(tmp_path, row)))
+        assert set(report.unread) == UNREAD.get(name, set()), name
+
+
+UNREAD = {
+    "ultrafeedback": {"prompt_id", "messages"}, "alpaca": {"output"}, "prompt_completion": {"completion"},
+    "prompt_response": {"response"}, "openrlhf_prompts": {"datasource"}, "openrlhf_sft": {"output"},
+    "verl_rl": {"data_source", "ability", "reward_model"},
+}  # fmt: skip
+
+
+def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(tmp_path):
+    rows = [PAIRS["preference"] | {"p_chosen": p, "weight": weight} for p, weight in ((1.0, 3.0), (0.2, 1.0))]
+    file = write_rows(tmp_path, *rows)
+    for read in (read_preferences(find_sources(file))[0], read_human_preferences(file).preferences):
+        assert [(one.chosen, one.p_chosen, one.weight) for one in read] == [("a", pytest.approx(0.8), 2.0)]
 
 
 REFUSED = [
