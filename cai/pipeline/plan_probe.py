@@ -164,7 +164,7 @@ class Probe:
                 answers = [found[key] for key in keys]
                 self.rates.learn(node.step, kind, requests, answers)
                 length = self.rates.length(node.step, kind)
-                usual = [placeholder(one, n, length) for n, one in enumerate(requests)]
+                usual = [placeholder(node.step, one, n, length) for n, one in enumerate(requests)]
                 real, most = _read(node, record, answers), _read(node, record, usual)
                 for child in children if requests else ():
                     share = self.rates.goes_on[node.step, child.step, kind]

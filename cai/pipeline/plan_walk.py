@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from cai.errors import ParseError
+from cai.errors import ParseError, RunError
 from cai.pipeline.plan_nodes import Node, characters, kind_of, placeholder
 from cai.pipeline.plan_rates import Rates
 from cai.records import Answer, GenerateRequest, Json, Request
@@ -162,11 +162,17 @@ class Walk:
         self, node: Node, flow: Flow, kind: str, record: Any, requests: Sequence[Request],
         answers: Sequence[Answer | None],
     ) -> Iterator[Flow]:  # fmt: skip
+        """A record is gone only where its known answers alone have it rejected.
+
+        Raises `RunError` for a stage that refuses placeholders: no round may be left out of the plan.
+        """
         length = self.rates.length(node.step, kind)
-        filled = [placeholder(requests[n], n, length) if one is None else one for n, one in enumerate(answers)]
+        filled = [answer or placeholder(node.step, requests[n], n, length) for n, answer in enumerate(answers)]
         try:
             row = node.stage.parse(record, filled).to_json()
-        except ParseError:
+        except ParseError as error:
+            if answers and not any(answers):
+                raise RunError(f"{node.step}: cannot be planned: it takes no placeholder for an answer: {error}") from None
             return
         whole = None not in answers
         yield Flow(row, flow.weight, flow.doubt, flow.known and whole, "" if whole else node.step)
