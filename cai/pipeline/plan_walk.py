@@ -172,7 +172,9 @@ class Walk:
             row = node.stage.parse(record, filled).to_json()
         except ParseError as error:
             if answers and not any(answers):
-                raise RunError(f"{node.step}: cannot be planned: it takes no placeholder for an answer: {error}") from None
+                raise RunError(
+                    f"{node.step}: cannot be planned: it takes no placeholder for an answer: {error}"
+                ) from None
             return
         whole = None not in answers
         yield Flow(row, flow.weight, flow.doubt, flow.known and whole, "" if whole else node.step)
