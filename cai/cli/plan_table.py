@@ -65,6 +65,7 @@ def _lines(plan: Json) -> list[str]:
         lines.append(
             "sample       is asked of a model still to be trained; its answers are taken for like the revisions"
         )
+    lines += [f"not probed   {why}" for why in probe["failed"].values()]
     if probe["calls"]:
         money = f", {probe['money']:,.4f} of money" if probe["money"] else ""
         said = f"{probe['calls']:,} calls, {probe['prompt_tokens'] + probe['completion_tokens']:,} tokens{money}"

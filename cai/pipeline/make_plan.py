@@ -127,9 +127,14 @@ class Planner:
             sum(priced) if priced else None, asks=True,
         )  # fmt: skip
 
+    def _like(self, name: str) -> str:
+        """The step whose answers a step's are taken for."""
+        judged = "reason" if self.job.recipe.label.reasoning_samples else "label"
+        return {"audit": judged, "evaluate": "respond"}.get(name, name)
+
     def _tokens_error(self, name: str, tally: Tally) -> float:
         """Half of the 95 % interval, in tokens."""
-        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        step = self._like(name)
         of_calls = tally.spread / tally.expected if tally.expected else 0.0
         of_texts = math.hypot(*(n * self.rates.tokens_written(step, kind).error for kind, n in tally.written.items()))
         return SIGMAS * math.hypot(of_calls * (tally.prompt_tokens + tally.completion_tokens), of_texts)
@@ -145,7 +150,7 @@ class Planner:
         calls = sum(one.expected for one in tallies)
         if not calls:
             return 0.0
-        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        step = self._like(name)
         written = sum(one.completion_tokens for one in tallies)
         if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
             return self.probe.times.of(step, calls)
@@ -154,13 +159,17 @@ class Planner:
         return self.probe.times.of(step, calls, batch)
 
     def _max_tokens(self, name: str) -> int:
+        """The most that one call of a step writes."""
+        label = self.job.recipe.label
+        if name == "reason" or (name == "audit" and label.reasoning_samples):
+            return label.reasoning_tokens
         settings = getattr(self.job.recipe, name.partition("-")[0], None)
         return int(getattr(settings, "max_tokens", 16))
 
 
 def make_plan(
     recipe: Recipe, folder: Path, *, probe: int = PROBE, train_probe: bool = True, spending: Spending | None = None,
-    reporter: Reporter | None = None, note: Note | None = None,
+    reporter: Reporter | None = None, note: Note | None = None, accept_audit: bool = False,
 ) -> Json:  # fmt: skip
     """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
 
@@ -171,7 +180,8 @@ def make_plan(
     run = Run(folder)
     roles = roles_until(recipe, recipe.until)
     job = Job.checked(recipe, run, forms_until(recipe, recipe.until), roles)
-    job.reporter, job.spending = reporter or Silent(), spending or Spending()
+    job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
+    job.spending.check(job.payers(roles))
     steps = steps_of(job, recipe.until)
     stale = stale_steps(run, {step.name: step.plan() for step in steps})
     if stale:
@@ -274,7 +284,12 @@ def _report(planner: Planner, store: CallStore) -> Json:
         "load_seconds": round(load_seconds, 1),
         "loads": loads,
         "unmeasured": unmeasured,
-        "probe": {"prompts": len(planner.asked.get("prompts", [])), "store": str(store.path), **spent.to_json()},
+        "probe": {
+            "prompts": len(planner.asked.get("prompts", [])),
+            "store": str(store.path),
+            **spent.to_json(),
+            "failed": planner.probe.failed,
+        },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
     }
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cai.errors import CAIError, ConfigError, EngineError, ParseError, RunError
-from cai.pipeline.make_plan import make_plan
+from cai.pipeline.job import Job
+from cai.pipeline.make_plan import Planner, make_plan
 from cai.pipeline.plan_nodes import Node
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_walk import Walk
@@ -16,6 +17,7 @@ from cai.pipeline.spending import Prices, Spending
 from cai.recipe_files import load_recipe
 from cai.records import Answer, GenerateRequest, Json, Prompt, Request, Sampling, user
 from cai.storage.calls import CallStore
+from cai.storage.run import Run
 from tests.pipeline.runs import DATA_ONLY, fake_run, write_prompts
 from tests.pipeline.test_run_recipe import constitution_file, edited
 
@@ -227,3 +229,13 @@ def test_a_stage_that_refuses_placeholders_is_told_not_left_out(tmp_path: Path) 
     node = Node("critique-1", "prompts", "critic", Refusing(), "a model", "never run")
     with CallStore(tmp_path / "calls.sqlite") as store, pytest.raises(RunError, match="critique-1: cannot be planned"):
         Walk([node], store, Rates()).run("prompts", [Prompt.make((user("Hi"),)).to_json()])
+
+
+@pytest.mark.parametrize(("samples", "width"), [(0, 16), (2, 300)])
+def test_the_audit_writes_as_much_as_the_judge_does(tmp_path: Path, prompts: Path, samples: int, width: int) -> None:
+    named = {"label.reasoning_samples": samples, "label.reasoning_tokens": 300}
+    recipe = load_recipe("rl-cai", {**DATA_ONLY, "model": "fake", "prompts": [str(prompts)], **named})
+    job = Job.checked(recipe, Run(tmp_path / "run"))
+    planner: Any = Planner(job, [], {}, [], None, None)  # type: ignore[arg-type]
+    assert (planner._max_tokens("audit"), planner._max_tokens("label")) == (width, 16)
+    assert not samples or planner._max_tokens("reason") == 300

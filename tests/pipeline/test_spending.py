@@ -270,3 +270,11 @@ def test_the_table_says_what_is_exact_what_is_not_and_what_the_probe_asked(tmp_p
     assert found["probe"]["calls"] == 0
     assert found["total"]["money"] > 0
     assert cai("run", *command[:-2], "--quiet", "--set", "max_rejected=1.0")[0] == 0
+
+
+def test_a_plan_takes_the_bounds_of_a_run_and_says_why_a_step_was_not_probed(tmp_path: Path) -> None:
+    command = ["plan", "--model", "fake", "--prompts", str(write_prompts(tmp_path)), *DATA, "--accept-audit"]
+    code, table, _ = cai(*command, "--out", str(tmp_path / "run"), "--budget", "9calls", "--probe", "8")
+    assert code == 0
+    assert ": the next call could pass the budget of 9 calls" in table
+    assert "not probed   " in table and "the probe    asked 9 calls" in table
