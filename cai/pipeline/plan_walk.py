@@ -16,7 +16,7 @@ from typing import Any
 
 from cai.errors import ParseError, RunError
 from cai.pipeline.plan_nodes import Node, characters, kind_of, placeholder
-from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_rates import Moments, Rates
 from cai.records import Answer, GenerateRequest, Json, Request
 from cai.storage.calls import CallStore, keys_of
 
@@ -43,6 +43,14 @@ class Tally:
     completion_tokens: float = 0.0
     written: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     records: float = 0.0
+    untold: bool = False
+    """Whether nothing tells how long its completions are."""
+
+    def write(self, kind: str, weight: float, length: Moments) -> None:
+        """Take in a completion, of the chance `weight`, whose tokens are like `length`."""
+        self.written[kind] += weight
+        self.completion_tokens += weight * length.mean
+        self.untold = self.untold or not length.n
 
     @property
     def expected(self) -> float:
@@ -140,8 +148,7 @@ class Walk:
             if answer is None:
                 tally.prompt_tokens += flow.weight * self.rates.tokens_read(node.step, characters(request))
                 if isinstance(request, GenerateRequest):
-                    tally.written[kind] += flow.weight
-                    tally.completion_tokens += flow.weight * self.rates.tokens_written(node.step, kind).mean
+                    tally.write(kind, flow.weight, self.rates.tokens_written(node.step, kind))
                 else:
                     tally.completion_tokens += flow.weight * node.scored
 

@@ -278,3 +278,21 @@ def test_a_plan_takes_the_bounds_of_a_run_and_says_why_a_step_was_not_probed(tmp
     assert code == 0
     assert ": the next call could pass the budget of 9 calls" in table
     assert "not probed   " in table and "the probe    asked 9 calls" in table
+
+
+def test_what_nothing_tells_is_unknown_and_no_zero(tmp_path: Path) -> None:
+    """Nor is an audit without answers to draw from said to ask nothing."""
+    data = [*DATA[:-1], "audit.items=4"]
+    command = ["plan", "--model", "fake", "--prompts", str(write_prompts(tmp_path)), "--out", str(tmp_path / "run")]
+    command += [*data, "--price-prompt", "model=1", "--probe", "0"]
+    code, table, _ = cai(*command)
+    assert code == 0
+    assert "those of answers are unknown" in table and "give or take" not in table
+    lines = {line.split()[0]: line for line in table.splitlines() if line}
+    assert lines["respond"].count("unknown") == 3 and lines["total"].count("unknown") == 3
+    found = json.loads(cai(*command, "--json")[1])
+    audit = next(row for row in found["steps"] if row["step"] == "audit")
+    assert (audit["calls_exact"], audit["calls_low"]) == (False, 0)
+    assert 0 < audit["calls"] <= audit["calls_high"] <= 10 * 4 * 2 + 60
+    total = found["total"]
+    assert (total["completion_tokens"], total["money"], total["seconds"]) == (None, None, None)
