@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cai.cli.recipe_options import named_prices, named_recipe, price_options, recipe_options
+from cai.cli.recipe_options import named_recipe, named_spending, price_options, recipe_options
 
 
 @click.command()
@@ -23,12 +23,12 @@ from cai.cli.recipe_options import named_prices, named_recipe, price_options, re
 @price_options
 @click.option("--quiet", is_flag=True, help="Only the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(probe: int, train_probe: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """The price of a run before it is made: calls, tokens, time and money, step by step.
 
     Takes the options of `cai run`. Steps that are up to date cost nothing, and neither do answers that any run of the
     same outputs folder was given before, so after an edit only what the edit touches is counted. Trains no model and
-    writes nothing into the run's folder.
+    writes nothing into the run's folder. --budget bounds what the probe may spend.
 
     Calls are exact where they are determined. Where they hang on texts that are not there yet (an answer that is
     rejected, two answers that are the same), the number is an estimate from the probe, with the range behind it.
@@ -43,13 +43,13 @@ def plan(probe: int, train_probe: bool, quiet: bool, as_json: bool, **options: A
     from cai.cli.plan_table import plan_table
     from cai.cli.progress import Bars
     from cai.pipeline.make_plan import make_plan
-    from cai.pipeline.spending import Spending
 
     made, folder, _ = named_recipe(options)
     silent = quiet or as_json
     with Bars(quiet=True) as bars:
         found = make_plan(
-            made, folder, probe=probe, train_probe=train_probe, spending=Spending(prices=named_prices(options)),
-            reporter=bars, note=(lambda text: None) if silent else (lambda text: click.echo(text, err=True)),
+            made, folder, probe=probe, train_probe=train_probe, spending=named_spending(options),
+            accept_audit=accept_audit, reporter=bars,
+            note=(lambda text: None) if silent else (lambda text: click.echo(text, err=True)),
         )  # fmt: skip
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else plan_table(found))

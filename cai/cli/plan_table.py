@@ -12,7 +12,7 @@ _HEAD = ("step", "answered", "to ask", "prompt tokens", "completion tokens", "ti
 
 def plan_table(plan: Json) -> str:
     """One line a step, the total, and what is exact, estimated, and not in it."""
-    priced = plan["total"]["money"] is not None
+    priced = plan["total"]["money"] is not None or plan["total"]["unpriced"]
     head = (*_HEAD, *(("money",) if priced else ()), "")
     rows = [_row(row, priced) for row in plan["steps"]]
     total = plan["total"]
@@ -33,9 +33,14 @@ def _row(row: Json, priced: bool) -> tuple[str, ...]:
 
 def _cells(name: str, row: Json, priced: bool, answered: int, calls: int) -> tuple[str, ...]:
     about = "" if row["calls_exact"] else "~"
-    tokens = [f"~{row[key]:,}" if row[key] else "0" for key in ("prompt_tokens", "completion_tokens")]
-    money = () if not priced else ("" if row["money"] is None else f"{row['money']:,.4f}",)
+    tokens = [_about(row[key]) for key in ("prompt_tokens", "completion_tokens")]
+    paid = "unknown" if row["unpriced"] else "" if row["money"] is None else f"{row['money']:,.4f}"
+    money = (paid,) if priced else ()
     return (name, f"{answered:,}", f"{about}{calls:,}", *tokens, duration(row["seconds"]), *money, _note(row))
+
+
+def _about(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"~{tokens:,}" if tokens else "0"
 
 
 def _note(row: Mapping[str, object]) -> str:
@@ -48,10 +53,13 @@ def _note(row: Mapping[str, object]) -> str:
 
 def _lines(plan: Json) -> list[str]:
     total, probe = plan["total"], plan["probe"]
-    tokens = total["prompt_tokens"] + total["completion_tokens"]
-    about = "more than " if plan["unmeasured"] else "~"
+    untold = total["completion_tokens"] is None
+    tokens = total["prompt_tokens"] + (total["completion_tokens"] or 0)
+    about = "" if total["seconds"] is None else "more than " if plan["unmeasured"] else "~"
     lines = [
-        f"tokens       ~{tokens:,}, give or take {total['tokens_error']:,} (95 %)",
+        f"tokens       ~{tokens:,} of prompts; those of answers are unknown, as none is there to tell"
+        if untold
+        else f"tokens       ~{tokens:,}, give or take {total['tokens_error']:,} (95 %)",
         f"time         {about}{duration(total['seconds'])}, of it {duration(plan['start_seconds'])} to start and "
         f"{duration(plan['load_seconds'])} to load models ({plan['loads']} times); arithmetic and exports left out",
     ]
@@ -65,6 +73,7 @@ def _lines(plan: Json) -> list[str]:
         lines.append(
             "sample       is asked of a model still to be trained; its answers are taken for like the revisions"
         )
+    lines += [f"not probed   {why}" for why in probe["failed"].values()]
     if probe["calls"]:
         money = f", {probe['money']:,.4f} of money" if probe["money"] else ""
         said = f"{probe['calls']:,} calls, {probe['prompt_tokens'] + probe['completion_tokens']:,} tokens{money}"
@@ -73,9 +82,9 @@ def _lines(plan: Json) -> list[str]:
 
 
 def duration(seconds: float | None) -> str:
-    """``"41 s"``, ``"6.2 min"``, ``"3.1 h"``; a dash for what was not measured."""
+    """``"41 s"``, ``"6.2 min"``, ``"3.1 h"``;  "unknown" for what was not measured."""
     if seconds is None:
-        return "-"
+        return "unknown"
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 or not seconds else f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

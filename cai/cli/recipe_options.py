@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from cai.pipeline.spending import Prices
+    from cai.pipeline.spending import Spending
     from cai.recipe import Recipe
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -53,6 +53,17 @@ _RECIPE = (
         help="One setting over the recipe, such as reward.lr=1e-5; repeatable.",
     ),
 )
+_BOUNDS = (
+    click.option(
+        "--accept-audit", is_flag=True, help="Train on the labels of a judge that failed its audit; it is written down."
+    ),
+    click.option(
+        "--budget",
+        multiple=True,
+        metavar="AMOUNT",
+        help="The most that this command may spend: 5.50 (money, by the prices), 2000calls or 3Mtokens; repeatable.",
+    ),
+)
 _PRICES = (
     click.option(
         "--price-prompt",
@@ -71,7 +82,7 @@ _PRICES = (
 
 def recipe_options(command: _Command) -> _Command:
     """Everything that says what is to be run, and where."""
-    return _with(_RECIPE, command)
+    return _with(_RECIPE + _BOUNDS, command)
 
 
 def price_options(command: _Command) -> _Command:
@@ -99,8 +110,9 @@ def named_recipe(options: Mapping[str, Any]) -> tuple[Recipe, Path, dict[str, An
     return made, options["out"] or Path("outputs") / made.name, {"recipe": name, "overrides": overrides}
 
 
-def named_prices(options: Mapping[str, Any]) -> Prices:
-    """What `price_options` say."""
-    from cai.pipeline.spending import parse_prices
+def named_spending(options: Mapping[str, Any]) -> Spending:
+    """What --budget and `price_options` say."""
+    from cai.pipeline.spending import Spending, parse_budget, parse_prices
 
-    return parse_prices(options["price_prompt"], options["price_completion"])
+    prices = parse_prices(options["price_prompt"], options["price_completion"])
+    return Spending(parse_budget(options["budget"]), prices)

@@ -7,24 +7,15 @@ from typing import Any
 
 import click
 
-from cai.cli.recipe_options import named_prices, named_recipe, price_options, recipe_options
+from cai.cli.recipe_options import named_recipe, named_spending, price_options, recipe_options
 
 
 @click.command(no_args_is_help=False)
 @recipe_options
-@click.option(
-    "--accept-audit", is_flag=True, help="Train on the labels of a judge that failed its audit; it is written down."
-)
-@click.option(
-    "--budget",
-    multiple=True,
-    metavar="AMOUNT",
-    help="The most that this command may spend: 5.50 (money, by the prices), 2000calls or 3Mtokens; repeatable.",
-)
 @price_options
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def run(accept_audit: bool, budget: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> None:
+def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Run a recipe: every step that is not up to date, in order.
 
     Run it again after any edit: only what the edit touches is computed, and no answer is paid for twice. Stop it at any
@@ -42,10 +33,9 @@ def run(accept_audit: bool, budget: tuple[str, ...], quiet: bool, as_json: bool,
     """
     from cai.cli.progress import Bars, summary_table
     from cai.pipeline.run_recipe import run_recipe
-    from cai.pipeline.spending import Spending, parse_budget
 
     made, folder, command = named_recipe(options)
-    spending = Spending(parse_budget(budget), named_prices(options))
+    spending = named_spending(options)
     head = f"recipe {command['recipe']}, model {made.model}, constitution {made.constitution}, into {folder}/"
     with Bars(head, quiet=quiet or as_json) as bars:
         summary = run_recipe(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cai.errors import ConfigError
 from cai.recipe import EngineSettings
-from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
+from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest, Request
 from cai.registry import Registry
 
 ENGINES = Registry(
@@ -48,6 +48,13 @@ class Engine(Protocol):
 
         None when the engine does not know its tokenizer. A choice of several tokens is scored as a whole string.
         """
+
+
+@runtime_checkable
+class Retrying(Protocol):
+    """An engine that may send a request more than once; `again` is asked before it does, from any thread."""
+
+    again: Callable[[Request], bool]
 
 
 def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:

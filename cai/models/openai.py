@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from cai.errors import ConfigError, EngineError
+from cai.errors import BudgetError, ConfigError, EngineError
 from cai.models.fingerprints import fingerprint
 from cai.models.openai_client import BrokenBodyError, Client, Refused, answered
 from cai.models.openai_wire import (
@@ -36,6 +36,7 @@ from cai.records import (
     Failure,
     GenerateRequest,
     Message,
+    Request,
     Sampling,
     assistant,
     user,
@@ -57,6 +58,8 @@ class OpenAIEngine:
 
     def __init__(self, rest: str, settings: EngineSettings) -> None:
         self.spec = f"openai/{rest}"
+        self.again: Callable[[Request], bool] = lambda request: True
+        """Asked, from any thread, before a request that the server may have worked on is sent once more."""
         match = _SPEC.fullmatch(rest)
         if not match:
             raise ConfigError(f"'{self.spec}' is not openai/NAME@URL, such as openai/my-model@http://localhost:8000/v1")
@@ -95,7 +98,7 @@ class OpenAIEngine:
         def ask(request: GenerateRequest) -> Completion | Failure:
             dialect = self._dialect if request.prefix or self._transcript else Dialect()
             path, body = generate_call(self._name, request, dialect, self._hosted)
-            return self._asked(path, body, lambda answer: completion(answer, request, dialect))
+            return self._asked(path, body, lambda answer: completion(answer, request, dialect), request)
 
         yield from self._spread(requests, ask)
 
@@ -105,7 +108,7 @@ class OpenAIEngine:
         def ask(request: ChoiceRequest) -> ChoiceScores | Failure:
             ids = self._choice_ids(request) or () if dialect.by_id else ()
             path, body = score_call(self._name, request, dialect, ids)
-            return self._asked(path, body, lambda answer: choice_scores(answer, request, dialect, ids))
+            return self._asked(path, body, lambda answer: choice_scores(answer, request, dialect, ids), request)
 
         dialect = self._dialect
         if not dialect.scores:
@@ -126,9 +129,11 @@ class OpenAIEngine:
 
     # ------------------------------------------------------------------------------------------------- asking
 
-    def _asked(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], _A]) -> _A | Failure:
+    def _asked(
+        self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], _A], request: Request
+    ) -> _A | Failure:  # fmt: skip
         try:
-            answer: _A = self.client.post(path, body, read)
+            answer: _A = self.client.post(path, body, read, lambda: self.again(request))
         except Refused as refused:
             return answered(refused)
         return answer
@@ -138,7 +143,7 @@ class OpenAIEngine:
         pool = ThreadPoolExecutor(max(1, self._settings.concurrency), thread_name_prefix="cai-openai")
         numbered = enumerate(requests)
         running: dict[Future[_A], int] = {}
-        failed: EngineError | None = None
+        failed: EngineError | BudgetError | None = None
         try:
             while True:
                 while failed is None and len(running) < max(1, self._settings.concurrency):
@@ -152,7 +157,7 @@ class OpenAIEngine:
                     index = running.pop(done)
                     try:
                         yield index, done.result()
-                    except EngineError as error:
+                    except (EngineError, BudgetError) as error:
                         failed = failed or error
         except BaseException:
             self.client.close()
@@ -210,7 +215,7 @@ class OpenAIEngine:
     def _prompt_tokens(self, dialect: Dialect, prefix: str) -> int | None:
         request = GenerateRequest((user("Hi"),), Sampling(max_tokens=1, temperature=0), 0, prefix)
         path, body = generate_call(self._name, request, dialect, self._hosted)
-        found = self._asked(path, body, usage)
+        found = self._asked(path, body, usage, request)
         return None if isinstance(found, Failure) else found.get("prompt_tokens")
 
     def _gives_logprobs(self, dialect: Dialect, prefix: str) -> bool:

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from cai.errors import EngineError
+from cai.errors import BudgetError, EngineError
 from cai.records import Failure
 
 RETRIED = frozenset({408, 409, 429})
@@ -38,11 +38,16 @@ class Refused(Exception):
     """The server says that this one request cannot be answered."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Client:
     """Posts JSON with retries: on 408, 409, 429, 5xx, lost connections, timeouts and broken bodies.
 
     Raises `Refused` on 400, 413 and 422, and `EngineError` on any other 4xx or when the retries are used up. An address
-    where nothing listens is not tried again until something there has answered once.
+    where nothing listens is not tried again until something there has answered once. An attempt that the server may
+    have worked on is made again only if `again()` says so, else `BudgetError`.
     """
 
     def __init__(self, spec: str, url: str | None, timeout: float, retries: int) -> None:
@@ -67,9 +72,9 @@ class Client:
         )  # fmt: skip
         self.url = str(self._client.base_url).rstrip("/")
 
-    def post(self, path: str, body: Json, read: Callable[[Json], Any]) -> Any:
+    def post(self, path: str, body: Json, read: Callable[[Json], Any], again: Callable[[], bool] = _always) -> Any:
         """`read` of the answer's JSON object; a `read` that raises `BrokenBodyError` has the request sent again."""
-        return self._tried(lambda: self._client.post(path, body=body, cast_to=object), read)
+        return self._tried(lambda: self._client.post(path, body=body, cast_to=object), read, again)
 
     def get(self, path: str, read: Callable[[Json], Any]) -> Any:
         """The same for a GET."""
@@ -84,10 +89,13 @@ class Client:
         """A client that is open, with the same settings."""
         return Client(*self._settings)
 
-    def _tried(self, send: Callable[[], Any], read: Callable[[Json], Any]) -> Any:
+    def _tried(
+        self, send: Callable[[], Any], read: Callable[[Json], Any], again: Callable[[], bool] = _always
+    ) -> Any:  # fmt: skip
         attempt = 0
         while True:
             wait: float | None = None
+            free = False
             try:
                 answer = send()
                 self._reached = True
@@ -98,11 +106,13 @@ class Client:
                 self._reached = True
                 self._raise_unless_temporary(error)
                 reason, wait = f"status {error.status_code}", retry_after(error.response.headers)
+                free = error.status_code in RETRIED
             except self._errors.APITimeoutError:
                 reason = "no answer in time"
             except self._errors.APIConnectionError as error:
                 reason = f"no connection ({error.__cause__ or error})"
-                if not self._reached and _nobody_there(error):
+                free = _nobody_there(error)
+                if not self._reached and free:
                     raise EngineError(
                         self._shown(f"{self.url}: {reason}; is the server running, and is this its address?")
                     ) from None
@@ -110,6 +120,8 @@ class Client:
                 reason = f"a broken answer ({error})"
             if attempt >= self._retries or self._stopped.is_set():
                 raise EngineError(self._shown(f"{self.url} gave {reason}, after {attempt + 1} attempts"))
+            if not free and not again():
+                raise BudgetError(self._shown(f"{self.url} gave {reason}; another attempt could pass the budget"))
             seconds = min(LONGEST_PAUSE, wait) if wait is not None else backoff(attempt)
             attempt += 1
             if seconds >= TOLD_PAUSE or reason.startswith("no connection"):

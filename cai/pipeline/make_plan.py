@@ -35,7 +35,8 @@ Note = Callable[[str], None]
 class PlanRow:
     """One step of the plan. Calls and tokens are those still to be made; `answered` ones cost nothing.
 
-    `seconds` is None where nothing was measured; `money` None where no price applies.
+    `seconds` and `completion_tokens` are None where nothing was there to measure; `money` None where no price applies,
+    or where it is `unpriced`: it has a price, but hangs on tokens that are not known.
     """
 
     step: str
@@ -45,12 +46,12 @@ class PlanRow:
     calls_low: int = 0
     calls_high: int = 0
     prompt_tokens: int = 0
-    completion_tokens: int = 0
+    completion_tokens: int | None = 0
     tokens_error: float = 0.0
     seconds: float | None = 0.0
     money: float | None = None
     training_steps: int = 0
-    asks: bool = False
+    unpriced: bool = False
 
     @property
     def exact(self) -> bool:
@@ -64,6 +65,7 @@ class PlanRow:
             "tokens_error": round(self.tokens_error),
             "seconds": None if self.seconds is None else round(self.seconds, 1),
             "money": None if self.money is None else round(self.money, 6), "training_steps": self.training_steps,
+            "unpriced": self.unpriced,
         }  # fmt: skip
 
 
@@ -120,16 +122,23 @@ class Planner:
         error = math.hypot(*(self._tokens_error(name, one) for one in tallies))
         money = [self._money(role, one) for role, one in parts]
         priced = [one for one in money if one is not None]
+        untold = any(one.untold for one in tallies)
         return PlanRow(
             name, why, sum(one.answered for one in tallies), round(calls), sum(one.low for one in tallies),
             sum(one.high for one in tallies), round(sum(one.prompt_tokens for one in tallies)),
-            round(sum(one.completion_tokens for one in tallies)), error, self._seconds(name, parts[0][0], tallies),
-            sum(priced) if priced else None, asks=True,
+            None if untold else round(sum(one.completion_tokens for one in tallies)), error,
+            self._seconds(name, parts[0][0], tallies), sum(priced) if priced and not untold else None,
+            unpriced=bool(priced) and untold,
         )  # fmt: skip
+
+    def _like(self, name: str) -> str:
+        """The step whose answers a step's are taken for."""
+        judged = "reason" if self.job.recipe.label.reasoning_samples else "label"
+        return {"audit": judged, "evaluate": "respond"}.get(name, name)
 
     def _tokens_error(self, name: str, tally: Tally) -> float:
         """Half of the 95 % interval, in tokens."""
-        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        step = self._like(name)
         of_calls = tally.spread / tally.expected if tally.expected else 0.0
         of_texts = math.hypot(*(n * self.rates.tokens_written(step, kind).error for kind, n in tally.written.items()))
         return SIGMAS * math.hypot(of_calls * (tally.prompt_tokens + tally.completion_tokens), of_texts)
@@ -145,7 +154,7 @@ class Planner:
         calls = sum(one.expected for one in tallies)
         if not calls:
             return 0.0
-        step = {"audit": "label", "evaluate": "respond"}.get(name, name)
+        step = self._like(name)
         written = sum(one.completion_tokens for one in tallies)
         if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
             return self.probe.times.of(step, calls)
@@ -154,13 +163,17 @@ class Planner:
         return self.probe.times.of(step, calls, batch)
 
     def _max_tokens(self, name: str) -> int:
+        """The most that one call of a step writes."""
+        label = self.job.recipe.label
+        if name == "reason" or (name == "audit" and label.reasoning_samples):
+            return label.reasoning_tokens
         settings = getattr(self.job.recipe, name.partition("-")[0], None)
         return int(getattr(settings, "max_tokens", 16))
 
 
 def make_plan(
     recipe: Recipe, folder: Path, *, probe: int = PROBE, train_probe: bool = True, spending: Spending | None = None,
-    reporter: Reporter | None = None, note: Note | None = None,
+    reporter: Reporter | None = None, note: Note | None = None, accept_audit: bool = False,
 ) -> Json:  # fmt: skip
     """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
 
@@ -171,7 +184,8 @@ def make_plan(
     run = Run(folder)
     roles = roles_until(recipe, recipe.until)
     job = Job.checked(recipe, run, forms_until(recipe, recipe.until), roles)
-    job.reporter, job.spending = reporter or Silent(), spending or Spending()
+    job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
+    job.spending.check(job.payers(roles))
     steps = steps_of(job, recipe.until)
     stale = stale_steps(run, {step.name: step.plan() for step in steps})
     if stale:
@@ -258,8 +272,11 @@ def _report(planner: Planner, store: CallStore) -> Json:
     money = [row.money for row in rows if row.money is not None]
     total = {
         key: sum(getattr(row, key) for row in rows)
-        for key in ("answered", "calls", "calls_low", "calls_high", "prompt_tokens", "completion_tokens")
+        for key in ("answered", "calls", "calls_low", "calls_high", "prompt_tokens")
     }
+    written = [row.completion_tokens for row in rows if row.completion_tokens is not None]
+    unpriced = any(row.unpriced for row in rows)
+    measured = any(row.seconds for row in rows) or not unmeasured
     return {
         "run": str(planner.job.run.folder),
         "steps": [row.to_json() for row in rows],
@@ -267,14 +284,21 @@ def _report(planner: Planner, store: CallStore) -> Json:
         | {
             "calls_exact": total["calls_low"] == total["calls_high"],
             "tokens_error": round(math.hypot(*(row.tokens_error for row in rows))),
-            "seconds": round(seconds, 1),
-            "money": round(sum(money), 6) if money else None,
+            "completion_tokens": sum(written) if len(written) == len(rows) else None,
+            "seconds": round(seconds, 1) if measured else None,
+            "money": round(sum(money), 6) if money and not unpriced else None,
+            "unpriced": unpriced,
         },
         "start_seconds": round(times.started, 1),
         "load_seconds": round(load_seconds, 1),
         "loads": loads,
         "unmeasured": unmeasured,
-        "probe": {"prompts": len(planner.asked.get("prompts", [])), "store": str(store.path), **spent.to_json()},
+        "probe": {
+            "prompts": len(planner.asked.get("prompts", [])),
+            "store": str(store.path),
+            **spent.to_json(),
+            "failed": planner.probe.failed,
+        },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
     }
 

@@ -15,7 +15,7 @@ from cai.pipeline.plan_nodes import Node, characters
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_walk import UNTRAINED, Tally, Walk
 from cai.pipeline.spending import scored_tokens
-from cai.records import Draft, GenerateRequest, Json, Judgement, Request
+from cai.records import Draft, GenerateRequest, Json, Judgement, Request, Round
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore, keys_of
 
@@ -37,19 +37,21 @@ def evaluate_tally(job: Job, walk: Walk, sft_known: bool) -> dict[str, Tally]:
         for request, kind, lacks in zip(requests, kinds, missing, strict=True):
             if lacks:
                 tally.prompt_tokens += walk.rates.tokens_read(step, characters(request))
-                tally.completion_tokens += walk.rates.tokens_written(step, kind).mean
-                tally.written[kind] += 1
+                tally.write(kind, 1.0, walk.rates.tokens_written(step, kind))
         found[name] = tally
     return found
 
 
 def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
-    """Exact where the run's last answers are there (`drafts` None); else an estimate from the probe's drafts."""
+    """Exact where the run's last answers are there (`drafts` None); else an estimate from the probe's drafts.
+
+    Where it has none (empty), from stand-ins for them, and anything from no call to all that the kinds of items allow.
+    """
     tally = Tally()
     if drafts is None:
         items = audit_items(job)
     else:
-        made = [Draft.from_json(row) for row in drafts]
+        made = [Draft.from_json(row) for row in drafts] or _stand_ins(job)
         items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed)
         items += human_items(job)
     step = "reason" if job.recipe.label.reasoning_samples else "label"
@@ -60,9 +62,20 @@ def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
         _weigh(job, tally, walk.rates, step, lacking, 1.0)
     else:
         _guess(job, tally, walk.rates, step, items, requests)
+        if not drafts:
+            tally.spread = max(tally.most - tally.likely, tally.likely) / 2
     if step == "reason":
         _verdicts(job, tally, walk.rates, requests)
     return tally
+
+
+def _stand_ins(job: Job) -> list[Draft]:
+    """Drafts of the prompts where the probe has none: with them an audit has every kind of item that it can have."""
+    said = "word " * 40
+    return [
+        Draft(one, f"{at} {said}", (Round("", "", f"revised {at} {said}"),))
+        for at, one in enumerate(job.prompts.prompts[: 4 * job.recipe.audit.items])
+    ]
 
 
 def _asked(job: Job, items: Sequence[audit.Item], step: str) -> list[Request]:
@@ -130,8 +143,7 @@ def _weigh(job: Job, tally: Tally, rates: Rates, step: str, requests: Iterable[R
     for request in requests:
         tally.prompt_tokens += weight * rates.tokens_read(step, characters(request))
         if isinstance(request, GenerateRequest):
-            tally.completion_tokens += weight * rates.tokens_written(step, "red_team").mean
-            tally.written["red_team"] += weight
+            tally.write("red_team", weight, rates.tokens_written(step, "red_team"))
         else:
             tally.completion_tokens += weight * scored
 

@@ -83,9 +83,9 @@ def characters(request: Request) -> int:
     return sum(len(message.content) for message in request.messages) + len(request.prefix)
 
 
-def placeholder(request: Request, number: int, length: float) -> Completion | ChoiceScores:
-    """Stands for an answer that is not there yet: about `length` characters, unlike any other of its record."""
+def placeholder(step: str, request: Request, number: int, length: float) -> Completion | ChoiceScores:
+    """Stands for an answer to `step` that is not there yet: about `length` characters, unlike any other of its row."""
     if not isinstance(request, GenerateRequest):
         return ChoiceScores(tuple(-1.0 for _ in request.choices), 0)
-    text = f"({number})" + " word" * max(1, round((length - 3) / 5))
-    return Completion(text, "stop", 0, 0)
+    head = f"({step} {number})"
+    return Completion(head + " word" * max(1, round((length - len(head)) / 5)), "stop", 0, 0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.draws import draw_bits
-from cai.errors import ParseError, RunError
+from cai.errors import BudgetError, ParseError, RunError
 from cai.pipeline.job import Job
 from cai.pipeline.plan_nodes import Node, kind_of, placeholder, prompt_of, source_rows
 from cai.pipeline.plan_rates import Rates
@@ -78,6 +78,8 @@ class Probe:
     folder: Path
     rates: Rates = field(default_factory=Rates)
     times: Times = field(default_factory=Times)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Step -> why none of its rows could be had."""
     _loaded: Any = None
 
     def ask(self, prompts: Sequence[Json]) -> Rows:
@@ -135,8 +137,10 @@ class Probe:
                 node.stage, self.job.only(role), source, output, self.store, rows_expected=len(rows),
                 progress=self.job.reporter.progress, meter=self.job.meter(role),
             )  # fmt: skip
-        except RunError:
+        except (RunError, BudgetError) as error:
+            self.failed[node.step] = str(error).replace(f"{self.folder}/", "")
             return [], time.monotonic() - started
+        self.failed.pop(node.step, None)
         return list(read_rows(output)), time.monotonic() - started
 
     def learn(self, prompts: Sequence[Json], asked: Rows) -> None:
@@ -164,7 +168,7 @@ class Probe:
                 answers = [found[key] for key in keys]
                 self.rates.learn(node.step, kind, requests, answers)
                 length = self.rates.length(node.step, kind)
-                usual = [placeholder(one, n, length) for n, one in enumerate(requests)]
+                usual = [placeholder(node.step, one, n, length) for n, one in enumerate(requests)]
                 real, most = _read(node, record, answers), _read(node, record, usual)
                 for child in children if requests else ():
                     share = self.rates.goes_on[node.step, child.step, kind]

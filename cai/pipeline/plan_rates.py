@@ -97,8 +97,9 @@ class Rates:
             if isinstance(answer, Completion | ChoiceScores) and answer.prompt_tokens:
                 self.read[step][0] += characters(request)
                 self.read[step][1] += answer.prompt_tokens
-            if isinstance(answer, Completion):
+            if isinstance(answer, Completion) and (answer.prompt_tokens or answer.completion_tokens):
                 self.written[step, kind].add(answer.completion_tokens)
+            if isinstance(answer, Completion):
                 self.lengths[step, kind].add(len(answer.text))
 
     def tokens_read(self, step: str, letters: float) -> float:

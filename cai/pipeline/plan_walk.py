@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from cai.errors import ParseError
+from cai.errors import ParseError, RunError
 from cai.pipeline.plan_nodes import Node, characters, kind_of, placeholder
-from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_rates import Moments, Rates
 from cai.records import Answer, GenerateRequest, Json, Request
 from cai.storage.calls import CallStore, keys_of
 
@@ -43,6 +43,14 @@ class Tally:
     completion_tokens: float = 0.0
     written: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     records: float = 0.0
+    untold: bool = False
+    """Whether nothing tells how long its completions are."""
+
+    def write(self, kind: str, weight: float, length: Moments) -> None:
+        """Take in a completion, of the chance `weight`, whose tokens are like `length`."""
+        self.written[kind] += weight
+        self.completion_tokens += weight * length.mean
+        self.untold = self.untold or not length.n
 
     @property
     def expected(self) -> float:
@@ -140,8 +148,7 @@ class Walk:
             if answer is None:
                 tally.prompt_tokens += flow.weight * self.rates.tokens_read(node.step, characters(request))
                 if isinstance(request, GenerateRequest):
-                    tally.written[kind] += flow.weight
-                    tally.completion_tokens += flow.weight * self.rates.tokens_written(node.step, kind).mean
+                    tally.write(kind, flow.weight, self.rates.tokens_written(node.step, kind))
                 else:
                     tally.completion_tokens += flow.weight * node.scored
 
@@ -162,11 +169,19 @@ class Walk:
         self, node: Node, flow: Flow, kind: str, record: Any, requests: Sequence[Request],
         answers: Sequence[Answer | None],
     ) -> Iterator[Flow]:  # fmt: skip
+        """A record is gone only where its known answers alone have it rejected.
+
+        Raises `RunError` for a stage that refuses placeholders: no round may be left out of the plan.
+        """
         length = self.rates.length(node.step, kind)
-        filled = [placeholder(requests[n], n, length) if one is None else one for n, one in enumerate(answers)]
+        filled = [answer or placeholder(node.step, requests[n], n, length) for n, answer in enumerate(answers)]
         try:
             row = node.stage.parse(record, filled).to_json()
-        except ParseError:
+        except ParseError as error:
+            if answers and not any(answers):
+                raise RunError(
+                    f"{node.step}: cannot be planned: it takes no placeholder for an answer: {error}"
+                ) from None
             return
         whole = None not in answers
         yield Flow(row, flow.weight, flow.doubt, flow.known and whole, "" if whole else node.step)

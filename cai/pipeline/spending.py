@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,10 +15,10 @@ PRICED = ("model", "critic", "judge")
 MILLION = 1_000_000
 _BUDGET = re.compile(r"(\d[\d_,]*(?:\.\d+)?|\.\d+)\s*([kM]?)\s*(calls|tokens|)")
 _TIMES = {"": 1, "k": 1_000, "M": MILLION}
-_KNOWN_FROM = 16
-_MARGIN = 1.5
+_TEMPLATE = 128
+"""Tokens that a chat template, or an engine that has a prefix repeated, may add to a request, at most."""
 _TURN = 16
-"""Tokens that a chat template may add to a turn, at most, until a few answers have told."""
+"""Tokens that it may add to a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Spending:
     prices: Prices = field(default_factory=Prices)
     spent: Cost = field(default_factory=Cost)
     held: Cost = field(default_factory=Cost)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def check(self, specs: Mapping[str, str]) -> None:
         """Raise `ConfigError` for a budget of money while a model that costs money has no price.
@@ -191,52 +193,68 @@ class Spending:
 class Meter:
     """Lets requests through while the most that they can cost fits the budget, and counts what answers did cost.
 
-    A prompt has at most a token a byte and a few a turn; once answers have told how many it has, half as many again as
-    the most of them. `scored` is as `scored_tokens` says.
+    A prompt has at most a token a byte and those of the template; should an answer tell more, later ones are held by
+    as many more. What got no answer is taken to have cost the most. `scored` is as `scored_tokens` says.
     """
 
     spending: Spending
     price: tuple[float, float] | None = None
     scored: int = 0
     total: Cost = field(default_factory=Cost)
-    _rate: float = 0.0
-    _told: int = 0
+    _rate: float = 1.0
 
     def admit(self, request: Request) -> Cost | None:
         """The most that `request` can cost, held until it is settled; None if that does not fit the budget now."""
         most = self._most(request)
-        if not self.spending.budget.allows(self.spending.spent + self.spending.held + most):
-            return None
-        self.spending.held += most
+        with self.spending.lock:
+            if not self._allows(most):
+                return None
+            self.spending.held += most
         return most
+
+    def again(self, request: Request) -> bool:
+        """Whether a request under way may be sent once more; if so, its last attempt is counted as the most."""
+        most = self._most(request)
+        with self.spending.lock:
+            if allowed := self._allows(most):
+                self._count(most)
+        return allowed
 
     def settle(self, request: Request, most: Cost, answer: Answer) -> None:
         """Count what the answer did cost; a server that tells no tokens is taken to have used the most."""
-        self.spending.held -= most
-        cost = self._cost(request, most, answer)
+        with self.spending.lock:
+            self.spending.held -= most
+            self._count(self._cost(request, most, answer))
+
+    def _allows(self, most: Cost) -> bool:
+        return self.spending.budget.allows(self.spending.spent + self.spending.held + most)
+
+    def _count(self, cost: Cost) -> None:
         self.spending.spent += cost
         self.total += cost
 
     def refused(self, request: Request, step: str) -> BudgetError:
         """The error that stops a stage."""
         spent, budget = self.spending.spent, self.spending.budget
+        fits = budget.allows(self._most(request))
+        more = "goes on from here: each counts its --budget from zero" if fits else "needs a greater --budget to go on"
         money = f" and {spent.money:,.4f} of money" if self.spending.prices.given else ""
         return BudgetError(
             f"{step}: the next call could pass the budget of {budget.passed_by(spent + self._most(request))}, so it "
             f"was not made; spent: {spent.calls:,} calls, {spent.tokens:,} tokens{money}; all that was answered is "
-            "kept, and the same command with a greater --budget goes on from here"
+            f"kept, and the same command {more}"
         )
 
     def _most(self, request: Request) -> Cost:
         size = _size(request)
-        tokens = size if self._told < _KNOWN_FROM else min(size, math.ceil(_MARGIN * self._rate * size))
+        tokens = math.ceil(self._rate * size)
         written = self.scored if isinstance(request, ChoiceRequest) else request.sampling.max_tokens
         return Cost(1, tokens, written, money_of(self.price, tokens, written))
 
     def _cost(self, request: Request, most: Cost, answer: Answer) -> Cost:
         match answer:
             case Failure():
-                return Cost(1)
+                return most
             case ChoiceScores():
                 prompt, written = answer.prompt_tokens, self.scored
             case Completion():
@@ -244,7 +262,6 @@ class Meter:
                 if not prompt and not written:
                     written = most.completion_tokens
         if prompt:
-            self._told += 1
             self._rate = max(self._rate, prompt / _size(request))
         else:
             prompt = most.prompt_tokens
@@ -253,4 +270,8 @@ class Meter:
 
 def _size(request: Request) -> int:
     texts = [*(message.content for message in request.messages), request.prefix]
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _TURN * (len(request.messages) + 1)
+    return (
+        sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        + _TURN * (len(request.messages) + 1)
+        + _TEMPLATE
+    )

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cai.errors import EngineError, ParseError, RunError
-from cai.models import Engine
+from cai.models import Engine, Retrying
 from cai.pipeline.spending import Cost, Meter, Spending
 from cai.records import Answer, ChoiceRequest, Failure, Json, Request
 from cai.stages import Stage
@@ -132,6 +132,8 @@ class _Fill:
 
     def run(self) -> dict[bytes, Failure]:
         """Several times over where the budget gets short: answers cost less than was held for them."""
+        if isinstance(self.engine, Retrying):
+            self.engine.again = self.meter.again
         missing = self._missing()
         self.next = next(missing, None)
         while self.next is not None:

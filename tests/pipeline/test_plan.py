@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from cai.errors import CAIError, ConfigError, EngineError
-from cai.pipeline.make_plan import make_plan
+from cai.errors import CAIError, ConfigError, EngineError, ParseError, RunError
+from cai.pipeline.job import Job
+from cai.pipeline.make_plan import Planner, make_plan
+from cai.pipeline.plan_nodes import Node
+from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_walk import Walk
 from cai.pipeline.spending import Prices, Spending
 from cai.recipe_files import load_recipe
-from cai.records import Json
+from cai.records import Answer, GenerateRequest, Json, Prompt, Request, Sampling, user
+from cai.storage.calls import CallStore
+from cai.storage.run import Run
 from tests.pipeline.runs import DATA_ONLY, fake_run, write_prompts
 from tests.pipeline.test_run_recipe import constitution_file, edited
 
@@ -189,3 +195,47 @@ def test_a_plan_refuses_what_a_run_refuses(
         fake_plan(tmp_path / "out" / "run", prompts, **settings)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_round_is_left_out_of_a_plan_of_which_nothing_is_known(tmp_path: Path, prompts: Path) -> None:
+    """Texts of a critique and its revision are taken for equally long; neither is taken for the other again."""
+    plan = fake_plan(tmp_path / "run", prompts, critique__rounds=4)
+    ranges = planned(plan, "calls", "calls_low", "calls_high", "calls_exact")
+    steps = [f"{stage}-{n}" for n in range(1, 5) for stage in ("critique", "revise")]
+    assert [step for step in ranges if step in steps] == steps
+    done = made(fake_run(tmp_path / "run", prompts, critique__rounds=4), "calls_made")
+    for step in steps:
+        calls, low, high, exact = ranges[step]
+        assert (calls, exact) == (60, False), step
+        assert low <= done[step][0] <= high, step
+
+
+class Refusing:
+    """A stage that can use no answer."""
+
+    VERSION = 1
+
+    def read(self, row: Json) -> list[Prompt]:
+        return [Prompt.from_json(row)]
+
+    def requests(self, prompt: Prompt) -> list[Request]:
+        return [GenerateRequest(prompt.messages, Sampling())]
+
+    def parse(self, prompt: Prompt, answers: list[Answer]) -> Prompt:
+        raise ParseError("not to its liking")
+
+
+def test_a_stage_that_refuses_placeholders_is_told_not_left_out(tmp_path: Path) -> None:
+    node = Node("critique-1", "prompts", "critic", Refusing(), "a model", "never run")
+    with CallStore(tmp_path / "calls.sqlite") as store, pytest.raises(RunError, match="critique-1: cannot be planned"):
+        Walk([node], store, Rates()).run("prompts", [Prompt.make((user("Hi"),)).to_json()])
+
+
+@pytest.mark.parametrize(("samples", "width"), [(0, 16), (2, 300)])
+def test_the_audit_writes_as_much_as_the_judge_does(tmp_path: Path, prompts: Path, samples: int, width: int) -> None:
+    named = {"label.reasoning_samples": samples, "label.reasoning_tokens": 300}
+    recipe = load_recipe("rl-cai", {**DATA_ONLY, "model": "fake", "prompts": [str(prompts)], **named})
+    job = Job.checked(recipe, Run(tmp_path / "run"))
+    planner: Any = Planner(job, [], {}, [], None, None)  # type: ignore[arg-type]
+    assert (planner._max_tokens("audit"), planner._max_tokens("label")) == (width, 16)
+    assert not samples or planner._max_tokens("reason") == 300

@@ -15,14 +15,23 @@ from hypothesis import strategies as st
 
 from cai.cli import main
 from cai.errors import BudgetError, ConfigError
+from cai.models import load_model
 from cai.models.fake import FakeEngine
 from cai.pipeline.spending import Budget, Cost, Prices, Spending, money_of, parse_budget, parse_prices
 from cai.pipeline.stage_loop import run_stage
 from cai.recipe import EngineSettings
-from cai.records import Prompt, Sampling, user
+from cai.records import Completion, Failure, GenerateRequest, Prompt, Sampling, user
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
+from tests.models.loopback import Loopback
 from tests.pipeline.runs import all_files, write_prompts
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    pytest.importorskip("openai")
+    with Loopback() as server:
+        yield server
 
 
 class Windowed(FakeEngine):
@@ -63,18 +72,63 @@ def test_tokens_are_never_passed_and_only_a_call_that_could_pass_them_is_not_mad
     try:
         asked(folder, spending, window)
     except BudgetError:
-        assert tokens - spending.spent.tokens < 64 + 16 * 2 + 24 * 5
+        assert tokens - spending.spent.tokens < 64 + 128 + 16 * 2 + 24 * 5
     else:
         assert spending.spent.calls == 60
     assert spending.spent.tokens <= tokens
     assert spending.held == Cost()
 
 
+@settings(max_examples=25, deadline=None)
+@given(rates=st.lists(st.floats(0.01, 1.0), min_size=1, max_size=60), tokens=st.integers(1, 9000))
+def test_no_tokenizer_passes_a_budget_however_its_rate_jumps(rates: list[float], tokens: int) -> None:
+    """Sparse prompts first say nothing of a dense one after them."""
+    spending = Spending(Budget(tokens=tokens))
+    meter = spending.meter("model", "openai/a@u")
+    for rate in rates:
+        request = GenerateRequest((user("x" * 900),), Sampling(8))
+        if (most := meter.admit(request)) is not None:
+            meter.settle(request, most, Completion("x", "stop", max(1, round(900 * rate)), 8))
+    assert spending.spent.tokens <= tokens and spending.held == Cost()
+
+
+def test_a_request_without_an_answer_is_taken_to_have_cost_the_most() -> None:
+    spending = Spending(prices=Prices({"": 1.0}, {"": 1.0}))
+    meter = spending.meter("model", "openai/a@u")
+    request = GenerateRequest((user("x" * 900),), Sampling(8))
+    most = meter.admit(request)
+    assert most is not None and most.tokens >= 908
+    meter.settle(request, most, Failure("lost"))
+    assert spending.spent == most and most.money > 0
+
+
+def test_every_attempt_that_a_server_may_charge_counts(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAI_OPENAI_API_KEY", "none")
+    engine: Any = load_model(f"openai/tiny@{loopback.url}", EngineSettings(concurrency=1, timeout=5.0, retries=6))
+    engine.client.pause = lambda seconds: None
+    request = GenerateRequest((user("Hi"),), Sampling(8))
+    spending = Spending(Budget(calls=3))
+    engine.again = spending.meter("model", engine.spec).again
+    meter = spending.meter("model", engine.spec)
+    loopback.script = [(429, {}, b"{}"), (500, {}, b"{}"), (200, {}, b"no JSON")]
+    most = meter.admit(request)
+    assert most is not None
+    [(_, answer)] = engine.generate([request])
+    meter.settle(request, most, answer)
+    assert spending.spent.calls == 3
+    loopback.script = [(500, {}, b"{}")]
+    sent = len(loopback.requests)
+    with pytest.raises(BudgetError, match="another attempt could pass the budget"):
+        list(engine.generate([request]))
+    assert len(loopback.requests) == sent + 1
+
+
 @pytest.mark.parametrize("window", [1, 7, 512])
 @pytest.mark.parametrize("most", [0, 1, 13, 59])
 def test_calls_are_used_to_the_last_and_the_next_command_goes_on(tmp_path: Path, window: int, most: int) -> None:
     first, second = Spending(Budget(calls=most)), Spending(Budget(calls=60 - most))
-    with pytest.raises(BudgetError, match=rf"respond: the next call could pass the budget of {most} calls"):
+    going = "goes on from here: each counts its --budget from zero" if most else "needs a greater --budget"
+    with pytest.raises(BudgetError, match=rf"respond: the next call could pass the budget of {most} calls.*{going}"):
         asked(tmp_path, first, window)
     assert first.spent.calls == most
     assert asked(tmp_path, second, window).calls == 60 - most
@@ -86,7 +140,7 @@ def test_money_is_counted_by_the_prices(tmp_path: Path) -> None:
         asked(tmp_path, spending, 16)
     spent = spending.spent
     assert spent.money == pytest.approx((spent.prompt_tokens * 10 + spent.completion_tokens * 40) / 1e6)
-    assert 0.006 < spent.money <= 0.01
+    assert 0.004 < spent.money <= 0.01
 
 
 @pytest.mark.parametrize(
@@ -178,6 +232,7 @@ def test_a_run_stops_before_its_budget_and_goes_on_with_a_greater_one(tmp_path: 
     code, _, text = cai(*command, *out, "--quiet", "--budget", "40calls")
     assert (code, text.count("\n")) == (2, 1)
     assert "critique-1: the next call could pass the budget of 40 calls, so it was not made; spent: 40 calls" in text
+    assert "the same command goes on from here: each counts its --budget from zero" in text
     assert len(log.read_text().split()) == 40
     code, stdout, _ = cai(*command, *out, "--json", "--budget", "10kcalls")
     assert code == 0
@@ -215,3 +270,29 @@ def test_the_table_says_what_is_exact_what_is_not_and_what_the_probe_asked(tmp_p
     assert found["probe"]["calls"] == 0
     assert found["total"]["money"] > 0
     assert cai("run", *command[:-2], "--quiet", "--set", "max_rejected=1.0")[0] == 0
+
+
+def test_a_plan_takes_the_bounds_of_a_run_and_says_why_a_step_was_not_probed(tmp_path: Path) -> None:
+    command = ["plan", "--model", "fake", "--prompts", str(write_prompts(tmp_path)), *DATA, "--accept-audit"]
+    code, table, _ = cai(*command, "--out", str(tmp_path / "run"), "--budget", "9calls", "--probe", "8")
+    assert code == 0
+    assert ": the next call could pass the budget of 9 calls" in table
+    assert "not probed   " in table and "the probe    asked 9 calls" in table
+
+
+def test_what_nothing_tells_is_unknown_and_no_zero(tmp_path: Path) -> None:
+    """Nor is an audit without answers to draw from said to ask nothing."""
+    data = [*DATA[:-1], "audit.items=4"]
+    command = ["plan", "--model", "fake", "--prompts", str(write_prompts(tmp_path)), "--out", str(tmp_path / "run")]
+    command += [*data, "--price-prompt", "model=1", "--probe", "0"]
+    code, table, _ = cai(*command)
+    assert code == 0
+    assert "those of answers are unknown" in table and "give or take" not in table
+    lines = {line.split()[0]: line for line in table.splitlines() if line}
+    assert lines["respond"].count("unknown") == 3 and lines["total"].count("unknown") == 3
+    found = json.loads(cai(*command, "--json")[1])
+    audit = next(row for row in found["steps"] if row["step"] == "audit")
+    assert (audit["calls_exact"], audit["calls_low"]) == (False, 0)
+    assert 0 < audit["calls"] <= audit["calls_high"] <= 10 * 4 * 2 + 60
+    total = found["total"]
+    assert (total["completion_tokens"], total["money"], total["seconds"]) == (None, None, None)
