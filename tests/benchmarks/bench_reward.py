@@ -38,7 +38,7 @@ UNIT = "pairs/s, ours / trl's"
 
 
 def build(folder: Path) -> list[Any]:
-    """A random model and the GPT-2 tokenizer in `folder`, and the real pairs; prompts with more answers are left out."""
+    """A random model and the GPT-2 tokenizer in `folder`, and the real pairs; not prompts with more answers."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
