@@ -21,10 +21,12 @@ def test_each_constitution_makes_the_policy_that_is_best_on_its_own_measure(tmp_
     _, *policies = compare([tmp_path / name for name in MEASURES])
     made = dict(zip(MEASURES, policies, strict=True))
     for name, measure in MEASURES.items():
-        assert made[name]["changes"][measure]["high"] < 0, "better than before, beyond chance"
+        mended = made[name]["changes"][measure]
+        assert mended["high"] < 0, "better than before, beyond chance"
         for other, policy in made.items():
             if other != name:
                 assert policy["rates"][measure]["value"] > made[name]["rates"][measure]["value"]
             # `harmlessness` has a principle on honesty and one on padding among its sixteen, and mends some of both
             if other not in (name, "harmlessness"):
-                assert policy["changes"][measure]["high"] >= 0, "what a principle does not speak of is not mended"
+                change = policy["changes"][measure]["value"]
+                assert change > mended["value"] / 5, "what a principle does not speak of is hardly mended"
