@@ -2,7 +2,7 @@
 
 Real pairs of hh_harmless_dev under the sixteen principles of `harmlessness`, both orders, a 6-layer model 256 wide with
 random weights, float32. `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL`
-and `CAI_BENCH_VLLM` name the Python of another one.
+and `CAI_BENCH_VLLM` name the Python of another one, `CAI_BENCH_ROWS` some of the rows.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def results() -> Iterator[Result]:
         }
         (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
         yield from against_full_forwards(engine, asked["principle_last"])
-        for row in ROWS:
+        wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(row.name for row in ROWS)).split(",")
+        for row in (row for row in ROWS if row.name in wanted):
             python = sys.executable if row.side == "plain" else python_with(row.side)
             if python is None:
                 print(f"{row.name}: skipped, {row.side} is not installed: make bench-peers")

@@ -8,6 +8,7 @@ principles make one label.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -76,7 +77,8 @@ def lm_eval(folder: Path) -> Work:
 
 
 def vllm(folder: Path) -> Work:
-    """vLLM in its own process with prefix caching; a round begins with an empty cache, as ours does."""
+    """vLLM in this one process with prefix caching; a round begins with an empty cache, as ours does."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from vllm import LLM, SamplingParams
 
     model = LLM(
@@ -96,7 +98,8 @@ SIDES: dict[str, Callable[[Path], Work]] = {"ours": ours, "plain": plain, "lm_ev
 
 def main() -> None:
     side, folder = sys.argv[1], Path(sys.argv[2])
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries and their processes print is no answer
     work = SIDES[side](folder)
     questions: dict[str, list[Row]] = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
     for line in sys.stdin:
