@@ -48,6 +48,7 @@ def write_run(folder: Path, count: int) -> None:
     for handle in handles.values():
         handle.close()
     steps = {name: {"output": f"{name}.jsonl", "sha256": "", "rows": count, "settings": {}} for name in names}
+    (folder / "recipe.yaml").write_text("critique: {rounds: 1}\n", encoding="utf-8")
     write_json(folder / "manifest.json", {"format": FORMAT, "steps": steps})
 
 
@@ -75,15 +76,17 @@ def ours(folder: Path) -> dict[str, float]:
 def bare(folder: Path) -> dict[str, float]:
     """The same of writing the rows alone."""
     from cai.exports import EXPORTS, load_export
+    from cai.pipeline.export_facts import RunFacts
     from cai.pipeline.export_sources import records
     from cai.storage.run import Run
 
     spent = {"wall": 0.0, "cpu": 0.0, "rows": 0.0}
     run = Run.existing(folder)
+    recipe = RunFacts.read(run).recipe
     (folder / "bare").mkdir()
     for name in EXPORTS:
         export = load_export(name)
-        rows = export.rows(record for _, record in records(run, [export.source], 0.5))
+        rows = export.rows(record for _, record in records(run, [export.source], recipe))
         _bare_files(export, rows, folder / "bare" / name, spent)
     return spent
 
