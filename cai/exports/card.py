@@ -214,7 +214,7 @@ def split_file(folder: Path, path: str, schema: pa.Schema) -> SplitFile:
 def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path).iter_batches() if path.suffix == ".parquet" else _json_batches(path, schema)
+    return pq.ParquetFile(path).iter_batches(1000) if path.suffix == ".parquet" else _json_batches(path, schema)
 
 
 def _json_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
