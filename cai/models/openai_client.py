@@ -54,7 +54,7 @@ class Client:
         try:
             import openai
         except ImportError:
-            raise EngineError(f'{spec} needs the openai package: pip install openai') from None
+            raise EngineError(f"{spec} needs the openai package: pip install openai") from None
         self._settings = (spec, url, timeout, retries)
         self._spec = spec
         self._key = api_key(url)
