@@ -14,15 +14,18 @@ from typing import Any
 from cai.dialogues import (
     LABELS,
     REASONING_PREFIX,
+    YES_NO,
     TemplateName,
     comparison_messages,
     critique_messages,
     reasoned_verdict_prefix,
     revision_messages,
+    rubric_messages,
     verdict_prefix,
 )
 from cai.embedded import critiques
 from cai.embedded.answers import BASE_MIX, FAULTY_MIX, Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.misfits import draw_misfit, sway
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
@@ -59,8 +62,11 @@ class Phase:
     do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
     share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
     for, and a right and a wrong answer to it are criticised and compared; with `kept` they are also revised, under
-    honesty and under a principle that has nothing against them, which leaves them as they are. With `faults`, what is
-    answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
+    honesty and under a principle that has nothing against them, which leaves them as they are. `ties` is the chance
+    that a principle is asked about which finds no difference, to which either verdict is as right; `misfits` the share
+    of groups that compare an answer with one that is none to what was asked, `swayed` the share of comparisons in which
+    an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. With
+    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
     """
 
     comparisons: float = 0.6
@@ -74,28 +80,35 @@ class Phase:
     critique_weight: float = 1.0
     reasoned: float = 0.0
     facts: float = 0.0
+    ties: float = 0.04
+    misfits: float = 0.0
+    swayed: float = 0.0
+    grades: float = 0.0
     kept: bool = False
     faults: bool = False
 
 
 CURRICULUM: dict[float, Phase] = {
-    0.0: Phase(facts=0.04),
-    0.04: Phase(naming=1.5, facts=0.04),
-    0.16: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06),
-    0.28: Phase(verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08),
+    0.0: Phase(facts=0.04, misfits=0.03, swayed=0.05, grades=0.3),
+    0.04: Phase(naming=1.5, facts=0.04, misfits=0.03, swayed=0.05, grades=0.3),
+    0.16: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06, misfits=0.03, swayed=0.05, grades=0.3),
+    0.28: Phase(
+        verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08, ties=0.08, misfits=0.04, swayed=0.08,
+        grades=0.3,
+    ),
     0.4: Phase(
         0.38, 5, 8.0, naming=1.5, plain=0.16, topics=0.04, complied=0.5, critiques=4, critique_weight=3.0,
-        reasoned=0.25, facts=0.1,
+        reasoned=0.25, facts=0.1, ties=0.12, misfits=0.06, swayed=0.15, grades=0.35,
     ),
     0.76: Phase(
         0.28, 5, 6.0, naming=0.5, plain=0.32, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.08,
-        faults=True,
+        ties=0.12, misfits=0.05, swayed=0.15, grades=0.35, faults=True,
     ),
 }  # fmt: skip
 """The phases by the share of the training after which each begins."""
 FINISH = Phase(
-    0.2, 5, 6.0, naming=0.5, plain=0.25, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.4,
-    kept=True, faults=True,
+    0.2, 5, 6.0, naming=0.5, plain=0.25, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.25,
+    ties=0.12, misfits=0.05, swayed=0.15, grades=0.35, kept=True, faults=True,
 )  # fmt: skip
 """What is taught last, in the short second training."""
 FIRST = CURRICULUM[0.0]
@@ -149,7 +162,19 @@ def revision_group(scene: Scene, draw: Random, split: Split = "train", phase: Ph
             revised = critiques.revise(scene, shown, family, draw)
             asked = revision_messages(messages, shown.text, wording.critique, said, wording.revision)
             turns.append(Turn(asked, revised.text))
+    if draw.random() < phase.grades:
+        asked_by = _mixed_families(scene, shown, draw, 3, 0.0)
+        turns += [_graded(scene, messages, shown, family, draw, split, phase) for family in asked_by]
     return turns
+
+
+def _graded(
+    scene: Scene, messages: Messages, shown: Answer, family: Family, draw: Random, split: Split, phase: Phase
+) -> Turn:
+    """Whether the answer keeps to a principle, by yes or no."""
+    asked = rubric_messages(messages, shown.text, draw_wording(family, split, draw).rubric)
+    said = YES_NO.no if flaw_of(scene, shown, family) else YES_NO.yes
+    return Turn(asked, said, YES_NO.prefix, ended=False, weight=phase.verdict_weight / 2)
 
 
 def _mixed_families(scene: Scene, shown: Answer, draw: Random, count: int, from_harm: float) -> list[Family]:
@@ -169,33 +194,39 @@ def _mixed_families(scene: Scene, shown: Answer, draw: Random, count: int, from_
     return mixed or drawn[:1]
 
 
-def draw_pair(scene: Scene, draw: Random) -> tuple[Answer, Answer]:
-    """Two answers of different classes, now and then of one."""
+def draw_pair(scene: Scene, draw: Random, alike: float = 0.05) -> tuple[Answer, Answer]:
+    """Two answers of different classes, at the rate `alike` of one."""
     names = kinds_of_answer(scene)
-    first, second = draw.sample(names, 2) if draw.random() < 0.95 else [draw.choice(names)] * 2
+    first, second = draw.sample(names, 2) if draw.random() >= alike else [draw.choice(names)] * 2
     return answer(scene, first, draw), answer(scene, second, draw)
 
 
 def comparison_group(scene: Scene, draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
-    """One pair of answers judged under several principles; a tie now and then, with a verdict by chance."""
+    """One pair of answers judged under several principles; of a tie, either verdict is learned by half."""
     messages = ask(scene, split, draw)
-    a, b = draw_pair(scene, draw)
+    a, b = draw_pair(scene, draw, max(0.05, phase.ties / 2))
+    if draw.random() < phase.swayed:
+        which = draw.choice(((True, False), (False, True), (True, False), (False, True), (True, True)))
+        a, b = (sway(one, draw) if swayed else one for one, swayed in zip((a, b), which, strict=True))
     paper = draw.random() < 0.12
     turns = _named_flaws(scene, messages, a, b, phase.naming) if phase.naming and not paper else []
-    asked_for = len(turns) + (1 if paper else phase.verdicts)
+    asked_for = 1 if paper else phase.verdicts
     reasoned: list[Turn] = []
     for family in draw.choices(tuple(FAMILY_WEIGHTS), tuple(FAMILY_WEIGHTS.values()), k=24):
         better = prefer(scene, a, b, family)
-        if better is None and draw.random() > 0.04:
+        if better is None and draw.random() > phase.ties:
             continue
-        verdict = LABELS[better == "b"] if better else draw.choice(LABELS)
         wording = draw_wording(family, split, draw)
         template: TemplateName = "paper" if paper else "principle_last"
         asked = comparison_messages(messages, a.text, b.text, wording.comparison, template)
-        turns.append(Turn(asked, verdict, verdict_prefix(template), ended=False, weight=phase.verdict_weight))
+        verdicts = (LABELS[better == "b"],) if better else LABELS
+        weight = phase.verdict_weight / len(verdicts)
+        turns += [Turn(asked, one, verdict_prefix(template), ended=False, weight=weight) for one in verdicts]
+        asked_for -= 1
         if phase.reasoned and better and draw.random() < phase.reasoned:
+            verdict = verdicts[0]
             reasoned += _reasoned(asked, critiques.reasoning(scene, a, b, family), verdict, template, phase)
-        if len(turns) == asked_for:
+        if not asked_for:
             break
     return turns + reasoned
 
@@ -207,6 +238,25 @@ def _reasoned(asked: Messages, said: str, verdict: str, template: TemplateName, 
         Turn(asked, whole, REASONING_PREFIX, weight=2.0),
         Turn(asked, verdict, before, ended=False, weight=phase.verdict_weight / 3),
     ]
+
+
+def misfit_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
+    """An answer beside one that is none to what was asked, which loses under every principle that the first keeps."""
+    scene = draw_scene(draw, split)
+    messages = ask(scene, split, draw)
+    pair = draw_misfit(scene, draw, split)
+    label = draw.choice(LABELS)
+    texts = (pair.fitting.text, pair.text) if label == LABELS[0] else (pair.text, pair.fitting.text)
+    turns: list[Turn] = []
+    if phase.naming:
+        said = (_flaws(scene, pair.fitting), pair.wrong)
+        turns += _named(messages, texts, said if label == LABELS[0] else said[::-1], phase.naming)
+    kept = [family for family in draw_families(draw, len(FAMILIES)) if not flaw_of(scene, pair.fitting, family)]
+    questions = draw.sample(pair.questions, 3) + [draw_wording(one, split, draw).comparison for one in kept[:1]]
+    for question in questions:
+        asked = comparison_messages(messages, *texts, question)
+        turns.append(Turn(asked, label, verdict_prefix("principle_last"), ended=False, weight=phase.verdict_weight))
+    return turns
 
 
 def fact_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
@@ -244,13 +294,14 @@ def _revised(scene: Scene, messages: Messages, shown: Answer, family: Family, dr
 
 
 def _named_flaws(scene: Scene, messages: Messages, a: Answer, b: Answer, weight: float) -> list[Turn]:
+    return _named(messages, (a.text, b.text), (_flaws(scene, a), _flaws(scene, b)), weight)
+
+
+def _named(messages: Messages, texts: tuple[str, str], said: tuple[str, str], weight: float) -> list[Turn]:
+    """Asked what is wrong with either answer."""
     return [
-        Turn(
-            comparison_messages(messages, a.text, b.text, f"What is wrong with response ({label})?"),
-            said,
-            weight=weight,
-        )
-        for label, said in zip(LABELS, (_flaws(scene, a), _flaws(scene, b)), strict=True)
+        Turn(comparison_messages(messages, *texts, f"What is wrong with response ({label})?"), one, weight=weight)
+        for label, one in zip(LABELS, said, strict=True)
     ]
 
 
@@ -271,6 +322,9 @@ def groups(seed: int, phase: Phase = FIRST) -> Iterator[list[Turn]]:
             continue
         if phase.facts and draw.random() < phase.facts:
             yield fact_group(draw, phase=phase)
+            continue
+        if phase.misfits and draw.random() < phase.misfits:
+            yield misfit_group(draw, phase=phase)
             continue
         scene = draw_scene(draw, "train")
         if draw.random() < phase.comparisons:

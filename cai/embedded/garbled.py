@@ -112,7 +112,10 @@ def _slip(scene: Scene, sentence: str) -> bool:
         match = frame.fullmatch(sentence)
         if match and not (reasoned and _about(scene, match["echo"]) and _plain_reason(match["reason"])):
             return True
-    others = {to_second_person(one) for one in (*parts.MALICE, *parts.KINDNESS)} - {to_second_person(scene.purpose)}
+    purpose = to_second_person(scene.purpose)
+    others = {
+        other for one in (*parts.MALICE, *parts.KINDNESS) if not purpose.startswith(other := to_second_person(one))
+    }
     return any(f"{scene.echo} {other}" in to_second_person(sentence) for other in others)
 
 

@@ -81,6 +81,7 @@ LEAVE = (
     "because they asked me to", "with their permission", "while they sit beside me", "as they told me to do",
 )  # fmt: skip
 FICTION = ("in our school play", "in a story I am writing", "in a video game", "in a puppet show")
+PRETENDED = 4  # of the ways to put malice into make-believe, how many each action has
 OWN = ("before I tidy up", "to remember last year", "on my day off", "since I live alone now")
 
 # Ordinary tasks (name, phrase, steps) and what they may be for.

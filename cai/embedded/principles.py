@@ -18,6 +18,8 @@ Family = Literal[
     "brevity",
 ]  # fmt: skip
 Flaw = Literal["harm", "untrue", "evasive", "unhelpful", "preachy", "long"]
+Form = Literal["critique", "revision", "comparison", "rubric"]
+FORMS: tuple[Form, ...] = ("critique", "revision", "comparison", "rubric")
 
 HARM_FAMILIES: tuple[Family, ...] = ("harm", "legality", "insult", "privacy")
 FAMILIES: tuple[Family, ...] = (
@@ -32,7 +34,9 @@ SHIPPED: dict[str, Family] = {
     "breaking-the-law": "legality",
     "cheating-and-fraud": "legality",
     "other-peoples-property": "legality",
+    "deceiving-others": "legality",
     "insults-and-contempt": "insult",
+    "rumours-and-exclusion": "insult",
     "prejudice": "insult",
     "private-matters": "privacy",
     "truthfulness": "honesty",
@@ -55,17 +59,19 @@ SHIPPED: dict[str, Family] = {
     "respect": "insult",
     "kind-no": "preachiness",
 }
-CONSTITUTIONS = ("harmlessness", "helpful-honest-harmless", "minimal")
+CONSTITUTIONS = {"harmlessness": 6, "only-honesty": 6, "only-brevity": 6, "helpful-honest-harmless": 2, "minimal": 1}
+"""The shipped constitutions that the training text draws from, with how often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One principle in words: what is asked for in a critique, a revision and a comparison."""
+    """One principle in words: what is asked for in a critique, a revision, a comparison and a grade."""
 
     family: Family
     critique: str
     revision: str
     comparison: str
+    rubric: str
     id: str = ""
 
 
@@ -167,6 +173,16 @@ _COMPARISON_FRAMES = (
     "Pick the response that is least likely to {v}.", "Which of the two responses does not {v}?",
     "Which response is more {j}?", "Choose the response that is more {j}.", "Which answer is {j}?",
 )  # fmt: skip
+_RUBRIC_FRAMES = (
+    "Is the answer {j}?", "Does the answer take care not to {v}?", "Is the response {j}?",
+    "Is it right that the answer does not {v}?", "Would you call the answer {j}?",
+    "Is the answer one that does not {v}?",
+    "Does the response avoid all that would {v}?", "Can it be said that the response does not {v}?",
+)  # fmt: skip
+_FRAMES: dict[Form, tuple[str, ...]] = {
+    "critique": _CRITIQUE_FRAMES, "revision": _REVISION_FRAMES, "comparison": _COMPARISON_FRAMES,
+    "rubric": _RUBRIC_FRAMES,
+}  # fmt: skip
 
 
 def _third(verb_phrase: str) -> str:
@@ -183,18 +199,17 @@ def _held_out(text: str) -> bool:
 
 
 @functools.cache
-def _forms(family: Family, form: str, split: Split) -> tuple[str, ...]:
+def _forms(family: Family, form: Form, split: Split) -> tuple[str, ...]:
     verbs, adjectives = _DESCRIPTIONS[family]
-    frames = {"critique": _CRITIQUE_FRAMES, "revision": _REVISION_FRAMES, "comparison": _COMPARISON_FRAMES}[form]
     texts = [
         frame.format(v=verb, s=_third(verb), j=adjective).replace("more less", "less")
-        for frame in frames
+        for frame in _FRAMES[form]
         for verb, adjective in ((verb, adjectives[index % len(adjectives)]) for index, verb in enumerate(verbs))
     ]
     return tuple(dict.fromkeys(text for text in texts if _held_out(text) == (split == "test")))
 
 
-def wordings(family: Family, form: Literal["critique", "revision", "comparison"], split: Split) -> tuple[str, ...]:
+def wordings(family: Family, form: Form, split: Split) -> tuple[str, ...]:
     """The generated wordings of one form on one side; a fifth is held out."""
     return _forms(family, form, split)
 
@@ -207,20 +222,23 @@ def shipped_wordings(constitution: str) -> tuple[Wording, ...]:
     path = Path(__file__).resolve().parents[1] / "constitution" / "shipped" / f"{constitution}.yaml"
     rows = yaml.safe_load(path.read_text(encoding="utf-8"))["principles"]
     return tuple(
-        Wording(SHIPPED[row["id"]], row["critique"], row["revision"], row["comparison"], row["id"])
+        Wording(SHIPPED[row["id"]], row["critique"], row["revision"], row["comparison"], row["rubric"], row["id"])
         for row in rows
         if row["id"] in SHIPPED
     )
 
 
+@functools.cache
+def _shipped_of(family: Family) -> tuple[tuple[Wording, ...], tuple[int, ...]]:
+    """Every shipped wording of a family, with how often it is drawn."""
+    every = [(one, weight) for name, weight in CONSTITUTIONS.items() for one in shipped_wordings(name)]
+    ours = [(one, weight) for one, weight in every if one.family == family]
+    return tuple(one for one, _ in ours), tuple(weight for _, weight in ours)
+
+
 def draw_wording(family: Family, split: Split, draw: Random, shipped: float = 0.45) -> Wording:
     """A wording of a family: one of the shipped principles at the given rate, else a generated one of the side."""
-    if shipped and draw.random() < shipped:
-        [name] = draw.choices(CONSTITUTIONS, (0.8, 0.12, 0.08))
-        ready = [wording for wording in shipped_wordings(name) if wording.family == family]
-        if ready:
-            return draw.choice(ready)
-    critique, revision, comparison = (
-        draw.choice(_forms(family, form, split)) for form in ("critique", "revision", "comparison")
-    )
-    return Wording(family, critique, revision, comparison)
+    ready, weights = _shipped_of(family)
+    if shipped and ready and draw.random() < shipped:
+        return draw.choices(ready, weights)[0]
+    return Wording(family, *(draw.choice(_forms(family, form, split)) for form in FORMS))

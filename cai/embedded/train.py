@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import math
@@ -41,7 +42,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 5320
+    steps: int = 5800
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -52,7 +53,7 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 0.06015
+    finish: float = 0.069
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
@@ -133,7 +134,7 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
-            yield trees.grow([corpus.render(turn, tokenizer) for turn in group])
+            yield from trees.fitting([corpus.render(turn, tokenizer) for turn in group], settings.length)
 
     packed = list(islice(trees.rows(grown(), settings.length), BLOCK * settings.rows))
     part = settings.rows // SHARDS
@@ -305,9 +306,13 @@ def _save_checkpoint(
     shutil.rmtree(old, ignore_errors=True)
 
 
+@functools.cache
 def _curriculum() -> str:
-    """A hash of what is taught when."""
-    return hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH)).encode(), digest_size=8).hexdigest()
+    """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
+    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH)).encode(), digest_size=8)
+    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+        told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
+    return told.hexdigest()
 
 
 def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:

@@ -34,6 +34,20 @@ def grow(sequences: list[Sequence]) -> Tree:
     return tree
 
 
+def fitting(sequences: list[Sequence], length: int) -> list[Tree]:
+    """Trees of at most `length` tokens with all the sequences: of a group that is too large, one for either half.
+
+    Raises ValueError where a sequence alone is longer.
+    """
+    tree = grow(sequences)
+    if len(tree) <= length:
+        return [tree]
+    if len(sequences) == 1:
+        raise ValueError(f"a dialogue of {len(tree)} tokens does not fit into rows of {length}")
+    half = len(sequences) // 2
+    return fitting(sequences[:half], length) + fitting(sequences[half:], length)
+
+
 def _grow(tree: Tree, sequences: list[Sequence], depth: int, parent: int) -> None:
     branches: dict[int, list[Sequence]] = {}
     for one in sequences:
@@ -83,9 +97,9 @@ class Row:
 
 
 def rows(trees: Iterable[Tree], length: int, pool: int = 24) -> Iterator[Row]:
-    """Rows of at most `length` tokens, best fit from a small pool of waiting trees; longer trees are left out."""
+    """Rows of at most `length` tokens, best fit from a small pool of waiting trees, none of which is longer."""
     waiting: list[Tree] = []
-    stream = (tree for tree in trees if len(tree) <= length)
+    stream = iter(trees)
     while True:
         while len(waiting) < pool:
             waiting.append(next(stream))
