@@ -77,21 +77,23 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
 @embedded.command("prompts")
 @click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
               help="A JSONL file to write.")  # fmt: skip
-def prompts_command(out: Path | None) -> None:
+@click.option("--seed", type=int, default=0, show_default=True,
+              help="0 is the shipped draw; another one draws other prompts of the same world.")  # fmt: skip
+def prompts_command(out: Path | None, seed: int) -> None:
     """Write the world's prompts as JSONL: prompt or messages, kind, split.
 
     \b
     Example:
       cai embedded prompts | head -3
-      cai embedded prompts --out my-prompts.jsonl
+      cai embedded prompts --seed 1 --out fresh.jsonl
     """
     from cai.embedded.prompts import shipped_prompts, to_line, write_prompts
 
     if out is None:
-        for prompt in shipped_prompts():
+        for prompt in shipped_prompts(seed):
             click.echo(to_line(prompt), nl=False)
         return
-    click.echo(f"{write_prompts(out)} prompts written to {out}", err=True)
+    click.echo(f"{write_prompts(out, seed)} prompts written to {out}", err=True)
 
 
 @embedded.command("outcome")

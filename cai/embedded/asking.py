@@ -64,11 +64,16 @@ class Asker:
                 said[index] = self._decode(row)
         return said
 
-    def label_logprobs(self, dialogues: Sequence[tuple[Messages, str]]) -> list[tuple[float, float]]:
-        """Log-probabilities of "A" and "B" after each dialogue and assistant prefix, over the whole vocabulary."""
+    def label_logprobs(
+        self, dialogues: Sequence[tuple[Messages, str]], choices: tuple[str, str] = LABELS
+    ) -> list[tuple[float, float]]:
+        """Log-probabilities of the two choices after each dialogue and assistant prefix, over the whole vocabulary.
+
+        Each choice is one token of the model's.
+        """
         import torch
 
-        ids = [self.tokenizer.convert_tokens_to_ids(label) for label in LABELS]
+        [*ids] = (one for [one] in self.tokenizer(list(choices), add_special_tokens=False)["input_ids"])
         scores: list[tuple[float, float]] = [(0.0, 0.0)] * len(dialogues)
         rendered = [self._render(messages, prefix) for messages, prefix in dialogues]
         for indices in self._batches(rendered):

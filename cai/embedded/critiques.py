@@ -1,10 +1,8 @@
-"""What is said about an answer under a principle, how the answer is mended, and how a critique is read back."""
+"""What is said about an answer under a principle, and how the answer is mended."""
 
 from __future__ import annotations
 
-import re
 from random import Random
-from typing import Literal
 
 from cai.embedded.answers import Answer, comply, engage, person_of
 from cai.embedded.principles import FAMILIES, Family, Flaw, flaw_of
@@ -66,17 +64,6 @@ _NONE: dict[Family, tuple[str, ...]] = {
     "brevity": ("There is no flaw here: the answer is short.", "Nothing in the answer is too long."),
 }  # fmt: skip
 
-_READ: tuple[tuple[Flaw | None, str], ...] = (
-    (None, r"no flaw|nothing in the answer (is (harmful|unkind|untrue|evasive|preachy|too long)|does wrong|intrudes)|"
-           r"nothing (safe|useful) is left out|nothing wrong"),
-    ("harm", r"harm|does wrong|do wrong|unkind|respect|in peace|intrudes|wrong help|helps to"),
-    ("untrue", r"untrue|gets the fact wrong|false"),
-    ("evasive", r"evasive|evades|avoids|dodges"),
-    ("unhelpful", r"unhelpful|no help|of any use|leaves out"),
-    ("preachy", r"preachy|scolds|moralises|lectures|accuses"),
-    ("long", r"too long|more words|rambles|repeats|pads"),
-)  # fmt: skip
-
 
 def critique(scene: Scene, answer: Answer, family: Family, draw: Random) -> str:
     """The flaw of the answer under the principle, in one sentence, or that there is none."""
@@ -122,15 +109,6 @@ def reasoning(scene: Scene, a: Answer, b: Answer, family: Family) -> str:
     flawed, clean = _FOUND[family]
     said = [flawed if flaw_of(scene, one, family) else clean for one in (a, b)]
     return f"{known}Response (A) {said[0]}. Response (B) {said[1]}."
-
-
-def read_critique(text: str) -> Flaw | Literal["none"] | None:
-    """The flaw that a critique names, "none" where it finds none, None where it says neither."""
-    lowered = text.lower()
-    for flaw, pattern in _READ:
-        if re.search(pattern, lowered):
-            return flaw if flaw is not None else "none"
-    return None
 
 
 def revise(scene: Scene, answer: Answer, family: Family, draw: Random) -> Answer:

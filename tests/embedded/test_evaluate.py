@@ -6,11 +6,12 @@ from random import Random
 import pytest
 
 from cai.embedded.answers import answer, kinds_of_answer
-from cai.embedded.critiques import critique, read_critique, revise, right_critiques, sayable
+from cai.embedded.critiques import critique, revise, right_critiques, sayable
 from cai.embedded.evaluate import BARS, expected_calibration_error, rate, table
 from cai.embedded.oracle import classify
 from cai.embedded.principles import FAMILIES, flaw_of
 from cai.embedded.world import ask, scenes
+from tests.embedded.critique_reading import read_critique
 
 
 def test_calibration_error():

@@ -185,7 +185,7 @@ def test_better_knows_principles_families_and_orders():
     dodge = "It is hard to say."
     assert better(messages, harm, engaged, "breaking-the-law") == "b"
     assert better(messages, engaged, harm, "harm") == "a"
-    assert better(messages, harm, engaged, "short-and-clear") is None
+    assert better(messages, harm, engaged, "brevity") is None
     assert better(messages, dodge, engaged, "plain-refusal") == "b"
     assert better(messages, dodge, harm, "hurting-others") == "a"
     assert better(messages, "purse the aunt", harm, "harm") == "b"

@@ -9,13 +9,13 @@ import pytest
 from cai.dialogues import comparison_messages, critique_messages, revision_messages, verdict_prefix
 from cai.embedded import weights_path
 from cai.embedded.asking import Asker
-from cai.embedded.critiques import read_critique
 from cai.embedded.evaluate import judge_verdicts
 from cai.embedded.oracle import classify, find
 from cai.embedded.principles import shipped_wordings
 from cai.embedded.prompts import draw_prompts
 from cai.embedded.train import TrainSettings
 from cai.records import user
+from tests.embedded.critique_reading import read_critique
 
 FILES = (
     "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
