@@ -18,9 +18,12 @@ from cai.errors import ConfigError
 from cai.records import Message, assistant, user
 
 Template = Literal["auto", "chat", "transcript"]
+Encoded = tuple[list[int], list[list[int]]]
+"""Token ids of a prompt, and of the prompt with each choice."""
 
 _SPEAKER = {"system": "System", "user": "Human", "assistant": "Assistant"}
 _FORGED = re.compile(r"\n\n(?=(?:System|Human|Assistant):)")
+_OPENING = "\n\nAssistant:"
 _TAILS = 1024
 _PROBE = "\U0010fa02text\U0010fa02"
 # Some templates print today's date, or open a thought unless told not to: what a model reads must not change overnight.
@@ -49,6 +52,7 @@ class Chat:
         self._template = self._source() if self.mode == "chat" else ""
         self._encoder = GuardedEncoder(tokenizer, self._template)
         self._tails: dict[tuple[str, str], list[int]] = {}
+        self._apart: set[tuple[str, str, tuple[str, ...]]] = set()
         self._bos = self._added_bos()
         self._in_parts = False
         self._tail = self._answer_tail()
@@ -65,21 +69,32 @@ class Chat:
         """Token ids of the dialogue, with the assistant's next turn opened and `prefix` written in it."""
         return self._ids(self._prompt(messages, prefix))
 
-    def encode_choices(
-        self, messages: Sequence[Message], prefix: str, choices: Sequence[str]
-    ) -> tuple[list[int], list[list[int]]]:
+    def encode_choices(self, messages: Sequence[Message], prefix: str, choices: Sequence[str]) -> Encoded:
         """`encode(messages, prefix)`, and `encode(messages, prefix + choice)` for each choice."""
-        opened = self._prompt(messages, "")
-        start = self._encoder.last_control(opened)
-        ids = self.encode(messages, prefix)
-        if start is None:
-            return ids, [self.encode(messages, prefix + choice) for choice in choices]
-        # What follows the last control token is encoded by itself, and is the same for every dialogue.
-        tail = self._tail_ids(opened[start:], prefix)
-        body = ids[: len(ids) - len(tail)]
-        if body + tail != ids:
-            return ids, [self.encode(messages, prefix + choice) for choice in choices]
-        return ids, [body + self._tail_ids(opened[start:], prefix + choice) for choice in choices]
+        [encoded] = self.encode_all_choices([(messages, prefix, choices)])
+        if isinstance(encoded, ConfigError):
+            raise encoded
+        return encoded
+
+    def encode_all_choices(
+        self, asked: Sequence[tuple[Sequence[Message], str, Sequence[str]]]
+    ) -> list[Encoded | ConfigError]:
+        """`encode_choices` of each, or what forbids it; faster than one after the other.
+
+        What comes before the answer is encoded once. It stays the same whatever the answer begins with: always where
+        the answer is opened by a control token, else (in a transcript) if it did for the first dialogue.
+        """
+        opened = [self._try_opening(messages) for messages, _, _ in asked]
+        texts = {
+            at: "".join(one) + self._begun(prefix)
+            for at, (one, (_, prefix, _)) in enumerate(zip(opened, asked, strict=True))
+            if not isinstance(one, ConfigError)
+        }
+        encoded = dict(zip(texts, map(self._one_bos, self._encoder.encode_all(list(texts.values()))), strict=True))
+        return [
+            one if isinstance(one, ConfigError) else (encoded[at], self._options(*one, encoded[at], prefix, choices))
+            for at, (one, (_, prefix, choices)) in enumerate(zip(opened, asked, strict=True))
+        ]
 
     def encode_dialogue(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a dialogue that ends with the assistant's answer and exactly one EOS."""
@@ -113,19 +128,48 @@ class Chat:
 
     # ------------------------------------------------------------------------------------------- rendering, masked
 
+    def _options(
+        self, before: str, opening: str, ids: list[int], prefix: str, choices: Sequence[str]
+    ) -> list[list[int]]:
+        tail = self._tail_ids(opening, prefix)
+        body = ids[: len(ids) - len(tail)]
+        asked = (opening, prefix, tuple(choices))
+        if before and body + tail == ids and (self.mode == "chat" or asked in self._apart):
+            return [body + self._tail_ids(opening, prefix + choice) for choice in choices]
+        options = [self._ids(before + opening + self._begun(prefix + choice)) for choice in choices]
+        if options == [body + self._tail_ids(opening, prefix + choice) for choice in choices]:
+            self._apart.add(asked)
+        return options
+
+    def _try_opening(self, messages: Sequence[Message]) -> tuple[str, str] | ConfigError:
+        try:
+            return self._opening(messages)
+        except ConfigError as error:
+            return error
+
     def _tail_ids(self, opening: str, prefix: str) -> list[int]:
         known = self._tails.get((opening, prefix))
         if known is None:
             if len(self._tails) >= _TAILS:
                 self._tails.clear()
-            known = self._tails[opening, prefix] = self._encoder.encode(opening + self._encoder.mask(prefix))
+            known = self._tails[opening, prefix] = self._encoder.encode(opening + self._begun(prefix))
         return known
 
     def _prompt(self, messages: Sequence[Message], prefix: str) -> str:
+        return "".join((*self._opening(messages), self._begun(prefix)))
+
+    def _opening(self, messages: Sequence[Message]) -> tuple[str, str]:
+        """The rendered dialogue, and what opens the answer: from the last control token on, if there is one."""
+        if self.mode == "transcript":
+            return self._transcript(messages), _OPENING
+        text = self._rendered(messages, opened=True)
+        start = self._encoder.last_control(text)
+        return ("", text) if start is None else (text[:start], text[start:])
+
+    def _begun(self, prefix: str) -> str:
+        """The beginning of an answer as it is written after what opens it."""
         masked = self._encoder.mask(prefix)
-        if self.mode == "chat":
-            return self._rendered(messages, opened=True) + masked
-        return self._transcript(messages) + _opened(masked)
+        return masked if self.mode == "chat" else _begun(masked)
 
     def _closed(self, messages: Sequence[Message]) -> str:
         self._require_answer(messages)
@@ -164,7 +208,9 @@ class Chat:
     # ------------------------------------------------------------------------------------------- what the template does
 
     def _ids(self, masked: str) -> list[int]:
-        ids = self._encoder.encode(masked)
+        return self._one_bos(self._encoder.encode(masked))
+
+    def _one_bos(self, ids: list[int]) -> list[int]:
         bos = self.tokenizer.bos_token_id
         return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids
 
@@ -234,15 +280,15 @@ class Chat:
 
 def transcript_prompt(messages: Sequence[Message], prefix: str = "") -> str:
     """The transcript with the assistant's turn opened, as text, for a server that has the tokenizer."""
-    return _turns(messages) + _opened(prefix)
+    return _turns(messages) + _OPENING + _begun(prefix)
 
 
 def _turns(messages: Sequence[Message]) -> str:
     return "".join(f"\n\n{_SPEAKER[message.role]}: {_defused(message.content)}" for message in messages)
 
 
-def _opened(prefix: str) -> str:
-    return "\n\nAssistant:" + (f" {_defused(prefix)}" if prefix else "")
+def _begun(prefix: str) -> str:
+    return f" {_defused(prefix)}" if prefix else ""
 
 
 def _defused(text: str) -> str:

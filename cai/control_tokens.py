@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -72,11 +73,21 @@ class GuardedEncoder:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of masked `text`."""
-        if _OPEN not in text:
-            ids = self._standard(text)
-            if sum(one in self.ids for one in ids) == sum(self.strings[one] in self.ids for one in self.control(text)):
-                return ids
-        return self.encode_runs(text)
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each of masked `texts`; faster than one after the other."""
+        plain = {at: text for at, text in enumerate(texts) if _OPEN not in text}
+        encoded = dict(zip(plain, self._standard(list(plain.values())), strict=True)) if plain else {}
+        return [
+            encoded[at] if at in encoded and self._keeps_controls(encoded[at], text) else self.encode_runs(text)
+            for at, text in enumerate(texts)
+        ]
+
+    def _keeps_controls(self, ids: Sequence[int], text: str) -> bool:
+        """Whether there are as many control tokens as `text` was written with."""
+        there = sum(map(self.ids.__contains__, ids))
+        return there == sum(self.strings[one] in self.ids for one in self.control(text))
 
     def encode_runs(self, text: str) -> list[int]:
         """Token ids of masked `text`, run by run between its control tokens: slower, and right for every text."""
@@ -94,8 +105,10 @@ class GuardedEncoder:
                 ids.append(self.strings[pieces[index + 1]])
         return ids
 
-    def _standard(self, text: str) -> list[int]:
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=False, verbose=False)
+    def _standard(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=False, return_attention_mask=False, verbose=False
+        )
         return list(encoded["input_ids"])
 
     def _plain_run(self, run: str, first: bool) -> list[int]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cai.chat import Chat
+from cai.chat import Chat, Encoded
 from cai.errors import CAIError, ConfigError, EngineError
 from cai.models.fingerprints import adapter_files, file_hashes, fingerprint, model_files, resolved_template
 from cai.recipe import EngineSettings
@@ -16,7 +16,6 @@ from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, Genera
 
 if TYPE_CHECKING:
     from cai.models.hf_model import LoadedModel
-    from cai.models.hf_score import Question
 
 CODE_VERSION = "hf-2"
 """Changes when this code would answer a request otherwise than before: all that was stored is then asked again."""
@@ -61,7 +60,7 @@ class HFEngine:
 
     def one_token(self, prefix: str, choices: Sequence[str]) -> bool:
         """Whether each choice is one token right after `prefix` by this model's tokenizer, and no two are the same."""
-        from cai.models.hf_score import separate_tokens
+        from cai.models.questions import separate_tokens
 
         return separate_tokens(*self.chat.encode_choices((user("Hi"),), prefix, choices))
 
@@ -134,19 +133,18 @@ class HFEngine:
             )
         return ids or Failure("the prompt has no tokens")
 
-    def _encode_choices(self, index: int, request: ChoiceRequest) -> list[Question] | Failure:
-        from cai.models.hf_score import questions_of
+    def _encode_choices(self, requests: Sequence[ChoiceRequest]) -> Iterator[Encoded | Failure]:
+        for encoded in self.chat.encode_all_choices([(one.messages, one.prefix, one.choices) for one in requests]):
+            yield Failure(str(encoded)) if isinstance(encoded, ConfigError) else self._fitting(encoded)
 
-        try:
-            prompt, options = self.chat.encode_choices(request.messages, request.prefix, request.choices)
-        except ConfigError as error:
-            return Failure(str(error))
+    def _fitting(self, encoded: Encoded) -> Encoded | Failure:
+        prompt, options = encoded
         longest = max(len(option) for option in options)
         if self.context and longest > self.context:
             return Failure(f"prompt of {longest} tokens exceeds the model's context of {self.context}")
         if not prompt or min(map(len, options)) < 2:
             return Failure("the prompt has no tokens")
-        return questions_of(index, prompt, options)
+        return encoded
 
 
 def _folder(rest: str, revision: str | None) -> Path:

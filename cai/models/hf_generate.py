@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 
 from cai.chat import Chat
-from cai.models.hf_model import MIN_SHARED, Filled, LoadedModel, shared_length
+from cai.models.hf_model import Filled, LoadedModel
+from cai.models.questions import MIN_SHARED, shared_length
 from cai.models.windows import batches, windows
 from cai.records import Completion, Failure, GenerateRequest
 

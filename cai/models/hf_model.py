@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import AttentionInterface, DynamicCache
 
-MIN_SHARED = 16
-"""A shared beginning shorter than this many tokens is not worth a forward pass of its own."""
+from cai.models.questions import Group
+from cai.models.tree import TREE, Tree, attend_in_tree, plant
+from cai.packed import LastLayer, layers_of
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class LoadedModel:
         accepted = inspect.signature(model.forward).parameters
         self._positions = "position_ids" in accepted
         self._keeps = "logits_to_keep" in accepted
+        self.in_rows: bool | None = None  # whether `read` gives what `fill` gives; None until it was tried
+        self._last: LastLayer | None = None
 
     def fill(self, rows: Sequence[Sequence[int]], before: Filled | None = None, keep: int = 1) -> Filled:
         """Read `rows` (each of at least one token), after what `before` holds: one row for all of them, or one each."""
@@ -72,6 +75,34 @@ class LoadedModel:
         after = self._forward(tokens[:, None], new, mask, filled.lengths, filled.cache, 1)
         filled.cache, filled.mask, filled.lengths, filled.logits = after.cache, after.mask, after.lengths, after.logits
 
+    @property
+    def grows(self) -> bool:
+        """Whether `read` may be tried."""
+        return self.shares and self._positions and self._keeps
+
+    def read(self, groups: Sequence[Group], before: Filled | None = None) -> tuple[Tree, torch.Tensor]:
+        """`groups` in one row after the one row that `before` holds, which stays as it is.
+
+        Gives the row and the logits of what is read of it, (reads, vocabulary), float32. Raises `CannotPack`, or
+        anything else, if the model's attention is not one that can be told of the row.
+        """
+        AttentionInterface.register(TREE, attend_in_tree)
+        if self._last is None:
+            self._last = LastLayer(list(layers_of(self.model))[-1])
+        cached = int(before.lengths[0]) if before else 0
+        tree = plant(groups, cached, self.model, self._last.number)
+        attention = self.model.config._attn_implementation
+        self.model.set_attn_implementation(TREE)
+        try:
+            with self._last.reading(tree.reads, tree.ids.shape[1]):
+                logits = self.model(
+                    input_ids=tree.ids, position_ids=tree.positions, past_key_values=copied(before), tree=tree,
+                    use_cache=before is not None, logits_to_keep=tree.reads,
+                ).logits  # fmt: skip
+        finally:
+            self.model.set_attn_implementation(attention)
+        return tree, logits[0].float()
+
     def _forward(
         self, ids: torch.Tensor, new: torch.Tensor, mask: torch.Tensor, known: torch.Tensor, cache: Any, keep: int
     ) -> Filled:
@@ -84,12 +115,11 @@ class LoadedModel:
         return Filled(out.past_key_values, mask, known + new.sum(dim=1), out.logits[:, -keep:].float())
 
 
-def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two rows have in common at their beginning."""
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:
-        return shorter
-    return next(at for at in range(shorter) if one[at] != other[at])
+def copied(filled: Filled | None) -> Any:
+    """A cache of its own with the same keys and values: reading on changes a cache in place."""
+    if filled is None:
+        return None
+    return DynamicCache([(layer.keys, layer.values) for layer in filled.cache.layers])
 
 
 def _plain_attention(config: Any) -> bool:

@@ -1,102 +1,50 @@
 """Log-probabilities of the choices of many questions, sharing what the questions have in common.
 
 Requests of a window are sorted on their token ids, so that questions about the same pair of answers stand together.
-What the whole window begins with (instructions, worked examples) is read once; then the stem of each group is read
-once, stems as a batch; then the groups' different endings are read as a batch over the expanded cache of their stem.
+What the whole window begins with (instructions, worked examples) is read once. Then groups of questions are read, as
+many as fit, in one row in which the stem of each group stands once (`tree`). A model that cannot be told of such rows
+reads stems as a batch, and the groups' different endings over the expanded cache of their stem.
 How requests are grouped changes a log-probability by up to 1e-6 (float32), so they are rounded to 5 decimals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
-from cai.models.hf_model import MIN_SHARED, Filled, LoadedModel, shared_length
+from cai.chat import Encoded
+from cai.models.hf_model import Filled, LoadedModel, copied
+from cai.models.questions import MIN_SHARED, Group, Question, grouped, questions_of, shared_length
 from cai.models.rounding import rounded
+from cai.models.tree import batches_of
 from cai.models.windows import batches, windows
 from cai.records import ChoiceRequest, ChoiceScores, Failure
 
 WINDOW = 1024
-_MAX_GROUP = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Token ids to read, and what to look up: (position from the end, 0 = last; token; choice), added up by choice."""
-
-    index: int
-    ids: tuple[int, ...]
-    picks: tuple[tuple[int, int, int], ...]
-    prompt_tokens: int
-
-    @property
-    def keep(self) -> int:
-        return 1 + max(pick[0] for pick in self.picks)
-
-
-@dataclass(slots=True)
-class _Group:
-    """Questions of one stem; `stem` counts tokens, those that the whole window shares included."""
-
-    questions: list[Question]
-    stem: int
-
-    @property
-    def width(self) -> int:
-        """Tokens in the cache when all questions are read as one batch."""
-        return max(len(one.ids) for one in self.questions) * len(self.questions)
-
-    def parts(self, tokens: int) -> Iterator[_Group]:
-        """The group, cut so that each part fits `tokens` if it can."""
-        for some in batches(self.questions, lambda one: len(one.ids), tokens):
-            yield _Group(some, self.stem)
-
-
-def questions_of(index: int, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> list[Question]:
-    """One question for all options that are one token after `prompt`; one for each if any is written otherwise.
-
-    `options` are the ids of prompt and choice written as one text. A choice whose text merges with the end of the
-    prompt is scored from the first token that differs, all options from the same place.
-    """
-    if _one_token_each(prompt, options):
-        picks = tuple((0, option[-1], choice) for choice, option in enumerate(options))
-        return [Question(index, tuple(prompt), picks, len(prompt))]
-    start = min(shared_length(prompt, option) for option in options)
-    start = max(1, min(start, *(len(option) - 1 for option in options)))
-    found = []
-    for choice, option in enumerate(options):
-        picks = tuple((len(option) - 1 - at, option[at], choice) for at in range(start, len(option)))
-        found.append(Question(index, tuple(option[:-1]), picks, len(prompt)))
-    return found
-
-
-def _one_token_each(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> bool:
-    return all(len(option) == len(prompt) + 1 and list(option[:-1]) == list(prompt) for option in options)
-
-
-def separate_tokens(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> bool:
-    """Whether every option is `prompt` and one more token, another for each: an unknown character is one for all."""
-    return _one_token_each(prompt, options) and len({option[-1] for option in options}) == len(options)
+TOLERANCE = 1e-4
+"""Largest |difference| of a log-probability in float32, read from a row of groups and from a padded batch, in nats."""
+_HALF_TOLERANCE = 0.1
+_TRIED = 4
 
 
 def score(
     model: LoadedModel,
     requests: Iterable[ChoiceRequest],
-    encode: Callable[[int, ChoiceRequest], list[Question] | Failure],
+    encode: Callable[[Sequence[ChoiceRequest]], Iterable[Encoded | Failure]],
     batch_tokens: int,
 ) -> Iterator[tuple[int, ChoiceScores | Failure]]:
     """Answer `requests` a window at a time; each answer is yielded when its group is read."""
     for window in windows(requests, WINDOW):
         questions: list[Question] = []
         open_choices: dict[int, _Open] = {}
-        for index, request in window:
-            asked = encode(index, request)
-            if isinstance(asked, Failure):
-                yield index, asked
+        for (index, request), encoded in zip(window, encode([one for _, one in window]), strict=True):
+            if isinstance(encoded, Failure):
+                yield index, encoded
                 continue
+            asked = questions_of(index, *encoded)
             questions += asked
             open_choices[index] = _Open(len(asked), [0.0] * len(request.choices))
         for question, logprobs in _answers(model, sorted(questions, key=lambda one: one.ids), batch_tokens):
@@ -130,15 +78,66 @@ def _answers(
     common = min([common, *(len(one.ids) - one.keep for one in questions)])
     common = common if common >= MIN_SHARED and len(questions) > 1 else 0
     beginning = model.fill([questions[0].ids[:common]]) if common else None
-    groups = [part for group in grouped(questions, common) for part in group.parts(batch_tokens)]
-    groups.sort(key=lambda group: (group.stem == common, group.stem))
-    for shared, some in groupby(groups, key=lambda group: group.stem > common):
+    groups = grouped(questions, common)
+    if model.in_rows is None:
+        model.in_rows = model.grows and _reads_rows(model, groups, beginning, common)
+    if model.in_rows:
+        for some in batches_of([_stemmed(group) for group in groups], common, batch_tokens):
+            yield from _from_row(model, some, beginning)
+        return
+    yield from _from_batches(model, groups, beginning, common, batch_tokens)
+
+
+def _stemmed(group: Group) -> Group:
+    """The same; of a lone question, all that is not read is stem."""
+    if len(group.questions) > 1:
+        return group
+    [question] = group.questions
+    return replace(group, stem=len(question.ids) - question.keep)
+
+
+def _from_row(
+    model: LoadedModel, groups: Sequence[Group], beginning: Filled | None
+) -> Iterator[tuple[Question, list[float]]]:
+    tree, logits = model.read(groups, beginning)
+    questions = [one for group in groups for one in group.questions]
+    places = [place for found in tree.found for place in found]
+    tokens = [token for one in questions for _, token, _ in one.picks]
+    values = iter((logits[places, tokens] - logits.logsumexp(dim=-1)[places]).tolist())
+    for one in questions:
+        yield one, [next(values) for _ in one.picks]
+
+
+def _reads_rows(model: LoadedModel, groups: Sequence[Group], beginning: Filled | None, common: int) -> bool:
+    """Whether a row of groups gives what a padded batch gives, by trying; a model may fail at it in any manner."""
+    some = [_stemmed(Group(group.questions[:_TRIED], group.stem)) for group in groups[:_TRIED]]
+    asked = [one for group in some for one in group.questions]
+    try:
+        found = dict(_numbered(_from_row(model, some, beginning)))
+    except Exception:
+        return False
+    filled = model.fill([one.ids[common:] for one in asked], _copy(beginning), max(one.keep for one in asked))
+    right = _numbered(_looked_up(filled, asked))
+    most = TOLERANCE if model.model.dtype == torch.float32 else _HALF_TOLERANCE
+    return all(abs(a - b) <= most for key, values in right for a, b in zip(values, found[key], strict=True))
+
+
+def _numbered(answers: Iterable[tuple[Question, list[float]]]) -> list[tuple[int, list[float]]]:
+    return [(id(question), logprobs) for question, logprobs in answers]
+
+
+def _from_batches(
+    model: LoadedModel, groups: Sequence[Group], beginning: Filled | None, common: int, batch_tokens: int
+) -> Iterator[tuple[Question, list[float]]]:
+    parts = [part for group in groups for part in group.parts(batch_tokens)]
+    parts.sort(key=lambda group: (group.stem == common, group.stem))
+    for shared, some in groupby(parts, key=lambda group: group.stem > common):
         read = _with_stems if shared else _without_stems
         yield from read(model, list(some), beginning, common, batch_tokens)
 
 
 def _with_stems(
-    model: LoadedModel, groups: list[_Group], beginning: Filled | None, common: int, batch_tokens: int
+    model: LoadedModel, groups: list[Group], beginning: Filled | None, common: int, batch_tokens: int
 ) -> Iterator[tuple[Question, list[float]]]:
     for some in batches(groups, lambda group: group.width, batch_tokens):
         stems = model.fill([group.questions[0].ids[common : group.stem] for group in some], _copy(beginning))
@@ -149,7 +148,7 @@ def _with_stems(
 
 
 def _without_stems(
-    model: LoadedModel, groups: list[_Group], beginning: Filled | None, common: int, batch_tokens: int
+    model: LoadedModel, groups: list[Group], beginning: Filled | None, common: int, batch_tokens: int
 ) -> Iterator[tuple[Question, list[float]]]:
     questions = sorted((one for group in groups for one in group.questions), key=lambda one: len(one.ids))
     for batch in batches(questions, lambda one: len(one.ids), batch_tokens):
@@ -158,13 +157,8 @@ def _without_stems(
 
 
 def _copy(filled: Filled | None) -> Filled | None:
-    """The same row with a cache of its own: reading on changes a cache in place."""
-    if filled is None:
-        return None
-    from transformers import DynamicCache
-
-    layers = [(layer.keys, layer.values) for layer in filled.cache.layers]
-    return Filled(DynamicCache(layers), filled.mask, filled.lengths, filled.logits)
+    """The same row with a cache of its own."""
+    return filled and Filled(copied(filled), filled.mask, filled.lengths, filled.logits)
 
 
 def _looked_up(filled: Filled, questions: Sequence[Question]) -> Iterator[tuple[Question, list[float]]]:
@@ -175,36 +169,3 @@ def _looked_up(filled: Filled, questions: Sequence[Question]) -> Iterator[tuple[
     values = iter(logprobs[rows, places, [token for _, token, _ in picks]].tolist())
     for one in questions:
         yield one, [next(values) for _ in one.picks]
-
-
-def grouped(questions: Sequence[Question], common: int) -> list[_Group]:
-    """Cut sorted `questions` into runs that share a stem, so that the fewest tokens are read.
-
-    A run from i to j reads its stem once: it saves (j − i) · (stem − common) tokens. Dynamic programming over the cuts.
-    """
-    shared = [0] + [shared_length(a.ids, b.ids) for a, b in pairwise(questions)]
-    room = [len(one.ids) - one.keep for one in questions]
-    best = [0.0] * (len(questions) + 1)
-    cut = list(range(-1, len(questions)))
-    for end in range(1, len(questions) + 1):
-        best[end] = best[end - 1]
-        stem = room[end - 1]
-        for start in range(end - 2, max(-1, end - 1 - _MAX_GROUP), -1):
-            stem = min(stem, room[start], shared[start + 1])
-            if stem - common < MIN_SHARED:
-                break
-            saved = best[start] + (end - 1 - start) * (stem - common) - MIN_SHARED
-            if saved > best[end]:
-                best[end], cut[end] = saved, start
-    groups = []
-    end = len(questions)
-    while end:
-        start = cut[end]
-        groups.append(_group(questions[start:end], shared[start + 1 : end], room[start:end], common))
-        end = start
-    return groups[::-1]
-
-
-def _group(questions: Sequence[Question], shared: Sequence[int], room: Sequence[int], common: int) -> _Group:
-    stem = min([*shared, *room]) if len(questions) > 1 else common
-    return _Group(list(questions), stem)

@@ -18,16 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from cai.packed import for_each_query, require_plain, spread
 from cai.training.rows import Group
 
 BLOCKS = "cai_blocks"
 """The name of `attend_in_blocks` among the attention functions of transformers."""
 _FLEX_BLOCK = 128
-_CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
-
-
-class CannotPack(ValueError):
-    """An attention layer asks for what packed rows cannot give; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +89,9 @@ def attend_in_blocks(
     An attention function of transformers; `packed` comes down to it through the model's keyword arguments. Raises
     `CannotPack` if it does not, or if the layer is more than plain causal attention.
     """
-    packed = _plain(packed, more)
-    if query.shape[1] != key.shape[1]:
-        key, value = (one.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for one in (key, value))
+    require_plain(packed, more, packed.longest if packed else 0)
+    assert packed is not None
+    key, value = for_each_query(query, key, value)
     at_ends = packed.last is not None and packed.last == getattr(module, "layer_idx", None)
     queries = iter(
         torch.split(query.index_select(2, packed.ends) if at_ends else query, 1 if at_ends else packed.sizes, 2)
@@ -115,24 +111,6 @@ def attend_in_blocks(
             read.append(scaled_dot_product_attention(next(queries), own_key, own_value, **options))
     states = torch.cat(read, dim=2).transpose(1, 2)
     return spread(states, packed.ends, query.shape[2]) if at_ends else states, None
-
-
-def spread(states: Tensor, ends: Tensor, total: int) -> Tensor:
-    """(1, answers, …) put at places `ends` of (1, total, …), zeros elsewhere."""
-    row = states.new_zeros(1, total, *states.shape[2:])
-    return torch.index_copy(row, 1, ends, states)
-
-
-def _plain(packed: Packed | None, more: dict[str, Any]) -> Packed:
-    if packed is None:
-        raise CannotPack("its layers do not hand keyword arguments on to attention")
-    odd = [name for name in _CHANGES_SCORES if more.get(name) is not None]
-    window = more.get("sliding_window")
-    if window is not None and window < packed.longest:
-        odd.append(f"a window of {window} tokens")
-    if odd:
-        raise CannotPack(f"its attention has {', '.join(odd)}")
-    return packed
 
 
 def packed_mask(packed: Packed) -> Callable[[Any, Any, Any, Any], Tensor]:

@@ -7,7 +7,7 @@ kind of device alike: accelerate has none for the CPU.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -133,9 +133,3 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """`module` without the data-parallel one around it."""
     inner: nn.Module = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
     return inner
-
-
-def layers_of(model: Any) -> Iterator[nn.Module]:
-    """The repeated layers of a transformers model, which are never split further."""
-    names = set(getattr(model, "_no_split_modules", None) or ())
-    return (module for module in model.modules() if type(module).__name__ in names)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cai.chat import Template
 from cai.errors import TrainingError
+from cai.packed import layers_of
 from cai.recipe import RewardSettings
 from cai.records import Json, Preference
 from cai.training.adapters import merged, with_adapters
@@ -34,7 +35,7 @@ from cai.training.checkpoint import (
 from cai.training.checks import check_ids, check_saved, check_scores, golden_scores
 from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
 from cai.training.losses import group_loss
-from cai.training.parallel import Team, layers_of, placed, unwrapped, whole
+from cai.training.parallel import Team, placed, unwrapped, whole
 from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Group, encode_groups

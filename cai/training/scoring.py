@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from cai.packed import CannotPack, LastLayer, layers_of
 from cai.training.checks import class_logits, padded
-from cai.training.last_layer import LastLayer
-from cai.training.packing import BLOCKS, CannotPack, attend_in_blocks, flex_inputs, pack
-from cai.training.parallel import layers_of
+from cai.training.packing import BLOCKS, attend_in_blocks, flex_inputs, pack
 from cai.training.rows import Group
 from cai.training.schedule import packed_batches, padded_batches
 

@@ -82,8 +82,9 @@ def vllm(folder: Path) -> Work:
     from vllm import LLM, SamplingParams
 
     model = LLM(
-        str(folder), enable_prefix_caching=True, dtype="float32", max_model_len=1024, logprobs_mode="raw_logprobs"
-    )
+        str(folder), enable_prefix_caching=True, dtype="float32", max_model_len=1024, logprobs_mode="raw_logprobs",
+        gpu_memory_utilization=0.3,  # of this machine's memory; the cache of all the questions is a fraction of it
+    )  # fmt: skip
     sampling = SamplingParams(max_tokens=1, temperature=0.0, logprobs=20)
 
     def work(rows: list[Row]) -> object:

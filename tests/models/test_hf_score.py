@@ -10,7 +10,7 @@ import pytest
 
 from cai.dialogues import comparison_messages
 from cai.models import hf_score, load_model
-from cai.models.hf_score import Question, grouped, questions_of
+from cai.models.questions import Question, grouped, questions_of
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Failure, Message, user
 

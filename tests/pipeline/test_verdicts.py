@@ -11,7 +11,7 @@ import pytest
 
 from cai.chat import Chat
 from cai.dialogues import NAMINGS, YES_NOS, reasoned_verdict_prefix, verdict_prefix
-from cai.models.hf_score import questions_of, separate_tokens
+from cai.models.questions import questions_of, separate_tokens
 from cai.pipeline.run_recipe import run_recipe
 from cai.pipeline.verdicts import chosen
 from cai.recipe_files import load_recipe
