@@ -32,7 +32,7 @@ def drawn_questions(draw: random.Random, vocabulary: int, choices: int = 2):
     for _ in range(draw.randint(1, 3)):
         dialogue = common + some(1, 60)
         for order in range(2):
-            stem = dialogue + [order + 1] + some(1, 40)
+            stem = [*dialogue, order + 1, *some(1, 40)]
             for _ in range(draw.randint(1, 5)):
                 prompt = stem + some(1, 12)
                 longer = some(0, 2) if draw.random() < 0.3 else []

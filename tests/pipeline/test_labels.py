@@ -219,20 +219,18 @@ def test_two_answers_need_no_ranking(tmp_path: Path, prompts: Path) -> None:
 def test_rubrics_have_a_file_of_their_own_and_touch_nothing_else(tmp_path: Path, prompts: Path) -> None:
     fake_run(tmp_path / "one", prompts)
     summary = fake_run(tmp_path / "two", prompts, rubric__principles_per_answer="all")
-    assert calls(summary) == {"rubric": 12 * 2 * 14}
+    assert calls(summary) == {"rubric": 12 * 2 * 16}
     rows = [Graded.from_json(row) for row in read_rows(tmp_path / "two" / "rubric.jsonl")]
-    assert len(rows) == 24 and all(len(one.grades) == 14 for one in rows), (
-        "two of the sixteen are not for red-team prompts"
-    )
+    assert len(rows) == 24 and all(len(one.grades) == 16 for one in rows)
     one, two = all_files(tmp_path / "one"), all_files(tmp_path / "two")
     card = "datasets/README.md"
     assert one.pop(card) != two[card], "the card tells of the step"
     assert {name: two[name] for name in one} == one
-    assert summary["rubric"]["answers"] == 24 and len(summary["rubric"]["principles"]) == 14
+    assert summary["rubric"]["answers"] == 24 and len(summary["rubric"]["principles"]) == 16
     assert rubric_lines(summary["rubric"])[-1].strip() == f"read from {summary['rubric']['verdicts']}"
     assert summary["rubric"]["verdicts"] == "log-probabilities of 'Yes' and 'No', one token each"
     shown = invoke("show", str(tmp_path / "two"), "rubric", "-n", "1").stdout
-    assert shown.count("p(yes)") == 14
+    assert shown.count("p(yes)") == 16
 
 
 def test_answers_that_were_never_graded_are_counted_as_abstained(tmp_path: Path, prompts: Path) -> None:

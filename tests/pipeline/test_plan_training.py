@@ -28,7 +28,7 @@ def test_the_policy_to_be_trained_is_counted_and_not_asked(tmp_path: Path) -> No
     rows = {row["step"]: row for row in plan["steps"]}
     assert plan["untrained_policy"]
     assert (rows["sample"]["calls"], rows["sample"]["calls_exact"]) == (8 * 4, True)
-    assert (rows["evaluate"]["calls_exact"], rows["label"]["calls_high"]) == (True, 8 * 3 * 14 * 2)
+    assert (rows["evaluate"]["calls_exact"], rows["label"]["calls_high"]) == (True, 8 * 3 * 16 * 2)
     assert rows["sft"]["training_steps"] == -(-len(_train_prompts()) // 16)
     assert "sft" in plan["unmeasured"] and "reward" in plan["unmeasured"]
     assert not (tmp_path / "out").exists()
