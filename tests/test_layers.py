@@ -14,7 +14,7 @@ LAYERS = {
     2: {"models", "stages", "preferences", "audit", "exports", "imports", "training", "evaluation", "embedded"},
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
-        "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "packed", "plots",
+        "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "memory", "packed", "plots",
         "reliability",
     },
     0: {"errors", "records", "judge_records"},

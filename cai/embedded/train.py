@@ -7,8 +7,6 @@ the losses of every step.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import hashlib
 import json
@@ -27,6 +25,7 @@ from cai.embedded import corpus, trees
 from cai.embedded.asking import usable
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
+from cai.memory import keep_memory
 from cai.storage.run import atomic_write
 
 SHARDS = 2  # parts of a batch, one a core: a thread each, so that no core waits inside an operation
@@ -205,7 +204,7 @@ def train(
     step = _resume(out, settings, named, optimizer, averaged)
     log = _kept_log(out / "log.jsonl", step)
     labels = tokenizer.convert_tokens_to_ids(list(LABELS))
-    _keep_memory()
+    keep_memory()
     began = time.perf_counter()
     with _threads(1) as ahead, _threads(SHARDS) as workers:
         drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK)
@@ -247,14 +246,6 @@ def _threads(count: int) -> ThreadPoolExecutor:
     import torch
 
     return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
-
-
-def _keep_memory() -> None:
-    """Have glibc keep freed memory: to fault in fresh pages at every step takes as long as the step."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((-8, 1), (-3, 1 << 30), (-1, (1 << 31) - 1)):  # arenas, mmap and trim thresholds
-            libc.mallopt(option, value)
 
 
 def _tokenizer(out: Path, settings: TrainSettings) -> Any:

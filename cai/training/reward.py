@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cai.chat import Template
 from cai.errors import TrainingError
+from cai.memory import keep_memory
 from cai.packed import layers_of
 from cai.recipe import RewardSettings
 from cai.records import Json, Preference
@@ -106,6 +107,8 @@ class RewardRun:
         self.losses: list[float] = []
         self.handle = _trainable_model(base, settings)
         base.model.to(self.team.device)
+        if self.team.device.type == "cpu":
+            keep_memory()
         bfloat16, problem = autocast_type(settings.dtype, self.team.device)
         self.way, why = best_way(base.model, self.pad_id, groups, bfloat16)
         self.notes = [note for note in (why, problem) if note]

@@ -23,6 +23,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from cai.chat import Chat, Template
 from cai.context import context_length
 from cai.errors import TrainingError
+from cai.memory import keep_memory
 from cai.recipe import SFTSettings
 from cai.records import Json, Messages
 from cai.training.adapters import lora_config, merged
@@ -77,6 +78,8 @@ def train_sft(
             return report
         trainer = _trainer(network, tokenizer, rows, settings, seed, folder)
         trainer.add_callback(Watch(progress))
+        if trainer.args.device.type == "cpu":
+            keep_memory()
         trainer.train(resume_from_checkpoint=_newest(folder))
         about = {"trainer": "sft", "model": model.name, "seed": seed, "settings": asdict(settings)}
         report, losses = _report(trainer, rows, counts)
