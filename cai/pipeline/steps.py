@@ -150,12 +150,8 @@ def _reward(job: Job) -> Step:
     if reward.init != "sft":
         settings["init"], reads = _fingerprint(job, reward.init), ("preferences",)
 
-    def train(job: Job) -> Json:
-        audited = audit_work.require_passed(job)
-        return work.train_reward(job) | audited
-
     beside = ("metrics/reward.json", *(f"metrics/{name}" for name in work.REWARD_PLOTS))
-    return Step("reward", reads, REWARD_MODEL, settings, train, beside)
+    return Step("reward", reads, REWARD_MODEL, settings, work.train_reward, beside, audit_work.require_passed)
 
 
 def _evaluate(job: Job, before: str) -> Step:
