@@ -130,11 +130,9 @@ def train_sft_command(
 
 def _settings(block: str, sets: tuple[str, ...]) -> Any:
     """One block of the recipe with ``--set`` over it; the block's name may stand before a key."""
-    from cai.recipe_files import load_recipe, parse_set
+    from cai.recipe_files import load_recipe, parse_sets
 
-    pairs = [parse_set(text) for text in sets]
-    recipe = load_recipe(None, {f"{block}.{key.removeprefix(f'{block}.')}": value for key, value in pairs})
-    return getattr(recipe, block)
+    return getattr(load_recipe(None, parse_sets(sets, block)), block)
 
 
 def _audited(file: str, accepted: bool, out: Path) -> str:
