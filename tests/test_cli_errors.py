@@ -144,7 +144,9 @@ def test_a_recipe_file_that_is_wrong_in_two_places_is_told_in_one_go(tmp_path: P
 
 def test_the_settings_of_a_training_are_told_in_one_go(tmp_path: Path) -> None:
     sets = ["--set", "lrr=1", "--set", "reward.epochs=abc", "--set", "batch_size"]
-    code, text = invoke("train", "reward", "--preferences", "x", "--model", "hf/x", "--out", str(tmp_path / "rm"), *sets)
+    code, text = invoke(
+        "train", "reward", "--preferences", "x", "--model", "hf/x", "--out", str(tmp_path / "rm"), *sets
+    )
     assert (code, text.count("\n")) == (2, 3), text
     assert all(line.startswith("Error: --set ") for line in text.splitlines())
 
