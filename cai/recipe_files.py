@@ -71,7 +71,7 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 
 def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
-    """Every ``--set``; within `block`, whose name may stand before a key. Raises all that is wrong with them at once."""
+    """Every ``--set``; within `block`, whose name may stand before a key. Raises all that is wrong at once."""
     found: dict[str, Any] = {}
     wrong: list[CAIError] = []
     for text in texts:

@@ -43,7 +43,7 @@ def run_of(file: Path) -> Run | None:
 def _is_run(manifest: Path) -> bool:
     """Whether it is a manifest of cai: others go by that name too."""
     try:
-        return {"format", "steps"} <= json.loads(manifest.read_text(encoding="utf-8")).keys()
+        return bool({"format", "steps"} <= json.loads(manifest.read_text(encoding="utf-8")).keys())
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from cai.pipeline.job import Job, Reporter, Silent, store_path
 from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
-from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
 from cai.pipeline.plan_draw import drawn_prompts
+from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training

@@ -14,7 +14,6 @@ from cai.pipeline.label_steps import label_step_names, label_steps
 from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
 from cai.prompts.spec import parse_spec
 from cai.recipe import Recipe
-from cai.records import Json
 from cai.storage.run import file_sha256
 
 
