@@ -76,6 +76,15 @@ def audit_of(file: Path, accepted: bool) -> str:
     return f"accepted: {failed} ({said})" if failed else said
 
 
+def current_audit(run: Run) -> Json | None:
+    """The figures of the run's audit if it is of the labels that the run has now."""
+    path = run.path(OUTPUT)
+    if not path.is_file():
+        return None
+    figures: Json = json.loads(path.read_text(encoding="utf-8"))
+    return None if _not_of(run, run.path(LABELS), figures.get("audited")) else figures
+
+
 def note_accepted(file: Path, out: Path, said: str) -> None:
     """Write what was accepted into the manifest of the run that the labels are of; raises `RunError` if it is busy."""
     run = run_of(file)
