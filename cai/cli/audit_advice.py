@@ -6,6 +6,7 @@ from cai.records import Json
 
 _READS = "the judge does not read what it judges: take a stronger one"
 _FEW = "needs 10 pairs that it gets right before the attack: more prompts, audit.items, or a better judge"
+_NO_OTHERS = "needs prompts that are not red-team"
 _NO_TRUTH = "give --truth FILE, pairs that people ranked"
 _FAILED = {
     "abstained": "read `cai show RUN preferences --rejected`; try the other label.template, or another judge",
@@ -26,6 +27,8 @@ _UNMEASURED = {
     "clear_flip_rate": "no verdict is clear",
     "place": "no verdict counts",
     "tests": "write tests into the constitution",
+    "swapped": _NO_OTHERS,
+    "null_answer": _NO_OTHERS,
     "length": _FEW,
     "attacks": _FEW,
     "accuracy": _NO_TRUTH,

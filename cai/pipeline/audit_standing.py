@@ -127,12 +127,12 @@ def _differences(run: Run, file: Path, made_of: Json) -> Iterator[str]:
 
 def _labels_sha256(run: Run, file: Path) -> str | None:
     """The sha256 of the labels that the file holds or was exported from; None if that is not known."""
-    file = file.resolve()
-    if file == run.path(LABELS):
+    file, own = file.resolve(), run.folder.resolve()
+    if file == own / LABELS:
         return file_sha256(file)
     inputs: Json = {}
-    for folder in file.relative_to(run.folder).parents:
-        if (facts := run.folder / folder / FACTS).is_file():
+    for folder in file.relative_to(own).parents:
+        if (facts := own / folder / FACTS).is_file():
             inputs = json.loads(facts.read_text(encoding="utf-8"))["inputs"]
             break
         if str(folder) == DATASETS:

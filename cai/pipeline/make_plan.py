@@ -256,7 +256,7 @@ def _measured(planner: Planner, count: int, note: Note) -> None:
                 f"{asking.store.path}, for the run to use"
             )
         planner.asked = asking.ask(prompts)
-    if open_nodes:
+    if open_nodes or {"audit", "evaluate"} & planner.stale.keys():
         asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)), planner.asked)
         _take_revisions_for_samples(planner)
 

@@ -101,9 +101,9 @@ class _Open:
         out: list[Json] = []
         at = 0
         for row, record, requests in asking:
-            answers = [found.get(key) for key in keys[at : at + len(requests)]]
+            answers = [found[key] for key in keys[at : at + len(requests)] if key in found]
             at += len(requests)
-            if None in answers:
+            if len(answers) < len(requests):
                 self.ids[node.step].add(prompt_of(row)["id"])
                 continue
             try:

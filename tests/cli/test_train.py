@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -150,6 +151,7 @@ def test_labels_without_a_passed_audit_of_them_are_refused_unless_accepted(
     assert audit_of(file, False).startswith("passed 9 of 12; not measured: ")
     exported = run / "datasets" / "preference" / "train.jsonl"
     assert audit_of(exported, False) == audit_of(file, False)
+    assert audit_of(Path(os.path.relpath(exported)), False) == audit_of(file, False)
     change(run)
     done = cai(*command)
     assert done.exit_code == 1 and done.stderr.count("\n") == 1 and not out.exists(), done.output

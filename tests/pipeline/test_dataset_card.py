@@ -72,8 +72,11 @@ def test_the_card_follows_the_run_and_leaves_an_edit_by_hand_until_then(tmp_path
     assert card.read_text(encoding="utf-8") == first
 
 
-def test_a_card_does_not_take_the_audit_of_other_labels_for_theirs(tmp_path: Path) -> None:
-    prompts, run = write_prompts(tmp_path), tmp_path / "run"
+def test_a_card_does_not_take_the_audit_of_other_labels_for_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts, run = write_prompts(tmp_path), Path("run")
     fake_run(run, prompts, audit__items=4, constitution="minimal")
     assert "Audit of the labels" in card_of(run)
     fake_run(run, prompts, judge="fake?bias=1", until="preferences", audit__items=4, constitution="minimal")

@@ -83,6 +83,7 @@ def test_every_plan_tells_the_time_of_what_is_still_to_ask(tmp_path: Path, promp
         plan = fake_plan(tmp_path / "run", prompts, probe=12, **settings)
         asking = {row["step"]: row for row in plan["steps"] if row["calls"]}
         assert plan["unmeasured"] == [] and plan["total"]["seconds"] is not None
+        assert plan["total"]["completion_tokens"] is not None
         assert asking and {row["timed"] for row in asking.values()} == {"probe"}, until
         assert plan["probe"]["prompts"] <= 12 and plan["probe"]["calls"] > 0
 
