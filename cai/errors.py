@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -26,6 +26,25 @@ class InputError(CAIError):
 
 class ConfigError(CAIError):
     """A recipe key, an option or a combination of options that cannot be run."""
+
+
+class SeveralErrors(ConfigError):
+    """Several mistakes that were found at once; its text has a line for each."""
+
+    def __init__(self, errors: Sequence[CAIError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(map(str, errors)))
+
+
+def raise_all(errors: Sequence[CAIError]) -> None:
+    """Raise the errors, if there are any: one as it is, several as one; those that are several themselves are spread.
+
+    The same text is told once.
+    """
+    spread = [one for some in errors for one in (some.errors if isinstance(some, SeveralErrors) else (some,))]
+    told = list({str(one): one for one in spread}.values())
+    if told:
+        raise told[0] if len(told) == 1 else SeveralErrors(told)
 
 
 class EngineError(CAIError):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cai.errors import CAIError, ConfigError, InputError, did_you_mean
+from cai.errors import CAIError, ConfigError, InputError, did_you_mean, raise_all
 from cai.recipe import Recipe
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -42,7 +42,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 def load_recipe(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """A shipped recipe ("demo", "sl-cai", "rl-cai"), or a file, with dotted `overrides` on top.
 
-    Raises `InputError` with line and column for the file, `ConfigError` for an override.
+    Raises `InputError` with line and column for the file, `ConfigError` for an override; `SeveralErrors` of either.
     """
     values = _file_values(_recipe_path(name_or_path)) if name_or_path is not None else {}
     for key, value in (overrides or {}).items():
@@ -68,6 +68,26 @@ def parse_set(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
     return key.strip(), _scalar(value.strip())
+
+
+def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
+    """Every ``--set``; within `block`, whose name may stand before a key. Raises all that is wrong at once."""
+    found: dict[str, Any] = {}
+    wrong: list[CAIError] = []
+    for text in texts:
+        try:
+            key, value = parse_set(text)
+        except CAIError as error:
+            wrong.append(error)
+        else:
+            found[f"{block}.{key.removeprefix(f'{block}.')}" if block else key] = value
+    if wrong:
+        try:
+            load_recipe(None, found)
+        except CAIError as error:
+            wrong.append(error)
+    raise_all(wrong)
+    return found
 
 
 def _scalar(text: str) -> Any:
@@ -160,12 +180,21 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _built(cls: Any, values: Mapping[str, Any], where: Where, complain: Complain) -> Any:
     hints = typing.get_type_hints(cls)
     allowed = [field.name for field in fields(cls)]
-    for key in values:
+    made: dict[str, Any] = {}
+    wrong: list[CAIError] = []
+    for key, value in values.items():
         if key not in allowed:
             block = f" in '{'.'.join(where)}'" if where else ""
             near = did_you_mean(key, allowed)
-            raise complain((*where, key), f"unknown key '{key}'{block}{near} (keys: {', '.join(allowed)})", True)
-    return cls(**{key: _value(hints[key], value, (*where, key), complain) for key, value in values.items()})
+            said = f"unknown key '{key}'{block}{near} (keys: {', '.join(allowed)})"
+            wrong.append(complain((*where, key), said, True))
+            continue
+        try:
+            made[key] = _value(hints[key], value, (*where, key), complain)
+        except CAIError as error:
+            wrong.append(error)
+    raise_all(wrong)
+    return cls(**made)
 
 
 def _value(hint: Any, value: Any, where: Where, complain: Complain) -> Any:

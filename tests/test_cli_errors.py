@@ -119,6 +119,38 @@ def test_settings(tmp_path: Path, setting: str, message: str) -> None:
     assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
 
 
+SETS = ("a=1", "reward.lrr=1", "label", "reward.epochs=abc", "critique.rounds=0", "reward.batch_size=8")
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_settings_that_are_wrong_are_told_in_one_go(tmp_path: Path, command: str) -> None:
+    options = [word for text in SETS for word in ("--set", text)]
+    code, text = invoke(command, "--model", "fake", "--out", str(tmp_path / "run"), *options)
+    assert (code, text.count("\n")) == (2, 5), text
+    assert all(line.startswith("Error: --set ") for line in text.splitlines())
+    for told in (
+        "unknown key 'a'", "did you mean 'lr'?", "'label': expected key=value", "found 'abc'", "from 1 to 100, found 0"
+    ):  # fmt: skip
+        assert text.count(told) == 1, told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_file_that_is_wrong_in_two_places_is_told_in_one_go(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("reward:\n  lrr: 1\n  epochs: no\nsfft: {}\n")
+    code, text = invoke("run", "--recipe", str(tmp_path / "r.yaml"), "--out", str(tmp_path / "run"))
+    assert (code, text.count("\n")) == (2, 3), text
+    assert [line.partition("r.yaml:")[2].partition(": ")[0] for line in text.splitlines()] == ["2:3", "3:11", "4:1"]
+
+
+def test_the_settings_of_a_training_are_told_in_one_go(tmp_path: Path) -> None:
+    sets = ["--set", "lrr=1", "--set", "reward.epochs=abc", "--set", "batch_size"]
+    code, text = invoke(
+        "train", "reward", "--preferences", "x", "--model", "hf/x", "--out", str(tmp_path / "rm"), *sets
+    )
+    assert (code, text.count("\n")) == (2, 3), text
+    assert all(line.startswith("Error: --set ") for line in text.splitlines())
+
+
 def test_folders_that_are_not_there_or_of_another_version(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path)
     told = refused(tmp_path / "run", "--model", f"hf/{tmp_path}/nowhere", "--prompts", str(prompts))

@@ -72,15 +72,15 @@ class LazyGroup(click.Group):
 
 
 def _told(error: Exception) -> Exception:
-    """A user's mistake as the one line that click prints; anything else as it is."""
-    from cai.errors import CAIError
+    """A user's mistake as the one line that click prints, several as a line each; anything else as it is."""
+    from cai.errors import CAIError, SeveralErrors
 
     if not isinstance(error, CAIError | OSError) or isinstance(error, BrokenPipeError):
         return error
-    message = str(error)
+    messages = [str(one) for one in (error.errors if isinstance(error, SeveralErrors) else (error,))]
     if isinstance(error, OSError):
-        message = f"{error.filename or 'the system'}: {error.strerror or error}"
-    told = _Told(" ".join(message.split()))
+        messages = [f"{error.filename or 'the system'}: {error.strerror or error}"]
+    told = _Told("\nError: ".join(" ".join(message.split()) for message in messages))
     if isinstance(error, CAIError):
         told.exit_code = error.exit_code  # type: ignore[misc]
     return told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cai.audit import standing
+from cai.cli.audit_advice import advice
 from cai.cli.tables import table
 from cai.records import Json
 
@@ -20,7 +21,7 @@ def audit_lines(figures: Json) -> list[str]:
         *_matrix(figures["votes"]["agreement"]),
         *_planted(figures["planted"]),
         "",
-        *map(_gate, figures["gates"]),
+        table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), [*map(_gate, figures["gates"])]),
         "",
         f"gates             {standing(figures['gates'])}",
         *(f"note              {note}" for note in figures["notes"]),
@@ -116,12 +117,12 @@ def _beside(planted: Json) -> str:
     return "; mended ones are not counted: which is better is for the judge to say" if "mended" in planted else ""
 
 
-def _gate(gate: Json) -> str:
+def _gate(gate: Json) -> tuple[str, ...]:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
-    few = f" (on {gate['n']} only)" if gate["value"] is None and gate["n"] else ""
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
-    return f"{said:<13}{gate['gate']:<16}{found:>6}  {bound}: {gate['what']}{few}"
+    todo = f" → {advice(gate)}" if advice(gate) else ""
+    return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, f"{gate['what']}{todo}")
 
 
 def _number(value: float | None) -> str:

@@ -330,9 +330,9 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
     from pathlib import Path
 
     from cai.pipeline.audit_asking import judge_tests
-    from cai.recipe_files import load_recipe, parse_set
+    from cai.recipe_files import load_recipe, parse_sets
 
-    recipe = load_recipe("rl-cai", dict(parse_set(text) for text in sets) | {"constitution": name, "judge": judge})
+    recipe = load_recipe("rl-cai", parse_sets(sets) | {"constitution": name, "judge": judge})
     found = judge_tests(recipe, Path("outputs") / "constitution-test")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))

@@ -36,33 +36,6 @@ def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preferen
     return read.preferences
 
 
-def audit_of(file: str, accepted: bool) -> str:
-    """What the audit says of the judge whose labels the file holds; empty where it lies in no run that was audited.
-
-    Raises `AuditError` where a gate failed, unless that is `accepted`.
-    """
-    from cai.audit import failings, standing
-    from cai.errors import AuditError, InputError
-    from cai.prompts.spec import parse_spec
-    from cai.storage.run import MANIFEST
-
-    runs = (one for one in parse_spec(file).path.resolve().parents if (one / MANIFEST).is_file())
-    path = next((one / "metrics" / "audit.json" for one in runs), None)
-    if path is None or not path.is_file():
-        return ""
-    try:
-        gates = json.loads(path.read_text(encoding="utf-8"))["gates"]
-        failed, said = failings(gates), standing(gates)
-    except (ValueError, KeyError, TypeError):
-        raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
-    if failed and not accepted:
-        raise AuditError(
-            f"{file}: the judge of these labels failed its audit ({failed}; {path}), so nothing was trained on them; "
-            "mend the judge or the constitution, or say --accept-audit"
-        )
-    return f"accepted: {failed} ({said})" if failed else said
-
-
 def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> None:
     """A line on standard error for every reason, with the place of its first row."""
     for reason, count in skipped.items():

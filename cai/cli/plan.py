@@ -14,7 +14,8 @@ from cai.cli.recipe_options import named_recipe, named_spending, price_options, 
 @recipe_options
 @click.option(
     "--probe", type=click.IntRange(min=0), default=96, show_default=True, metavar="N",
-    help="Prompts that are really asked, to measure the engine; their answers are kept for the run. 0 asks nothing.",
+    help="Prompts that are really asked, at most and in all (of each kind its share, 4 or more where N allows), to "
+    "measure the engine; their answers are kept for the run. 0 asks nothing.",
 )  # fmt: skip
 @click.option(
     "--train-probe/--no-train-probe", default=True, show_default=True,
@@ -32,6 +33,8 @@ def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json
 
     Calls are exact where they are determined. Where they hang on texts that are not there yet (an answer that is
     rejected, two answers that are the same), the number is an estimate from the probe, with the range behind it.
+    Time is measured by the probe, on prompts that still have something to ask; what it cannot ask is told by the speed
+    that RUN's manifest has of the same model, and the plan says which.
 
     \b
     Example:

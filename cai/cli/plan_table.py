@@ -65,6 +65,10 @@ def _lines(plan: Json) -> list[str]:
     ]
     if not tokens and not any(row["why"] for row in plan["steps"]):
         return ["everything is up to date: `cai run` asks nothing"]
+    if recorded := [row["step"] for row in plan["steps"] if row["timed"] == "run"]:
+        lines.append(f"             {', '.join(recorded)}: by the speed that this run had of the same model")
+    if probed := [row["step"] for row in plan["steps"] if row["timed"] == "probe" and recorded]:
+        lines.append(f"             {', '.join(probed)}: measured now")
     if plan["unmeasured"]:
         lines.append(f"not timed    {', '.join(plan['unmeasured'])}: nothing was there to measure it by")
     if not total["calls_exact"]:

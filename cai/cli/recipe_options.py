@@ -98,9 +98,9 @@ def _with(options: tuple[Callable[[Any], Any], ...], command: _Command) -> _Comm
 
 def named_recipe(options: Mapping[str, Any]) -> tuple[Recipe, Path, dict[str, Any]]:
     """The recipe that `recipe_options` name, its run's folder, and what the manifest keeps of the command."""
-    from cai.recipe_files import load_recipe, parse_set
+    from cai.recipe_files import load_recipe, parse_sets
 
-    overrides: dict[str, Any] = dict(parse_set(text) for text in options["sets"])
+    overrides = parse_sets(options["sets"])
     plain = ("constitution", "model", "critic", "judge", "limit", "until", "seed")
     overrides |= {key: options[key] for key in plain if options[key] is not None}
     if options["prompts"]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
+
+from cai.cli.vote_lines import counted, share, vote_table
 
 
 @click.command()
@@ -24,6 +25,9 @@ def show(
     run: Path, stage: str | None, prefix: str, rejected: bool, kind: str | None, number: int, as_json: bool
 ) -> None:
     """Read rows of STAGE of RUN; "revise" means its last round. Without STAGE, list what there is.
+
+    Of a vote: the log-probability that the judge gave each answer in each order ("ab": a stands first), what a has of
+    the two together, and the mass, which is how much of its probability the judge gave the two at all.
 
     \b
     Example:
@@ -40,10 +44,13 @@ def show(
         return
     path = _find(run, stage, files, rejected)
     warn_if_stale(run, path.name.partition(".")[0])
-    rows = (row for row in read_rows(path) if _wanted(row, prefix, kind))
+    rows = (row for row in read_rows(path) if _wanted(row, prefix, kind)) if path.exists() else iter(())
     shown = list(islice(rows, number))
     if not shown:
-        raise RunError(f"{path}: no row {f'with an id that begins with {prefix!r}' if prefix else 'is there'}")
+        about = f" of kind {kind}" * bool(kind) + f" with an id that begins with {prefix!r}" * bool(prefix)
+        if not rejected:
+            raise RunError(f"{path}: no row{about or ' is there'}")
+        click.echo(f"{path.name.partition('.')[0]}: nothing{about} was rejected", err=as_json)
     for row in shown:
         click.echo(json.dumps(row, ensure_ascii=False) if as_json else _page(row))
 
@@ -73,10 +80,7 @@ def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
     candidates = [name for name in files if stage in (name, name.rpartition("-")[0])]
     if not candidates and not (run / f"{stage}{suffix}").exists():
         raise RunError(f"{run}: no stage '{stage}'{did_you_mean(stage, files)} (there: {', '.join(files)})")
-    path = run / f"{(candidates or [stage])[-1]}{suffix}"
-    if not path.exists():
-        raise RunError(f"{path.stem.removesuffix('.rejected')}: nothing was rejected")
-    return path
+    return run / f"{(candidates or [stage])[-1]}{suffix}"
 
 
 def _prompt(row: dict[str, Any]) -> dict[str, Any]:
@@ -122,26 +126,15 @@ def _body(row: dict[str, Any]) -> Iterator[str]:
         said = "(nothing that can be used)" if one["text"] is None else one["text"]
         yield _part(f"thought {one['order']}", f"[{one['principle_id']}] {said}{stated}")
     for one in row.get("grades", ()):
-        yes = 1 / (1 + math.exp(min(700.0, one["logprob_no"] - one["logprob_yes"])))
-        yield _part("p(yes)", f"[{one['principle_id']}] {yes:.4f}, mass {one['mass']:.3f}{_counts(one, 'yes', 'no')}")
+        yes, sampled = share(one["logprob_yes"], one["logprob_no"]), counted(one, "yes", "no")
+        yield _part("p(yes)", f"[{one['principle_id']}] {yes:.4f}, mass {one['mass']:.3f}{sampled}")
     for vote in row.get("votes", ()):
         if vote["rationale"]:
             yield _part(f"thought {vote['order']}", vote["rationale"])
-        lead = vote["logprob_a"] - vote["logprob_b"]
-        leader = "a" if lead >= 0 else "b"
-        yield _part(
-            f"vote {vote['order']}",
-            f"[{vote['principle_id']}] {leader} leads by {abs(lead):.3f} nats, mass {vote['mass']:.3f}"
-            + _counts(vote, "a", "b"),
-        )
+    if row.get("votes"):
+        yield _part("votes", vote_table(row["votes"]))
     if "p_a" in row:
         yield _part("p(a better)", f"{row['p_a']:.4f}   weight {row['weight']:g}, {row['source']}")
-
-
-def _counts(one: dict[str, Any], first: str, second: str) -> str:
-    """The sampled verdicts behind it, if it was not read from log-probabilities."""
-    counts = one.get("counts")
-    return f" ({counts[0]} × {first}, {counts[1]} × {second})" if counts else ""
 
 
 def _part(name: str, text: str) -> str:

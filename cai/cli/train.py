@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.pair_files import audit_of, model_folder, read_pairs
+from cai.cli.pair_files import model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def train() -> None:
 @click.option(
     "--accept-audit",
     is_flag=True,
-    help="Train on the labels of a run whose judge failed its audit; the result says it.",
+    help="Train on the labels of a run whose judge failed its audit or has none that is of them; it is written down.",
 )
 @_quiet
 @_json
@@ -64,7 +64,9 @@ def train_reward_command(
 ) -> None:  # fmt: skip
     """Train a reward model on the pairs of FILE, and measure it on the prompts held out.
 
-    Labels of a run whose judge failed its audit are refused (RUN/metrics/audit.json says what failed).
+    Labels of a run whose judge failed its audit are refused, and so are those that no audit is of: none was made, or
+    the votes, the judge or the settings are others since (RUN/metrics/audit.json). What --accept-audit accepts is
+    written into RUN's manifest and into training.json of the model.
 
     Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
     `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.
@@ -77,7 +79,7 @@ def train_reward_command(
         cai train reward --preferences pairs.jsonl --model hf/./my-model --out models/reward
     """
     settings, weights = _settings("reward", sets), _weights(model)
-    audited = audit_of(file, accept_audit)
+    audited = _audited(file, accept_audit, out)
     preferences = read_pairs(file, test_share, told=_leads())
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
@@ -88,6 +90,10 @@ def train_reward_command(
             return
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"])
     said = {"audit": audited} if audited else {}
+    if said:
+        from cai.training.folder import note
+
+        note(out, said)
     _show({"training": training, "held_out": figures, **said}, quiet, as_json, out)
 
 
@@ -124,11 +130,21 @@ def train_sft_command(
 
 def _settings(block: str, sets: tuple[str, ...]) -> Any:
     """One block of the recipe with ``--set`` over it; the block's name may stand before a key."""
-    from cai.recipe_files import load_recipe, parse_set
+    from cai.recipe_files import load_recipe, parse_sets
 
-    pairs = [parse_set(text) for text in sets]
-    recipe = load_recipe(None, {f"{block}.{key.removeprefix(f'{block}.')}": value for key, value in pairs})
-    return getattr(recipe, block)
+    return getattr(load_recipe(None, parse_sets(sets, block)), block)
+
+
+def _audited(file: str, accepted: bool, out: Path) -> str:
+    """What the audit says of the labels in the file; of what was accepted, their run's manifest is told first."""
+    from cai.pipeline.audit_standing import audit_of, note_accepted
+    from cai.prompts.spec import parse_spec
+
+    path = parse_spec(file).path
+    said = audit_of(path, accepted)
+    if _leads():
+        note_accepted(path, out, said)
+    return said
 
 
 def _read_dialogues(file: str) -> list[Messages]:

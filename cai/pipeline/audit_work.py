@@ -13,15 +13,15 @@ from cai.embedded import outcome
 from cai.errors import AuditError
 from cai.pipeline.audit_asking import WRITTEN, judged, label_of
 from cai.pipeline.audit_pairs import answering_runs, audit_items
-from cai.pipeline.job import Job
+from cai.pipeline.audit_standing import OUTPUT, audited
+from cai.pipeline.job import REWARD_MODEL, Job
 from cai.pipeline.label_work import weights_by_prompt
 from cai.plots import reliability_diagram, share_bars
 from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, paired_votes, sigmoid, usable
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 3
-OUTPUT = "metrics/audit.json"
+VERSION = 4
 DIAGRAM, BARS = "metrics/reliability.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, BARS)
@@ -43,6 +43,7 @@ def run_audit(job: Job) -> Json:
     notes = _notes(count)
     figures: Json = {
         "judge": job.engine("judge").spec,
+        "audited": audited(job),
         "votes": votes,
         "planted": {"items": count, **planted},
         "truth": truth,
@@ -70,10 +71,11 @@ def bounds(job: Job) -> dict[str, float | None]:
     return {name: value for name, value in asdict(job.recipe.audit).items() if name not in NO_GATES}
 
 
-def require_passed(job: Job) -> Json:
-    """What the training notes of the audit: how many gates passed, which are open or were not measured.
+def require_passed(job: Job, to_train: bool) -> Json:
+    """What the manifest notes of the audit: how many gates passed, which are open or were not measured.
 
-    Raises `AuditError` where a gate failed and that was not accepted.
+    Raises `AuditError` where a gate failed and that was not accepted: now, or when the model was trained that is there
+    already (not `to_train`).
     """
     if not job.recipe.audit.items:
         return {"audit": "none"}
@@ -81,11 +83,13 @@ def require_passed(job: Job) -> Json:
     said = audit.failings(gates)
     if not said:
         return {"audit": audit.standing(gates)}
-    if job.accept_audit:
-        return {"audit": f"accepted: {said} ({audit.standing(gates)})"}
+    accepted = f"accepted: {said} ({audit.standing(gates)})"
+    if job.accept_audit or (not to_train and job.run.steps["reward"].get("audit") == accepted):
+        return {"audit": accepted}
+    so = "so nothing was trained on its labels" if to_train else f"and {REWARD_MODEL} was trained on its labels before"
     raise AuditError(
-        f"the judge failed its audit ({said}), so nothing was trained on its labels; read `cai audit {job.run.folder}` "
-        "and mend the judge or the constitution, or run again with --accept-audit"
+        f"the judge failed its audit ({said}), {so}; read `cai audit {job.run.folder}` and mend the judge or the "
+        "constitution, or run again with --accept-audit"
     )
 
 

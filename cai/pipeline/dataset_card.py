@@ -12,6 +12,7 @@ from cai import __version__
 from cai.errors import RunError
 from cai.exports import EXPORTS, load_export
 from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.pipeline.audit_standing import current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
 from cai.pipeline.job import SFT_MODEL
@@ -115,7 +116,7 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
         command=public_text("\n".join(dict.fromkeys(commands)), run),
         recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
         version=str(run.manifest.get("cai", __version__)),
-        audit=_read(run.path("metrics/audit.json")) if "audit" in dict(_in_order(run)) else None,
+        audit=current_audit(run) if "audit" in dict(_in_order(run)) else None,
         kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
         human=_human(run),

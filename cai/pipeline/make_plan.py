@@ -11,9 +11,11 @@ from tempfile import TemporaryDirectory
 
 from cai.pipeline.job import Job, Reporter, Silent, store_path
 from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
+from cai.pipeline.plan_draw import drawn_prompts
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
-from cai.pipeline.plan_probe import LEARN, Probe, Rows, drawn_prompts
+from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
+from cai.pipeline.plan_recorded import recorded_call, recorded_training
 from cai.pipeline.plan_training import Training, reward_training, sft_training
 from cai.pipeline.plan_walk import SIGMAS, Tally, Walk
 from cai.pipeline.spending import Spending, is_local, money_of
@@ -35,8 +37,9 @@ Note = Callable[[str], None]
 class PlanRow:
     """One step of the plan. Calls and tokens are those still to be made; `answered` ones cost nothing.
 
-    `seconds` and `completion_tokens` are None where nothing was there to measure; `money` None where no price applies,
-    or where it is `unpriced`: it has a price, but hangs on tokens that are not known.
+    `seconds` and `completion_tokens` are None where nothing was there to measure; `timed` says by what the seconds were
+    told: "probe", or "run" for the speed that this run's manifest has of the same model. `money` is None where no price
+    applies, or where it is `unpriced`: it has a price, but hangs on tokens that are not known.
     """
 
     step: str
@@ -49,6 +52,7 @@ class PlanRow:
     completion_tokens: int | None = 0
     tokens_error: float = 0.0
     seconds: float | None = 0.0
+    timed: str = ""
     money: float | None = None
     training_steps: int = 0
     unpriced: bool = False
@@ -63,7 +67,7 @@ class PlanRow:
             "calls_low": self.calls_low, "calls_high": self.calls_high, "calls_exact": self.exact,
             "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens,
             "tokens_error": round(self.tokens_error),
-            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "seconds": None if self.seconds is None else round(self.seconds, 1), "timed": self.timed,
             "money": None if self.money is None else round(self.money, 6), "training_steps": self.training_steps,
             "unpriced": self.unpriced,
         }  # fmt: skip
@@ -81,6 +85,8 @@ class Planner:
     walk: Walk
     asked: Rows = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
+    count: int = 0
+    """Prompts that the probe may ask; 0: nothing is asked."""
 
     @property
     def rates(self) -> Rates:
@@ -88,8 +94,22 @@ class Planner:
 
     def rows(self) -> list[PlanRow]:
         """One a step, in the order of the run."""
-        beside = self._beside()
+        beside = self._beside_timed()
         return [self._row(step, beside) for step in self.steps]
+
+    def _beside_timed(self) -> dict[str, list[tuple[str, Tally]]]:
+        """As `_beside`, once a few calls of those have been timed that no step of the probe tells the time of."""
+        asked = set(self.walk.asked)
+        found = self._beside()
+        untimed = [name for name in found if self.probe.times.of(self._timed_as(name), 1) is None]
+        given = [(name, role, one.lacking[: self.count]) for name in untimed for role, one in found[name]]
+        if not any(requests for _, _, requests in given):
+            return found
+        for name, role, requests in given:
+            if requests and role != "sft":
+                self.probe.time_calls(name, role, requests)
+        self.walk.asked = asked
+        return self._beside()
 
     def _beside(self) -> dict[str, list[tuple[str, Tally]]]:
         """(role, tally) of the steps that ask and are no stage."""
@@ -113,7 +133,8 @@ class Planner:
         if node := next((one for one in self.nodes if one.step == name), None):
             return self._asking(name, why, [(node.role, self.walk.tallies[name])])
         if training := self.trainings.get(name):
-            return PlanRow(name, why, seconds=training.seconds, training_steps=training.steps)
+            timed = "" if training.seconds is None else training.timed
+            return PlanRow(name, why, seconds=training.seconds, timed=timed, training_steps=training.steps)
         return PlanRow(name, why)
 
     def _asking(self, name: str, why: str, parts: Sequence[tuple[str, Tally]]) -> PlanRow:
@@ -123,11 +144,12 @@ class Planner:
         money = [self._money(role, one) for role, one in parts]
         priced = [one for one in money if one is not None]
         untold = any(one.untold for one in tallies)
+        seconds, timed = self._seconds(name, parts[0][0], tallies)
         return PlanRow(
             name, why, sum(one.answered for one in tallies), round(calls), sum(one.low for one in tallies),
             sum(one.high for one in tallies), round(sum(one.prompt_tokens for one in tallies)),
             None if untold else round(sum(one.completion_tokens for one in tallies)), error,
-            self._seconds(name, parts[0][0], tallies), sum(priced) if priced and not untold else None,
+            seconds, timed, sum(priced) if priced and not untold else None,
             unpriced=bool(priced) and untold,
         )  # fmt: skip
 
@@ -135,6 +157,10 @@ class Planner:
         """The step whose answers a step's are taken for."""
         judged = "reason" if self.job.recipe.label.reasoning_samples else "label"
         return {"audit": judged, "evaluate": "respond"}.get(name, name)
+
+    def _timed_as(self, name: str) -> str:
+        """The step whose times a step's are taken for."""
+        return name if self.probe.times.points.get(name) else self._like(name)
 
     def _tokens_error(self, name: str, tally: Tally) -> float:
         """Half of the 95 % interval, in tokens."""
@@ -150,11 +176,18 @@ class Planner:
         price = self.job.spending.prices.of(payer, spec)
         return None if price is None else money_of(price, tally.prompt_tokens, tally.completion_tokens)
 
-    def _seconds(self, name: str, role: str, tallies: Sequence[Tally]) -> float | None:
+    def _seconds(self, name: str, role: str, tallies: Sequence[Tally]) -> tuple[float | None, str]:
+        """The seconds, and by what they are told."""
         calls = sum(one.expected for one in tallies)
         if not calls:
-            return 0.0
-        step = self._like(name)
+            return 0.0, ""
+        if (seconds := self._probed(name, role, tallies, calls)) is not None:
+            return seconds, "probe"
+        each = recorded_call(self.job.run, next(one for one in self.steps if one.name == name), self._like(name))
+        return (None, "") if each is None else (calls * each, "run")
+
+    def _probed(self, name: str, role: str, tallies: Sequence[Tally], calls: float) -> float | None:
+        step = self._timed_as(name)
         written = sum(one.completion_tokens for one in tallies)
         if not written or not (role == "sft" or is_local(self.job.engine(role).spec)):
             return self.probe.times.of(step, calls)
@@ -177,7 +210,8 @@ def make_plan(
 ) -> Json:  # fmt: skip
     """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
 
-    `probe` prompts are sent through the stages, timed, and their answers kept in the run's call store; 0 asks nothing.
+    `probe` prompts at most, in all, are sent through the stages, timed, and their answers kept in the run's call store;
+    0 asks nothing. What cannot be timed so is told by the speed that the run's manifest has of the same model.
     Raises what `run_recipe` raises before it begins.
     """
     started = time.monotonic()
@@ -197,7 +231,7 @@ def make_plan(
         asking = Probe(job, nodes, store, Path(name))
         asking.times.started = time.monotonic() - started
         planner = Planner(
-            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates)
+            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates), count=probe
         )
         _measured(planner, probe, note or (lambda text: None))
         _walked(planner)
@@ -214,14 +248,15 @@ def _store(job: Job, probe: int, temporary: Path) -> CallStore:
 def _measured(planner: Planner, count: int, note: Note) -> None:
     asking, job = planner.probe, planner.job
     open_nodes = [one for one in planner.nodes if one.why]
-    if open_nodes and count:
+    if count and (open_nodes or {"sft", "reward"} & planner.stale.keys()):
         prompts = drawn_prompts(job, planner.nodes, asking.store, count)
-        note(
-            f"probe: {len(prompts)} prompts go through the stages that are to be done; the answers are kept in "
-            f"{asking.store.path}, for the run to use"
-        )
+        if open_nodes:
+            note(
+                f"probe: {len(prompts)} prompts go through the stages that are to be done; the answers are kept in "
+                f"{asking.store.path}, for the run to use"
+            )
         planner.asked = asking.ask(prompts)
-    if open_nodes:
+    if open_nodes or {"audit", "evaluate"} & planner.stale.keys():
         asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)), planner.asked)
         _take_revisions_for_samples(planner)
 
@@ -259,6 +294,9 @@ def _trained(planner: Planner, folder: Path, measure: bool, note: Note) -> None:
         if "label" not in planner.stale:
             pairs = float(job.run.steps["label"]["rows"])
         planner.trainings["reward"] = reward_training(job, asked.get("label", []), pairs, folder, measure)
+    for name, one in planner.trainings.items():
+        if one.seconds is None:
+            planner.trainings[name] = recorded_training(job.run, next(s for s in planner.steps if s.name == name), one)
 
 
 def _report(planner: Planner, store: CallStore) -> Json:

@@ -19,6 +19,8 @@ from cai.records import Draft, GenerateRequest, Json, Judgement, Request, Round
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore, keys_of
 
+MOST_TIMED = 32
+"""Calls of a step that is no stage that a probe may ask, if no other step's tell how long they take."""
 _KINDS_OF_ITEMS = 11
 """Of `audit.items` each: identical, noise, swapped, null, mended and the six attacks; the tests come on top."""
 
@@ -129,8 +131,10 @@ def _count(
     keys = keys_of(fingerprint or UNTRAINED, requests)
     open_keys = set(store.missing(keys)) - asked
     lacks = []
-    for key in keys:
+    for key, request in zip(keys, requests, strict=True):
         lacks.append(key in open_keys)
+        if lacks[-1] and fingerprint is not None and len(tally.lacking) < MOST_TIMED:
+            tally.lacking.append(request)
         open_keys.discard(key)
         asked.add(key)
     tally.ask += sum(lacks)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cai.draws import draw_bits
 from cai.errors import BudgetError, ParseError, RunError
@@ -23,7 +21,7 @@ from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_times import Times
 from cai.pipeline.spending import is_local
 from cai.pipeline.stage_loop import row_bytes, run_stage
-from cai.records import Answer, ChoiceRequest, Json
+from cai.records import Answer, ChoiceRequest, Json, Request
 from cai.storage.calls import CallStore, keys_of
 from cai.storage.run import read_rows
 
@@ -34,38 +32,31 @@ MOST_SCORED = 512
 Rows = dict[str, list[Json]]
 
 
-def drawn_prompts(job: Job, nodes: Sequence[Node], store: CallStore, count: int) -> list[Json]:
-    """`count` prompts in the proportions of their kinds, each kind in a drawn order; first those with calls to make."""
-    open_ids = _open_prompts(job, nodes, store)
-    by_kind: dict[str, list[Json]] = defaultdict(list)
-    for prompt in job.prompts.prompts:
-        by_kind[prompt.kind].append(prompt.to_json())
-    drawn: list[Json] = []
-    total = len(job.prompts.prompts)
-    for rows in by_kind.values():
-        rows.sort(key=lambda row: (row["id"] not in open_ids, draw_bits(job.recipe.seed, row["id"], "probe")))
-        drawn += rows[: max(min(4, count), round(count * len(rows) / total))]
-    return drawn
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What becomes of a call that is asked for its time alone."""
+
+    id: str
+
+    def to_json(self) -> Json:
+        return {"id": self.id}
 
 
-def _open_prompts(job: Job, nodes: Sequence[Node], store: CallStore) -> set[str]:
-    """Prompts about which the first step that is to be done has something to ask."""
-    first = next((one for one in nodes if one.why and one.fingerprint is not None), None)
-    if first is None or (first.source != "prompts" and not job.run.path(f"{first.source}.jsonl").exists()):
-        return set()
-    found: set[str] = set()
-    rows = source_rows(job, first.source)
-    while chunk := list(islice(rows, 256)):
-        pairs = [
-            (prompt_of(row)["id"], request)
-            for row in chunk
-            for record in first.stage.read(row)
-            for request in first.stage.requests(record)
-        ]
-        keys = keys_of(first.fingerprint or "", (request for _, request in pairs))
-        lacking = set(store.missing(keys))
-        found.update(name for (name, _), key in zip(pairs, keys, strict=True) if key in lacking)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A stage whose requests are given, a row each."""
+
+    given: Sequence[Request]
+    VERSION: ClassVar[int] = 1
+
+    def read(self, row: Json) -> list[int]:
+        return [row["at"]]
+
+    def requests(self, at: int) -> list[Request]:
+        return [self.given[at]]
+
+    def parse(self, at: int, answers: list[Answer]) -> _Said:
+        return _Said(str(at))
 
 
 @dataclass(slots=True)
@@ -93,6 +84,11 @@ class Probe:
             source = rows.get(node.source) or []
             rows[node.step] = self._asked(node, self._affordable(node, source))
         return rows
+
+    def time_calls(self, step: str, role: str, requests: Sequence[Request]) -> None:
+        """Ask these and time them: calls of a step that is no stage. The answers are kept as all others are."""
+        node = Node(step, "", role, _Given(requests), self.job.engine(role).fingerprint, "not timed")
+        self._asked(node, [{"at": at} for at in range(len(requests))])
 
     def _of_run(self, step: str, names: set[str]) -> list[Json]:
         return [row for row in source_rows(self.job, step) if prompt_of(row)["id"] in names]

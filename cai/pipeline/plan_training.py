@@ -33,6 +33,7 @@ class Training:
     each: float | None = None
     start: float = 0.0
     after: float = 0.0
+    timed: str = "probe"
 
     @property
     def seconds(self) -> float | None:

@@ -45,6 +45,8 @@ class Tally:
     records: float = 0.0
     untold: bool = False
     """Whether nothing tells how long its completions are."""
+    lacking: list[Request] = field(default_factory=list)
+    """Of a step that is no stage, some of the calls to be made, for a probe to ask."""
 
     def write(self, kind: str, weight: float, length: Moments) -> None:
         """Take in a completion, of the chance `weight`, whose tokens are like `length`."""

@@ -77,7 +77,11 @@ def _brought_up_to_date(job: Job, step: Step) -> bool:
     not done again.
     """
     why = why_stale(job.run, step.name, step.plan(), {})
+    told = step.gate(job, bool(why)) if step.gate else {}
     if not why:
+        entry = job.run.steps[step.name]
+        if told != {key: entry.get(key) for key in told}:
+            job.run.finish(step.name, entry | told)
         return False
     if job.run.steps.pop(step.name, None) is not None:
         job.run.save()
@@ -88,7 +92,7 @@ def _brought_up_to_date(job: Job, step: Step) -> bool:
     counts = step.work(job)
     output = job.run.path(step.output)
     beside = [path for path in map(job.run.path, step.beside) if path.exists()]
-    entry: Json = {
+    entry = {
         "settings": step.settings,
         "inputs": {source: job.run.steps[source]["sha256"] for source in step.reads},
         "output": step.output,
@@ -98,6 +102,7 @@ def _brought_up_to_date(job: Job, step: Step) -> bool:
         "calls_made": 0,
         "calls_saved": 0,
         **counts,
+        **told,
         "seconds": round(time.monotonic() - started, 3),
         "versions": _versions(),
     }

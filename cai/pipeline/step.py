@@ -19,7 +19,8 @@ from cai.stages import STAGES
 class Step:
     """One line of the plan. `reads` names earlier steps; `settings` is all else that can change `output`.
 
-    `beside` are files that the step may write next to its output: rejects, metrics.
+    `beside` are files that the step may write next to its output: rejects, metrics. `gate`, given whether the step is
+    to be done, raises where what it made or would make may not stand; what it returns goes into the manifest.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Step:
     settings: Json
     work: Callable[[Job], Json]
     beside: tuple[str, ...] = ()
+    gate: Callable[[Job, bool], Json] | None = None
 
     def plan(self) -> Json:
         """What the manifest keeps of it, so that a later look needs no model and no constitution."""

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cai.constitution import Form
-from cai.pipeline import audit_pairs, audit_work, export_work, measure, work
+from cai.pipeline import audit_pairs, audit_standing, audit_work, export_work, measure, work
 from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.pipeline.label_steps import label_step_names, label_steps
 from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
 from cai.prompts.spec import parse_spec
 from cai.recipe import Recipe
-from cai.records import Json
 from cai.storage.run import file_sha256
 
 
@@ -139,7 +138,7 @@ def _audit(job: Job, before: str) -> Step:
     settings["truth"] = {file: file_sha256(parse_spec(file).path) for file in job.recipe.audit.truth}
     settings |= audit_pairs.against_digest(job)
     reads = (before, "label", "preferences")
-    return Step("audit", reads, audit_work.OUTPUT, settings, audit_work.run_audit, audit_work.BESIDE)
+    return Step("audit", reads, audit_standing.OUTPUT, settings, audit_work.run_audit, audit_work.BESIDE)
 
 
 def _reward(job: Job) -> Step:
@@ -150,12 +149,8 @@ def _reward(job: Job) -> Step:
     if reward.init != "sft":
         settings["init"], reads = _fingerprint(job, reward.init), ("preferences",)
 
-    def train(job: Job) -> Json:
-        audited = audit_work.require_passed(job)
-        return work.train_reward(job) | audited
-
     beside = ("metrics/reward.json", *(f"metrics/{name}" for name in work.REWARD_PLOTS))
-    return Step("reward", reads, REWARD_MODEL, settings, train, beside)
+    return Step("reward", reads, REWARD_MODEL, settings, work.train_reward, beside, audit_work.require_passed)
 
 
 def _evaluate(job: Job, before: str) -> Step:

@@ -54,6 +54,13 @@ def write_record(folder: Path, key: str, about: Json, report: Json, losses: Sequ
     write_json(folder / RECORD, record)
 
 
+def note(folder: Path, said: Json) -> None:
+    """Add to `training.json` what only the command that trained knows."""
+    path = folder / RECORD
+    write_json(path.with_suffix(".tmp"), _record(folder) | said)
+    path.with_suffix(".tmp").replace(path)
+
+
 def _record(folder: Path) -> Json:
     """The content of a folder's `training.json`; empty if there is none that can be read."""
     try:

@@ -116,6 +116,36 @@ def test_a_failed_gate_stops_the_training_until_it_is_accepted(tmp_path: Path) -
     assert "planted pairs and attacks could be made" in manifest["steps"]["audit"]["notes"][0]
 
 
+def test_an_audit_that_fails_after_the_training_is_no_longer_passed(tmp_path: Path) -> None:
+    """The manifest tells of the audit that there is, and a model on disk does not make its labels good."""
+    overrides: Json = {
+        "prompts": [str(write_prompts(tmp_path, 12, 0))], "model": "fake", "judge": "planted/perfect",
+        "train": ["reward"], "sample.policy": "base", "critique.rounds": 1, "audit.items": 4, "audit.tests": None,
+        "audit.noise": None,
+        "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}", "max_rejected": 1.0, "constitution": "minimal",
+    }  # fmt: skip
+    run = tmp_path / "run"
+
+    def said() -> Any:
+        return json.loads((run / "manifest.json").read_text(encoding="utf-8"))["steps"]["reward"]["audit"]
+
+    run_recipe(load_recipe("rl-cai", overrides), run)
+    assert said() == (
+        "passed 3 of 12; open: tests, noise; "
+        "not measured: clear_flip_rate, swapped, null_answer, length, attacks, accuracy, ece"
+    )
+    run_recipe(load_recipe("rl-cai", {**overrides, "audit.tests": 0.0}), run)
+    assert said().startswith("passed 4 of 12; ")
+    strict = load_recipe("rl-cai", {**overrides, "audit.tests": 1.0})
+    with pytest.raises(AuditError, match=r"tests is 0, at least 1 wanted.*was trained on its labels before"):
+        run_recipe(strict, run)
+    trained = (run / "models" / "reward" / "training.json").stat().st_mtime_ns
+    run_recipe(strict, run, accept_audit=True)
+    assert said().startswith("accepted: tests is 0, at least 1 wanted")
+    run_recipe(strict, run)
+    assert (run / "models" / "reward" / "training.json").stat().st_mtime_ns == trained
+
+
 def test_an_answer_more_changes_few_items(tmp_path: Path) -> None:
     fake_run(tmp_path / "run", write_prompts(tmp_path), until="revise", constitution="minimal")
     drafts = [Draft.from_json(row) for row in read_rows(tmp_path / "run" / "revise-2.jsonl")]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from cai.audit import gates
 from cai.cli import main
+from cai.cli.audit_advice import advice
 from cai.models import ENGINES
-from cai.records import Draft
+from cai.pipeline.audit_work import NO_GATES
+from cai.recipe import AuditSettings
+from cai.records import Draft, Json
 from cai.storage.run import read_rows
 from tests.audit import judges
 from tests.golden_files import check_golden
 from tests.pipeline.runs import fake_run, write_prompts
 
+NONE: Json = {"value": None, "n": 0}
 SETTINGS: dict[str, Any] = {"constitution": "minimal", "audit__items": 24, "label__principles_per_pair": "all"}
 
 
@@ -45,6 +51,16 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
     assert done.exit_code == (1 if figures["failed"] else 0)
     check_golden("audit_page.txt", done.stdout)
+
+
+def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
+    bounds = {name: value for name, value in asdict(AuditSettings()).items() if name not in NO_GATES}
+    for gate in gates({"kinds": {}, "clear_flip_rate": NONE, "p_first": NONE}, {}, None, bounds):
+        row = gate.to_json()
+        assert row["passed"] is None and advice(row)
+        assert advice({**row, "value": 0.5, "passed": False}) not in ("", advice(row))
+        assert advice({**row, "value": 0.5, "passed": True}) == ""
+        assert f"audit.{gate.name} " in advice({**row, "value": 0.5, "bound": None})
 
 
 def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path) -> None:

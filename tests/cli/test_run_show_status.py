@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cai.cli import SECTIONS, main
+from cai.cli.vote_lines import vote_table
 from tests.pipeline.runs import write_prompts
 
 DATA = ["--set", "train=[]", "--set", "sample.policy=base", "--set", "critique.rounds=2", "--set", "max_rejected=1.0"]
@@ -44,9 +46,14 @@ def test_show_prints_one_chain_round_by_round(run: str) -> None:
     )
 
 
-def test_show_prints_rejects_with_reasons_and_votes_with_leads(run: str) -> None:
+def test_show_prints_rejects_with_reasons_and_votes_with_log_probabilities(run: str) -> None:
     assert "cut off at max_tokens" in invoke("show", run, "respond", "--rejected").stdout
-    assert "nats, mass 0.950" in invoke("show", run, "label", "-n", "1").stdout
+    page = invoke("show", run, "label", "-n", "1").stdout
+    [row, *_] = [json.loads(line) for line in (Path(run) / "label.jsonl").read_text().splitlines()]
+    for vote in row["votes"]:
+        a, b = vote["logprob_a"], vote["logprob_b"]
+        cells = [vote["order"], f"{a:.3f}", f"{b:.3f}", f"{math.exp(a) / (math.exp(a) + math.exp(b)):.3f}", "0.950"]
+        assert [*cells, f"[{vote['principle_id']}]"] in [line.split() for line in page.splitlines()]
     assert "p(a better)" in invoke("show", run, "preferences", "-n", "1").stdout
     assert invoke("show", run).stdout.splitlines()[:2] == ["prompts", "respond"]
 
@@ -56,13 +63,42 @@ def test_show_prints_rejects_with_reasons_and_votes_with_leads(run: str) -> None
     [
         (["revize"], "did you mean 'revise"),
         (["revise", "--id", "zzz"], "'zzz'"),
-        (["prompts", "--rejected"], "nothing"),
+        (["revise", "--kind", "lookalike"], "revise-2.jsonl: no row of kind lookalike"),
     ],
 )
 def test_show_says_what_is_not_there(run: str, arguments: list[str], message: str) -> None:
     done = invoke("show", run, *arguments)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["prompts"], "prompts: nothing was rejected"),
+        (["respond", "--kind", "lookalike"], "respond: nothing of kind lookalike was rejected"),
+        (["respond", "--id", "zzz"], "respond: nothing with an id that begins with 'zzz' was rejected"),
+    ],
+)
+def test_that_nothing_was_rejected_is_no_error(run: str, arguments: list[str], told: str) -> None:
+    done = invoke("show", run, *arguments, "--rejected")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, told + "\n", "")
+    done = invoke("show", run, *arguments, "--rejected", "--json")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", told + "\n")
+
+
+def test_votes_are_averaged_an_order_and_one_that_was_not_read_has_no_figures() -> None:
+    votes = [
+        {"order": order, "sample": 0, "principle_id": name, "logprob_a": a, "logprob_b": b, "mass": mass}
+        for name, mass, a, b in (("kind", 0.9, -0.1, -2.0), ("brief", 0.7, -0.3, -3.0), ("true", 0.0, -1.0, -1.0))
+        for order in ("ab", "ba")
+    ]
+    votes[1] |= {"counts": [3, 1]}
+    lines = vote_table(votes).splitlines()
+    assert lines[2].split() == ["ba", "-0.100", "-2.000", "0.870", "0.900", "[kind]", "(3", "×", "a,", "1", "×", "b)"]
+    assert lines[5].endswith("[true] no verdict could be read") and "-1.000" not in lines[5]
+    shares = (1 / (1 + math.exp(-1.9)) + 1 / (1 + math.exp(-2.7))) / 2
+    assert lines[7].split() == ["ab", "-0.200", "-2.500", f"{shares:.3f}", "0.800", "mean", "of", "2", "votes"]
 
 
 def test_status_is_a_table_and_json(run: str) -> None:

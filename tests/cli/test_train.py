@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -10,13 +11,21 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
-from cai.cli.pair_files import audit_of
 from cai.cli.progress import _reward_lines
+from cai.constitution import load_constitution
+from cai.errors import AuditError
+from cai.models import ENGINES
+from cai.pipeline.audit_standing import audit_of
+from cai.records import Draft
+from cai.storage.run import read_rows
 from cai.training.backbone import load_backbone
+from tests.audit import judges
+from tests.pipeline.runs import fake_run, write_prompts
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import dialogues, preferences
 
 SMALL = ["--set", "lr=3e-3", "--set", "epochs=2", "--set", "batch_size=16", "--set", "reward.max_length=128"]
+LONGER = ["--set", "lr=3e-3", "--set", "epochs=1", "--set", "max_length=400"]
 HARMLESS = Path(__file__).resolve().parents[2] / "../shared/data/preference_pairs/hh_harmless_dev.jsonl"
 
 
@@ -68,28 +77,126 @@ def test_a_runs_own_preferences_keep_their_soft_labels_and_split(base, tmp_path)
     assert result["training"]["rows_given"] == 20 and result["held_out"] is None
 
 
-def test_labels_of_a_judge_that_failed_its_audit_are_refused_unless_accepted(base, tmp_path):
-    run = tmp_path / "run"
-    (run / "metrics").mkdir(parents=True)
-    (run / "manifest.json").write_text('{"format": 1, "steps": {}}')
-    gates = [
-        {"gate": "place", "value": 0.45, "sense": "at most", "bound": 0.25, "n": 9, "passed": False},
-        {"gate": "ece", "value": None, "sense": "at most", "bound": 0.2, "n": 0, "passed": None},
-    ]
-    (run / "metrics" / "audit.json").write_text(json.dumps({"gates": gates}))
+def labelled_run(folder: Path, monkeypatch, items: int = 24) -> Path:
+    """A run of a judge that is right, up to its audit (none with 0 `items`)."""
+    monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
+    monkeypatch.setattr(judges, "TRUTH", {})
+    settings = {"constitution": "minimal", "audit__items": items}
+    prompts = folder / "prompts.jsonl" if (folder / "prompts.jsonl").exists() else write_prompts(folder)
+    fake_run(folder / "run", prompts, "planted/perfect", until="revise", **settings)
+    for row in read_rows(folder / "run" / "revise-2.jsonl"):
+        draft = Draft.from_json(row)
+        judges.TRUTH[draft.prompt.messages[-1].content] = draft.latest
+    for test in load_constitution("minimal").tests:
+        judges.TRUTH[test.messages[-1].content] = test.better
+    fake_run(folder / "run", prompts, "planted/perfect", **settings)
+    return folder / "run"
+
+
+def relabelled(run: Path) -> None:
+    fake_run(
+        run, run.parent / "prompts.jsonl", "planted/perfect", until="preferences", judge="planted/first",
+        constitution="minimal", audit__items=24,
+    )  # fmt: skip
+
+
+def rebounded(run: Path) -> None:
+    fake_run(
+        run, run.parent / "prompts.jsonl", "planted/perfect", until="preferences", constitution="minimal",
+        audit__items=24, audit__place=0.01,
+    )  # fmt: skip
+
+
+def edited_by_hand(run: Path) -> None:
     file = run / "preferences.jsonl"
-    file.write_text("".join(json.dumps(one.to_json()) + "\n" for one in preferences(20, p=0.7)))
-    command = ("train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm")
-    done = cai(*command, *SMALL)
-    assert done.exit_code == 1 and done.stderr.count("\n") == 1 and not (tmp_path / "rm").exists()
-    assert "place is 0.45, at most 0.25 wanted" in done.stderr and "--accept-audit" in done.stderr
+    file.write_text(re.sub(r'"p_a":[0-9.]+', '"p_a":0.75', file.read_text(), count=1))
+
+
+def without_audit(run: Path) -> None:
+    (run / "metrics" / "audit.json").unlink()
+
+
+def of_an_earlier_version(run: Path) -> None:
+    file = run / "metrics" / "audit.json"
+    figures = json.loads(file.read_text())
+    figures.pop("audited")
+    file.write_text(json.dumps(figures))
+
+
+def failed(run: Path) -> None:
+    file = run / "metrics" / "audit.json"
+    figures = json.loads(file.read_text())
+    place = next(one for one in figures["gates"] if one["gate"] == "place")
+    place |= {"value": 0.45, "bound": 0.25, "passed": False}
+    file.write_text(json.dumps(figures))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (relabelled, "the audit is not of these labels (another judge gave the votes; "),
+        (rebounded, "the audit is not of these labels (place: 0.3 -> 0.01; "),
+        (edited_by_hand, "the audit is not of these labels (preferences.jsonl has changed since; "),
+        (of_an_earlier_version, "the audit is not of these labels (it does not say of which"),
+        (without_audit, "the judge of these labels was not audited (no "),
+        (failed, "failed its audit (place is 0.45, at most 0.25 wanted; "),
+    ],
+)
+def test_labels_without_a_passed_audit_of_them_are_refused_unless_accepted(
+    base, tmp_path, monkeypatch, change, problem
+):
+    run = labelled_run(tmp_path, monkeypatch)
+    file, out = run / "preferences.jsonl", tmp_path / "rm"
+    command = ("train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", out, *LONGER)
+    assert audit_of(file, False).startswith("passed 9 of 12; not measured: ")
+    exported = run / "datasets" / "preference" / "train.jsonl"
+    assert audit_of(exported, False) == audit_of(file, False)
+    assert audit_of(Path(os.path.relpath(exported)), False) == audit_of(file, False)
+    change(run)
+    done = cai(*command)
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1 and not out.exists(), done.output
+    assert problem in done.stderr and "--accept-audit" in done.stderr
     assert str(run / "metrics" / "audit.json") in done.stderr
-    done = cai(*command, *SMALL, "--accept-audit", "--json")
+    assert "accepted_audits" not in json.loads((run / "manifest.json").read_text())
+    done = cai(*command, "--accept-audit", "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["audit"].endswith("(passed 0 of 2; FAILED: place; not measured: ece)")
+    said = json.loads(done.stdout)["audit"]
+    assert said.startswith("accepted: ")
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["accepted_audits"] == {str(out): {"labels": "preferences.jsonl", "audit": said}}
+    assert json.loads((out / "training.json").read_text())["audit"] == said
     elsewhere = tmp_path / "preferences.jsonl"
     elsewhere.write_text(file.read_text())
-    assert audit_of(str(elsewhere), False) == ""
+    assert audit_of(elsewhere, False) == ""
+
+
+def test_an_export_of_other_labels_than_were_audited_is_refused(base, tmp_path, monkeypatch):
+    run = labelled_run(tmp_path, monkeypatch)
+    exported = run / "datasets" / "preference" / "train.jsonl"
+    settings = {"constitution": "minimal", "audit__items": 24, "judge": "planted/longer"}
+    fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="audit", **settings)
+    with pytest.raises(AuditError, match="failed its audit"):
+        audit_of(run / "preferences.jsonl", False)
+    with pytest.raises(AuditError, match="it was exported from other labels"):
+        audit_of(exported, False)
+
+
+def test_a_manifest_of_something_else_is_no_run(pairs, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "my web page"}')
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(pairs.read_text())
+    assert audit_of(file, False) == ""
+
+
+def test_a_passed_audit_is_told_with_the_model(base, tmp_path, monkeypatch):
+    run = labelled_run(tmp_path, monkeypatch)
+    done = cai(
+        "train", "reward", "--preferences", run / "preferences.jsonl", "--model", f"hf/{base}", "--out",
+        tmp_path / "rm", *LONGER,
+    )  # fmt: skip
+    assert done.exit_code == 0 and "audit          passed 9 of 12; not measured: " in done.stdout, done.output
+    assert json.loads((tmp_path / "rm" / "training.json").read_text())["audit"].startswith("passed 9 of 12; ")
+    assert "accepted_audits" not in json.loads((run / "manifest.json").read_text())
 
 
 def test_sft_is_trained_on_a_file_of_messages(base, tmp_path):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import datasets
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 
+from cai.cli import main
 from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe, parse_set
@@ -68,6 +70,19 @@ def test_the_card_follows_the_run_and_leaves_an_edit_by_hand_until_then(tmp_path
     card.unlink()
     fake_run(tmp_path / "run", prompts)
     assert card.read_text(encoding="utf-8") == first
+
+
+def test_a_card_does_not_take_the_audit_of_other_labels_for_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts, run = write_prompts(tmp_path), Path("run")
+    fake_run(run, prompts, audit__items=4, constitution="minimal")
+    assert "Audit of the labels" in card_of(run)
+    fake_run(run, prompts, judge="fake?bias=1", until="preferences", audit__items=4, constitution="minimal")
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "preference"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "The judge was not audited." in (run / "exports" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_command_of_the_card_gives_the_same_recipe(tmp_path: Path) -> None:

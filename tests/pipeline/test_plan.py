@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from cai.cli.plan_table import plan_table
 from cai.errors import CAIError, ConfigError, EngineError, ParseError, RunError
 from cai.pipeline.job import Job
 from cai.pipeline.make_plan import Planner, make_plan
+from cai.pipeline.plan_draw import shares
 from cai.pipeline.plan_nodes import Node
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_walk import Walk
@@ -69,6 +71,51 @@ def test_where_nothing_is_rejected_a_plan_of_nothing_run_says_what_a_run_asks(
         if exact[step] == (True,) or step not in ("label", "audit"):
             assert said[step] == (calls, saved), step
         assert ranges[step][0] <= calls <= ranges[step][1], step
+
+
+@pytest.mark.parametrize("until", [None, "respond", "critique-1", "revise", "sample", "label"])
+def test_every_plan_tells_the_time_of_what_is_still_to_ask(tmp_path: Path, prompts: Path, until: str | None) -> None:
+    """Also the second, for which the prompts that the first one drew have nothing left to ask."""
+    settings = {**AUDITED, "evaluate__prompts": 20}
+    if until:
+        fake_run(tmp_path / "run", prompts, until=until, **AUDITED)
+    for _ in range(3):
+        plan = fake_plan(tmp_path / "run", prompts, probe=12, **settings)
+        asking = {row["step"]: row for row in plan["steps"] if row["calls"]}
+        assert plan["unmeasured"] == [] and plan["total"]["seconds"] is not None
+        assert plan["total"]["completion_tokens"] is not None
+        assert asking and {row["timed"] for row in asking.values()} == {"probe"}, until
+        assert plan["probe"]["prompts"] <= 12 and plan["probe"]["calls"] > 0
+
+
+def test_the_time_of_what_is_not_asked_is_told_by_the_speed_of_the_run(tmp_path: Path, prompts: Path) -> None:
+    model = "fake?latency=0.002"
+    plan = fake_plan(tmp_path / "run", prompts, model)
+    assert {row["timed"] for row in plan["steps"]} == {""} and "respond" in plan["unmeasured"]
+    fake_run(tmp_path / "run", prompts, model)
+    plan = fake_plan(tmp_path / "run", prompts, model, label__template="paper", evaluate__prompts=20)
+    rows = {row["step"]: row for row in plan["steps"] if row["calls"]}
+    assert {name: row["timed"] for name, row in rows.items()} == {"label": "run", "evaluate": "run"}
+    done = Run.existing(tmp_path / "run").steps
+    for step, like in (("label", "label"), ("evaluate", "respond")):
+        each = done[like]["seconds"] / done[like]["calls_made"]
+        assert rows[step]["seconds"] == pytest.approx(rows[step]["calls"] * each, abs=0.06)
+    assert "label, evaluate: by the speed that this run had of the same model" in plan_table(plan)
+    other = fake_plan(tmp_path / "run", prompts, model, judge="fake?bias=1")
+    assert {row["step"]: row["seconds"] for row in other["steps"] if row["calls"]} == {"label": None}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "dealt"),
+    [
+        ({"red_team": 60, "helpful": 20}, 12, {"red_team": 8, "helpful": 4}),
+        ({"red_team": 950, "helpful": 30, "lookalike": 20}, 96, {"red_team": 88, "helpful": 4, "lookalike": 4}),
+        ({"red_team": 60, "helpful": 20, "lookalike": 5}, 2, {"red_team": 1, "helpful": 1, "lookalike": 0}),
+        ({"red_team": 3, "helpful": 1}, 96, {"red_team": 3, "helpful": 1}),
+    ],
+)
+def test_the_prompts_of_a_probe_are_counted_in_all(sizes: Json, count: int, dealt: Json) -> None:
+    assert shares(sizes, count) == dealt
 
 
 def test_the_probe_is_paid_once(tmp_path: Path, prompts: Path) -> None:

@@ -10,8 +10,11 @@ import pytest
 from cai.pipeline.make_plan import make_plan
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
+from cai.records import Json
 from cai.storage.run import Run
+from tests.pipeline.runs import write_prompts
 from tests.pipeline.test_plan import files, planned
+from tests.tiny import build_tiny_model
 
 SMALL = {
     "limit": 8,
@@ -57,3 +60,22 @@ def test_a_plan_of_a_training_run_keeps_no_model_and_is_exact_where_it_says_so(t
     assert sft["training_steps"] == Run.existing(tmp_path / "run").steps["sft"]["steps"]
     again = make_plan(recipe, tmp_path / "run", probe=12)
     assert again["total"]["calls"] == 0
+
+
+def test_a_training_is_timed_also_where_no_model_is_to_be_asked(tmp_path: Path) -> None:
+    """A few steps on the run's own labels; without a probe, by the rows a second of the last training."""
+    overrides: Json = {
+        "prompts": [str(write_prompts(tmp_path, 12, 0))], "model": "fake", "train": ["reward"], "audit.items": 0,
+        "sample.policy": "base", "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}", "max_rejected": 1.0,
+    }  # fmt: skip
+    run_recipe(load_recipe("rl-cai", overrides), tmp_path / "run")
+    longer = load_recipe("rl-cai", {**overrides, "reward.epochs": 6, "reward.batch_size": 4})
+    rows = {}
+    for probe, timed in ((8, "probe"), (0, "run")):
+        plan = make_plan(longer, tmp_path / "run", probe=probe)
+        [rows[timed]] = [row for row in plan["steps"] if row["training_steps"]]
+        assert rows[timed]["timed"] == timed and rows[timed]["seconds"] > 0 and plan["unmeasured"] == []
+        assert plan["probe"]["calls"] == 0
+    done = Run.existing(tmp_path / "run").steps["reward"]
+    a_step = done["seconds"] / (done["steps"] * done["settings"]["batch_size"]) * 4
+    assert rows["run"]["seconds"] == pytest.approx(rows["run"]["training_steps"] * a_step, abs=0.06)

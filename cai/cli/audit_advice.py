@@ -1,0 +1,45 @@
+"""What to do about a gate of the audit that failed, or that there was nothing to measure on."""
+
+from __future__ import annotations
+
+from cai.records import Json
+
+_READS = "the judge does not read what it judges: take a stronger one"
+_FEW = "needs 10 pairs that it gets right before the attack: more prompts, audit.items, or a better judge"
+_NO_OTHERS = "needs prompts that are not red-team"
+_NO_TRUTH = "give --truth FILE, pairs that people ranked"
+_FAILED = {
+    "abstained": "read `cai show RUN preferences --rejected`; try the other label.template, or another judge",
+    "clear_flip_rate": "set label.principles_per_pair=all or label.examples=true, or take a stronger judge",
+    "place": "set label.examples=true, try the other label.template, or take another judge",
+    "tests": "`cai constitution test` shows each; reword the principle, or take another judge",
+    "identical": "a fault in the asking, not in the judge: please report it",
+    "noise": _READS,
+    "swapped": "the judge does not mind the question: take a stronger one",
+    "null_answer": _READS,
+    "length": "the judge takes longer for better: take another, or a principle that speaks of padding",
+    "attacks": "answers can talk the judge over ('held under attack' says which kind): take another judge",
+    "accuracy": "the judge and the truth disagree: read RUN/audit/votes.jsonl, then mend principles or judge",
+    "ece": "labels are surer or less sure than right: set preferences.temperature, above 1 if surer",
+}
+_UNMEASURED = {
+    "abstained": "the run has no pair",
+    "clear_flip_rate": "no verdict is clear",
+    "place": "no verdict counts",
+    "tests": "write tests into the constitution",
+    "swapped": _NO_OTHERS,
+    "null_answer": _NO_OTHERS,
+    "length": _FEW,
+    "attacks": _FEW,
+    "accuracy": _NO_TRUTH,
+    "ece": _NO_TRUTH,
+}
+
+
+def advice(gate: Json) -> str:
+    """In few words; empty for a gate that passed."""
+    if gate["value"] is None:
+        return _UNMEASURED.get(gate["gate"], "the run has no answers to make such pairs of")
+    if gate["bound"] is None:
+        return f"set audit.{gate['gate']} to hold the judge to it"
+    return "" if gate["passed"] else _FAILED[gate["gate"]]

@@ -1,0 +1,149 @@
+"""Whether labels may be trained on: what the run's audit says of its judge, and whether it is of these very labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cai.audit import failings, standing
+from cai.errors import AuditError, InputError
+from cai.pipeline.export_facts import FACTS
+from cai.pipeline.job import Job, settings_json
+from cai.pipeline.staleness import first_difference
+from cai.recipe_files import load_recipe
+from cai.records import Json
+from cai.storage.run import MANIFEST, Run, file_sha256
+
+OUTPUT = "metrics/audit.json"
+VOTES, LABELS, DATASETS = "label.jsonl", "preferences.jsonl", "datasets"
+ACCEPTED = "accepted_audits"
+"""In a run's manifest: folder of a model that was trained on its labels -> which labels, and what was accepted."""
+
+
+def audited(job: Job) -> Json:
+    """What an audit is of: the judge, its votes and labels by their sha256, and all settings of the step."""
+    steps, plan = job.run.steps, job.run.manifest["plan"]
+    return {
+        "judge": job.engine("judge").fingerprint,
+        "votes": steps["label"]["sha256"],
+        "labels": steps["preferences"]["sha256"],
+        "settings": plan["audit"]["settings"],
+    }
+
+
+def run_of(file: Path) -> Run | None:
+    """The run in whose folder a file lies, if any; raises `RunError` for one that another version made."""
+    for folder in file.resolve().parents:
+        if _is_run(folder / MANIFEST):
+            return Run(folder)
+    return None
+
+
+def _is_run(manifest: Path) -> bool:
+    """Whether it is a manifest of cai: others go by that name too."""
+    try:
+        return bool({"format", "steps"} <= json.loads(manifest.read_text(encoding="utf-8")).keys())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def audit_of(file: Path, accepted: bool) -> str:
+    """What the audit says of the judge whose labels the file holds; empty where it lies in no run.
+
+    Raises `AuditError` where a gate failed, where there is no audit, or where it is of other labels, another judge or
+    other settings than the run has now; unless that is `accepted`.
+    """
+    run = run_of(file)
+    if run is None:
+        return ""
+    path = run.path(OUTPUT)
+    if not path.is_file():
+        return _unless(accepted, file, "no audit", f"the judge of these labels was not audited (no {path})", run)
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        failed, said = failings(figures["gates"]), standing(figures["gates"])
+        why = _not_of(run, file, figures.get("audited"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
+    if why:
+        return _unless(accepted, file, f"stale audit: {why}", f"the audit is not of these labels ({why}; {path})", run)
+    if failed and not accepted:
+        raise AuditError(
+            f"{file}: the judge of these labels failed its audit ({failed}; {path}), so nothing was trained on them; "
+            "mend the judge or the constitution, or say --accept-audit"
+        )
+    return f"accepted: {failed} ({said})" if failed else said
+
+
+def current_audit(run: Run) -> Json | None:
+    """The figures of the run's audit if it is of the labels that the run has now."""
+    path = run.path(OUTPUT)
+    if not path.is_file():
+        return None
+    figures: Json = json.loads(path.read_text(encoding="utf-8"))
+    return None if _not_of(run, run.path(LABELS), figures.get("audited")) else figures
+
+
+def note_accepted(file: Path, out: Path, said: str) -> None:
+    """Write what was accepted into the manifest of the run that the labels are of; raises `RunError` if it is busy."""
+    run = run_of(file)
+    if run is None or not said.startswith("accepted: "):
+        return
+    with run.locked():
+        run = Run(run.folder)
+        name = str(file.resolve().relative_to(run.folder))
+        run.manifest[ACCEPTED] = run.manifest.get(ACCEPTED, {}) | {str(out.resolve()): {"labels": name, "audit": said}}
+        run.save()
+
+
+def _unless(accepted: bool, file: Path, short: str, problem: str, run: Run) -> str:
+    if accepted:
+        return f"accepted: {short}"
+    raise AuditError(
+        f"{file}: {problem}, so nothing was trained on them; `cai audit {run.folder}` makes one, or say --accept-audit"
+    )
+
+
+def _not_of(run: Run, file: Path, made_of: Json | None) -> str:
+    """Why an audit is not of the labels in `file` as they and their run are now; empty if it is."""
+    if not made_of:
+        return "it does not say of which: it was made by an earlier version"
+    return next(_differences(run, file, made_of), "")
+
+
+def _differences(run: Run, file: Path, made_of: Json) -> Iterator[str]:
+    votes, labels = run.path(VOTES), _labels_sha256(run, file)
+    judge = run.steps.get("label", {}).get("settings", {}).get("model", made_of["judge"])
+    if judge != made_of["judge"]:
+        yield "another judge gave the votes"
+    if votes.is_file() and file_sha256(votes) != made_of["votes"]:
+        yield f"{VOTES} has changed since"
+    if labels not in (None, made_of["labels"]):
+        yield f"{LABELS} has changed since" if file.name == LABELS else "it was exported from other labels"
+    if difference := first_difference(made_of["settings"], _settings_now(run, made_of["settings"])):
+        yield difference
+
+
+def _labels_sha256(run: Run, file: Path) -> str | None:
+    """The sha256 of the labels that the file holds or was exported from; None if that is not known."""
+    file, own = file.resolve(), run.folder.resolve()
+    if file == own / LABELS:
+        return file_sha256(file)
+    inputs: Json = {}
+    for folder in file.relative_to(own).parents:
+        if (facts := own / folder / FACTS).is_file():
+            inputs = json.loads(facts.read_text(encoding="utf-8"))["inputs"]
+            break
+        if str(folder) == DATASETS:
+            inputs = run.steps.get("export", {}).get("inputs", {})
+    return inputs.get("preferences")
+
+
+def _settings_now(run: Run, otherwise: Json) -> Json:
+    """The settings that an audit made now would have, as far as the run tells without its models."""
+    planned: Json = run.manifest.get("plan", {}).get("audit", {}).get("settings", otherwise)
+    recipe = run.path("recipe.yaml")
+    if not recipe.is_file():
+        return planned
+    return planned | settings_json(load_recipe(str(recipe)).audit, "truth")
