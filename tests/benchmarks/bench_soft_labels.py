@@ -5,10 +5,10 @@ two reward models are trained on the same pairs from the same weights in the sam
 on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
 after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
-once more on the pairs where all of them prefer the same. A row is the mean of paired differences over the seeds, with
-a 95 % t interval, in percentage points. `noisy_judge` says what the noise is, `soft_label_runs.DESIGNS` holds every
-setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels and forecasts are kept in `outputs/soft_labels`, from
-where a run that was cut off goes on.
+once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
+row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
+what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels
+and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INFERIOR = 2.0
 """Percentage points of accuracy that "at least equal" allows the lower end of the interval."""
 MEASURES = {
     "ece": "ECE", "ece_fitted": "ECE, temperature fitted", "accuracy": "accuracy",
-    "accuracy_agreed": "accuracy, all agree",
+    "accuracy_agreed": "accuracy, all agree", "ece_labels": "ECE of the labels",
 }  # fmt: skip
 SAID = {True: "holds", False: "does not hold"}
 
@@ -106,6 +106,8 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
     return {
         "ece": ece(1.0), "ece_fitted": ece(temperature), "accuracy": accuracy(math.nextafter(0.5, 1)),
         "accuracy_agreed": accuracy(1.0), "temperature": temperature,
+        "ece_labels": 100
+        * expected_calibration_error(list(zip(kept["labels"][arm], kept["truth"]["train"], strict=True))),
     }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_exchanged_reasonings() -> None:
 def planted(seed: int, noise: float) -> dict[str, object]:
     """Forecasts that are right but for their scale: four times too large, or too small."""
     draw = Random(seed)
-    cases = {name: [draw.gauss(0, 2) for _ in range(400)] for name in ("calibration", "test")}
+    cases = {name: [draw.gauss(0, 2) for _ in range(400)] for name in ("train", "calibration", "test")}
     arms = {
         name: {split: [scale * d + draw.gauss(0, spread) for d in some] for split, some in cases.items()}
         for name, scale, spread in (
@@ -90,8 +90,9 @@ def planted(seed: int, noise: float) -> dict[str, object]:
             ("unclamped", 4, 0),
         )
     }
-    truth = {"train": [], **{name: [sigmoid(d) for d in some] for name, some in cases.items()}}
-    return {"arms": arms, "truth": truth, "errors": {"clean": 0.0}}
+    truth = {name: [sigmoid(d) for d in some] for name, some in cases.items()}
+    labels = {name: [sigmoid(d) for d in some["train"]] for name, some in arms.items()}
+    return {"arms": arms, "labels": labels, "truth": truth, "errors": {"clean": 0.0}}
 
 
 def test_rows_find_planted_calibration() -> None:
@@ -100,17 +101,18 @@ def test_rows_find_planted_calibration() -> None:
     assert figures(seeds[0], "clamped")["temperature"] == pytest.approx(0.25, rel=0.01)
     assert fitted_temperature([1.0, -1.0], [sigmoid(2), sigmoid(-2)]) == pytest.approx(0.5, rel=0.01)
     noisy, clamped = claims([0.1])
-    ece, fitted, accuracy = rows(noisy, seeds)
+    ece, fitted, accuracy, told = rows(noisy, seeds)
+    assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and holds(told) is None
     assert ece.ours < 1 < 10 < ece.theirs and holds(ece) is True and ece.name == "soft_labels_10_ece"
     assert abs(fitted.ratio) < 0.5 and holds(fitted) is None
     assert accuracy.ratio == accuracy.low == accuracy.high == 0 and holds(accuracy) is True
-    assert [holds(one) for one in rows(clamped, seeds)] == [None, False, True]
+    assert [holds(one) for one in rows(clamped, seeds)] == [None, False, True, None]
     assert "soft_labels_10_ece (high < 0) holds" in table([noisy], seeds)
 
 
 def test_a_worse_arm_does_not_hold() -> None:
     seeds = [planted(seed, 12.0) for seed in range(5)]
-    ece, _, accuracy = rows(Claim("turned", "hard 0.1", "soft 0.1", "ece"), seeds)
+    ece, _, accuracy, _ = rows(Claim("turned", "hard 0.1", "soft 0.1", "ece"), seeds)
     assert holds(ece) is False and holds(accuracy) is False
 
 
