@@ -6,6 +6,7 @@ they come, and goes on from there if it was cut off.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -16,10 +17,11 @@ from random import Random
 from typing import Any, NamedTuple
 
 from cai.embedded import weights_path
+from cai.embedded.principles import shipped_wordings
 from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
 from cai.records import Preference
 from cai.storage.run import atomic_write
-from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
+from tests.benchmarks.noisy_judge import CONSTITUTION, Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
 
 
 def demo_reward(epochs: float) -> RewardSettings:
@@ -41,7 +43,10 @@ class Design:
 
     @property
     def key(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        """The settings, the judge and the principles: figures of others are not gone on with."""
+        judge = hashlib.sha256((weights_path() / "model.safetensors").read_bytes()).hexdigest()
+        asked = [one.comparison for one in shipped_wordings(CONSTITUTION)]
+        return json.dumps([asdict(self), judge, asked], sort_keys=True)
 
     @property
     def arms(self) -> list[str]:
