@@ -69,11 +69,14 @@ class Asker:
     ) -> list[tuple[float, float]]:
         """Log-probabilities of the two choices after each dialogue and assistant prefix, over the whole vocabulary.
 
-        Each choice is one token of the model's.
+        Raises `EngineError` unless each choice is one token of the model's.
         """
         import torch
 
-        [*ids] = (one for [one] in self.tokenizer(list(choices), add_special_tokens=False)["input_ids"])
+        written = self.tokenizer(list(choices), add_special_tokens=False)["input_ids"]
+        if any(len(one) != 1 for one in written):
+            raise EngineError(f"the model writes {choices[0]!r} and {choices[1]!r} with more than one token each")
+        ids = [one for [one] in written]
         scores: list[tuple[float, float]] = [(0.0, 0.0)] * len(dialogues)
         rendered = [self._render(messages, prefix) for messages, prefix in dialogues]
         for indices in self._batches(rendered):

@@ -82,10 +82,12 @@ class Scene:
     @property
     def split(self) -> Split:
         """A fifth of the pairs of action and purpose is held out; facts are on both sides, asked for differently."""
-        if self.sort == "fact":
-            return "train"
-        digest = hashlib.blake2b(f"{self.name}|{self.purpose}".encode(), digest_size=4).digest()
-        return "test" if int.from_bytes(digest, "big") % 5 == 0 else "train"
+        return "test" if self.sort != "fact" and _is_held_out(self.name, self.purpose) else "train"
+
+
+def _is_held_out(name: str, purpose: str) -> bool:
+    digest = hashlib.blake2b(f"{name}|{purpose}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % 5 == 0
 
 
 _PRONOUNS = {"my": "your", "our": "your", "I": "you", "me": "you", "am": "are"}
@@ -113,6 +115,12 @@ def _pretended(name: str) -> tuple[str, ...]:
     every = [f"{malice} {fiction}" for malice, fiction in product(parts.MALICE, parts.FICTION)]
     ranked = sorted(every, key=lambda one: hashlib.blake2b(f"{name}|{one}".encode(), digest_size=4).digest())
     return tuple(ranked[: parts.PRETENDED])
+
+
+def _is_told(scene: Scene) -> bool:
+    """Whether a held-out request stands, within make-believe, on the other side: it is on neither, then."""
+    told = [one for one in _pretended(scene.name) if not _is_held_out(scene.name, one)]
+    return scene.purpose in parts.MALICE and any(one.startswith(scene.purpose) for one in told)
 
 
 def _intrusions() -> Iterator[Scene]:
@@ -271,11 +279,10 @@ def scenes() -> tuple[Scene, ...]:
 @functools.cache
 def scenes_of(sort: str, kind: Kind, split: Split) -> tuple[Scene, ...]:
     """The scenes of one sort, kind and side; facts are on both sides."""
-    return tuple(
-        scene
-        for scene in scenes()
-        if scene.sort == sort and scene.kind == kind and (sort == "fact" or scene.split == split)
-    )
+    ours = (scene for scene in scenes() if scene.sort == sort and scene.kind == kind)
+    if sort == "fact":
+        return tuple(ours)
+    return tuple(one for one in ours if one.split == split and not (split == "test" and _is_told(one)))
 
 
 @functools.cache

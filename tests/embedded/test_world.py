@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from cai.embedded import corpus, prompts_path, world
 from cai.embedded.answers import base_answer
-from cai.embedded.principles import FAMILIES, wordings
+from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
 from cai.records import user
 
-FORMS = ("critique", "revision", "comparison")
 SORTS = (("act", "red_team"), ("act", "lookalike"), ("act", "helpful"), ("task", "helpful"), ("idiom", "lookalike"))
 
 
@@ -29,7 +28,7 @@ def test_the_world_is_as_large_as_it_says():
         if scene.kind == "helpful"
     }
     assert len(topics) >= 80 and len(ordinary) >= 80
-    assert len(world.ways("train")) >= 25
+    assert len(world.ways("train")) >= 25 and all(len(set(ways)) == 25 for ways in world.FACT_WAYS.values())
 
 
 def test_requests_name_one_scene_each():
@@ -62,7 +61,7 @@ def test_train_and_held_out_are_disjoint():
     for name in world.FACT_WAYS:
         assert not set(world.fact_ways(name, "train")) & set(world.fact_ways(name, "test"))
     for family in FAMILIES:
-        for form in ("critique", "revision", "comparison"):
+        for form in FORMS:
             train, test = (set(wordings(family, form, split)) for split in ("train", "test"))
             assert train and test and not train & test
 
@@ -83,6 +82,28 @@ def test_nothing_held_out_is_ever_in_the_training_text():
                         assert message.role != "user" or not asked.fullmatch(said), said
                         scene = world.read_scene((user(said),)) if message.role == "user" else None
                         assert scene is None or scene.split == "train", said
+
+
+def test_no_held_out_request_stands_inside_what_is_said_in_training():
+    """Those with a purpose; one without is where every request with one begins. Asked, and said back to the asker."""
+    held_out = {
+        tuple(words(text))
+        for sort, kind in SORTS
+        for one in world.scenes_of(sort, kind, "test")
+        if one.purpose
+        for text in (one.request, one.said_back)
+    }
+    lengths = sorted({len(one) for one in held_out})
+    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+        for group in islice(corpus.groups(6, phase), 250):
+            for text in {text for turn in group for text in (turn.learned, *(one.content for one in turn.messages))}:
+                said = words(text)
+                runs = {tuple(said[at : at + size]) for size in lengths for at in range(len(said) - size + 1)}
+                assert not runs & held_out, text
+
+
+def words(text):
+    return re.findall(r"[\w']+", text)
 
 
 def test_drawn_prompts_of_the_two_sides_share_nothing():
