@@ -23,7 +23,7 @@ Encoded = tuple[list[int], list[list[int]]]
 
 _SPEAKER = {"system": "System", "user": "Human", "assistant": "Assistant"}
 _FORGED = re.compile(r"\n\n(?=(?:System|Human|Assistant):)")
-_OPENING = "\n\nAssistant:"
+_BREAK, _OPENING = "\n\n", "Assistant:"
 _TAILS = 1024
 _PROBE = "\U0010fa02text\U0010fa02"
 # Some templates print today's date, or open a thought unless told not to: what a model reads must not change overnight.
@@ -52,7 +52,7 @@ class Chat:
         self._template = self._source() if self.mode == "chat" else ""
         self._encoder = GuardedEncoder(tokenizer, self._template)
         self._tails: dict[tuple[str, str], list[int]] = {}
-        self._apart: set[tuple[str, str, tuple[str, ...]]] = set()
+        self._cuts = self._cuts_before_answers()
         self._bos = self._added_bos()
         self._in_parts = False
         self._tail = self._answer_tail()
@@ -81,8 +81,8 @@ class Chat:
     ) -> list[Encoded | ConfigError]:
         """`encode_choices` of each, or what forbids it; faster than one after the other.
 
-        What comes before the answer is encoded once. It stays the same whatever the answer begins with: always where
-        the answer is opened by a control token, else (in a transcript) if it did for the first dialogue.
+        What comes before the answer is encoded once where it is the same whatever the answer begins with: where a
+        control token opens the answer, or in a transcript the tokenizer cuts the text there before it looks for tokens.
         """
         opened = [self._try_opening(messages) for messages, _, _ in asked]
         texts = {
@@ -133,13 +133,15 @@ class Chat:
     ) -> list[list[int]]:
         tail = self._tail_ids(opening, prefix)
         body = ids[: len(ids) - len(tail)]
-        asked = (opening, prefix, tuple(choices))
-        if before and body + tail == ids and (self.mode == "chat" or asked in self._apart):
+        if before and body + tail == ids and (self.mode == "chat" or self._cuts):
             return [body + self._tail_ids(opening, prefix + choice) for choice in choices]
-        options = [self._ids(before + opening + self._begun(prefix + choice)) for choice in choices]
-        if options == [body + self._tail_ids(opening, prefix + choice) for choice in choices]:
-            self._apart.add(asked)
-        return options
+        return [self._ids(before + opening + self._begun(prefix + choice)) for choice in choices]
+
+    def _cuts_before_answers(self) -> bool:
+        """Whether no token can hold both the end of a dialogue and the beginning of an answer."""
+        cut = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+        pieces = cut.pre_tokenize_str(f".{_BREAK}{_OPENING} (") if cut else []
+        return any(start == 1 + len(_BREAK) for _, (start, _) in pieces)
 
     def _try_opening(self, messages: Sequence[Message]) -> tuple[str, str] | ConfigError:
         try:
@@ -161,7 +163,7 @@ class Chat:
     def _opening(self, messages: Sequence[Message]) -> tuple[str, str]:
         """The rendered dialogue, and what opens the answer: from the last control token on, if there is one."""
         if self.mode == "transcript":
-            return self._transcript(messages), _OPENING
+            return self._transcript(messages) + _BREAK, _OPENING
         text = self._rendered(messages, opened=True)
         start = self._encoder.last_control(text)
         return ("", text) if start is None else (text[:start], text[start:])
@@ -280,7 +282,7 @@ class Chat:
 
 def transcript_prompt(messages: Sequence[Message], prefix: str = "") -> str:
     """The transcript with the assistant's turn opened, as text, for a server that has the tokenizer."""
-    return _turns(messages) + _OPENING + _begun(prefix)
+    return _turns(messages) + _BREAK + _OPENING + _begun(prefix)
 
 
 def _turns(messages: Sequence[Message]) -> str:

@@ -85,9 +85,9 @@ class GuardedEncoder:
         ]
 
     def _keeps_controls(self, ids: Sequence[int], text: str) -> bool:
-        """Whether there are as many control tokens as `text` was written with."""
-        there = sum(map(self.ids.__contains__, ids))
-        return there == sum(self.strings[one] in self.ids for one in self.control(text))
+        """Whether the control tokens are those that `text` was written with."""
+        written = [self.strings[one] for one in self.control(text)]
+        return [one for one in ids if one in self.ids] == [one for one in written if one in self.ids]
 
     def encode_runs(self, text: str) -> list[int]:
         """Token ids of masked `text`, run by run between its control tokens: slower, and right for every text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers import AttentionInterface, DynamicCache
 
 from cai.models.questions import Group
 from cai.models.tree import TREE, Tree, attend_in_tree, plant
-from cai.packed import LastLayer, layers_of
+from cai.packed import CannotPack, LastLayer, layers_of
 
 
 @dataclass(slots=True)
@@ -87,20 +87,21 @@ class LoadedModel:
         anything else, if the model's attention is not one that can be told of the row.
         """
         AttentionInterface.register(TREE, attend_in_tree)
-        if self._last is None:
-            self._last = LastLayer(list(layers_of(self.model))[-1])
-        cached = int(before.lengths[0]) if before else 0
-        tree = plant(groups, cached, self.model, self._last.number)
-        attention = self.model.config._attn_implementation
-        self.model.set_attn_implementation(TREE)
-        try:
-            with self._last.reading(tree.reads, tree.ids.shape[1]):
-                logits = self.model(
-                    input_ids=tree.ids, position_ids=tree.positions, past_key_values=copied(before), tree=tree,
-                    use_cache=before is not None, logits_to_keep=tree.reads,
-                ).logits  # fmt: skip
-        finally:
-            self.model.set_attn_implementation(attention)
+        if self._last is None and (layers := list(layers_of(self.model))):
+            self._last = LastLayer(layers[-1])
+        last = self._last.number if self._last else None
+        tree = plant(groups, int(before.lengths[0]) if before else 0, self.model, last)
+        reading: AbstractContextManager[None] = nullcontext()
+        if self._last:
+            reading = self._last.reading(tree.reads, tree.ids.shape[1])
+        with _attention(self.model, TREE), reading:
+            logits = self.model(
+                input_ids=tree.ids, position_ids=tree.positions, past_key_values=copied(before), tree=tree,
+                use_cache=before is not None, logits_to_keep=tree.reads,
+            ).logits  # fmt: skip
+        layers_told, layers_there = len(tree.told), self.model.config.get_text_config(decoder=True).num_hidden_layers
+        if layers_told != layers_there:
+            raise CannotPack(f"{layers_told} of its {layers_there} layers let their attention be chosen")
         return tree, logits[0].float()
 
     def _forward(
@@ -113,6 +114,19 @@ class LoadedModel:
             extra["logits_to_keep"] = keep
         out = self.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
         return Filled(out.past_key_values, mask, known + new.sum(dim=1), out.logits[:, -keep:].float())
+
+
+@contextmanager
+def _attention(model: Any, name: str) -> Iterator[None]:
+    """The model with another kind of attention, its own in each part of it afterwards."""
+    configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}.values()
+    before = [(config, config._attn_implementation_internal) for config in configs]
+    try:
+        model.set_attn_implementation(name)
+        yield
+    finally:
+        for config, kind in before:
+            config._attn_implementation_internal = kind
 
 
 def copied(filled: Filled | None) -> Any:

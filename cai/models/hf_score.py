@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from random import Random
 
 import torch
 
@@ -19,15 +20,13 @@ from cai.chat import Encoded
 from cai.models.hf_model import Filled, LoadedModel, copied
 from cai.models.questions import MIN_SHARED, Group, Question, grouped, questions_of, shared_length
 from cai.models.rounding import rounded
-from cai.models.tree import batches_of
+from cai.models.tree import batches_of, fits
 from cai.models.windows import batches, windows
 from cai.records import ChoiceRequest, ChoiceScores, Failure
 
 WINDOW = 1024
 TOLERANCE = 1e-4
 """Largest |difference| of a log-probability in float32, read from a row of groups and from a padded batch, in nats."""
-_HALF_TOLERANCE = 0.1
-_TRIED = 4
 
 
 def score(
@@ -80,12 +79,12 @@ def _answers(
     beginning = model.fill([questions[0].ids[:common]]) if common else None
     groups = grouped(questions, common)
     if model.in_rows is None:
-        model.in_rows = model.grows and _reads_rows(model, groups, beginning, common)
-    if model.in_rows:
-        for some in batches_of([_stemmed(group) for group in groups], common, batch_tokens):
-            yield from _from_row(model, some, beginning)
-        return
-    yield from _from_batches(model, groups, beginning, common, batch_tokens)
+        model.in_rows = model.grows and _reads_rows(model)
+    in_rows = [_stemmed(group) for group in groups] if model.in_rows else []
+    in_batches = [group for group in in_rows or groups if not (in_rows and fits(group, common))]
+    for some in batches_of([group for group in in_rows if fits(group, common)], common, batch_tokens):
+        yield from _from_row(model, some, beginning)
+    yield from _from_batches(model, in_batches, beginning, common, batch_tokens)
 
 
 def _stemmed(group: Group) -> Group:
@@ -108,18 +107,41 @@ def _from_row(
         yield one, [next(values) for _ in one.picks]
 
 
-def _reads_rows(model: LoadedModel, groups: Sequence[Group], beginning: Filled | None, common: int) -> bool:
-    """Whether a row of groups gives what a padded batch gives, by trying; a model may fail at it in any manner."""
-    some = [_stemmed(Group(group.questions[:_TRIED], group.stem)) for group in groups[:_TRIED]]
-    asked = [one for group in some for one in group.questions]
+def _reads_rows(model: LoadedModel) -> bool | None:
+    """Whether a row gives what a padded batch gives, by trying with tokens of no meaning; None without memory for it.
+
+    The row has all that rows can have: a cached beginning, a stem that is taken over in part, endings that share
+    tokens, one of several that are read. A model may fail at it in any manner.
+    """
+    draw = Random(0)
+    most = model.model.get_input_embeddings().num_embeddings
+    ids = [draw.randrange(most) for _ in range(90)]
+    begun, dialogue, orders = ids[:20], ids[20:44], (ids[44:62], ids[62:71])
+    endings = (ids[71:75], [*ids[71:73], *ids[75:80]], ids[80:81], [ids[81], *ids[82:86]])
+    asked: list[Question] = []
+    for order in orders:
+        for number, ending in enumerate(endings):
+            prompt, last = (*begun, *dialogue, *order, *ending), number == len(endings) - 1
+            picks = ((0, ids[-1], 0), (1, prompt[-1], 0)) if last else ((0, ids[-1], 0), (0, ids[-2], 1))
+            asked.append(Question(len(asked), prompt, picks, len(prompt)))
+    stem = len(begun) + len(dialogue)
+    groups = [
+        Group(asked[at : at + len(endings)], stem + len(order))
+        for at, order in zip((0, len(endings)), orders, strict=True)
+    ]
     try:
-        found = dict(_numbered(_from_row(model, some, beginning)))
+        beginning = model.fill([begun])
+        filled = model.fill([one.ids[len(begun) :] for one in asked], _copy(beginning), 2)
+        right = _numbered(_looked_up(filled, asked))
+        found = dict(_numbered(_from_row(model, groups, beginning)))
+    except torch.OutOfMemoryError:
+        return None
     except Exception:
         return False
-    filled = model.fill([one.ids[common:] for one in asked], _copy(beginning), max(one.keep for one in asked))
-    right = _numbered(_looked_up(filled, asked))
-    most = TOLERANCE if model.model.dtype == torch.float32 else _HALF_TOLERANCE
-    return all(abs(a - b) <= most for key, values in right for a, b in zip(values, found[key], strict=True))
+    dtype = model.model.dtype
+    coarse = 8 * torch.finfo(dtype).eps * float(filled.logits.abs().max())
+    allowed = TOLERANCE if dtype == torch.float32 else max(TOLERANCE, coarse)
+    return all(abs(a - b) <= allowed for key, values in right for a, b in zip(values, found[key], strict=True))
 
 
 def _numbered(answers: Iterable[tuple[Question, list[float]]]) -> list[tuple[int, list[float]]]:

@@ -9,21 +9,24 @@ attention a group, the stem's own and all endings'.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from cai.models.questions import MIN_SHARED, Group, shared_length
+from cai.models.questions import MIN_SHARED, Group, Question, shared_length
 from cai.packed import for_each_query, require_plain, spread
 
 TREE = "cai_tree"
 """The name of `attend_in_tree` among the attention functions of transformers."""
 _MOST_READS = 256  # logits are reads × vocabulary
-_MOST_MASKED = 2**25  # numbers in the masks of a row
+_MOST_MASKED = 2**24  # numbers in the masks of a row
+_FEW = 512
+"""So many tokens of endings, or as many as their stem has, are attended to at once, though none reads another's."""
 
 Span = tuple[int, int]
 
@@ -61,13 +64,37 @@ class Tree:
     cached: int
     longest: int
     last: int | None
+    told: list[int] = field(default_factory=list)
+    """The number of each layer whose attention was told of the row."""
+
+
+def fits(group: Group, cached: int) -> bool:
+    """Whether a row can hold the group, cut or not, at no more than its masks may take."""
+    longest = max(len(one.ids) for one in group.questions)
+    own = group.stem - cached if cached else 0
+    return own * group.stem <= _MOST_MASKED and (longest - group.stem) * longest <= _MOST_MASKED
+
+
+def _cut(group: Group, tokens: int) -> Iterator[Group]:
+    """The group in parts, of which the later ones in a row take over the first one's stem."""
+    most = min(max(_FEW, group.stem), max(1, tokens - group.stem))
+    some: list[Question] = []
+    endings = reads = 0
+    for question in group.questions:
+        size, picks = len(question.ids) - group.stem, len(question.picks)
+        if some and (endings + size > most or reads + picks > _MOST_READS):
+            yield Group(some, group.stem)
+            some, endings, reads = [], 0, 0
+        some = [*some, question]
+        endings, reads = endings + size, reads + picks
+    yield Group(some, group.stem)
 
 
 def batches_of(groups: Sequence[Group], cached: int, tokens: int) -> Iterator[list[Group]]:
     """Groups in their order, as many in a row as keep to `tokens`, and to what masks and logits may take."""
     batch: list[Group] = []
     held = [0, 0, 0]
-    for group in groups:
+    for group in chain.from_iterable(_cut(one, tokens) for one in groups):
         endings = sum(len(one.ids) - group.stem for one in group.questions)
         stem = group.stem - cached
         size = [stem + endings, endings * (group.stem + endings) + (stem * group.stem if cached else 0)]
@@ -132,7 +159,7 @@ class _Row:
         """Write what follows the stem, and say which of it reads what: (endings, stem + endings)."""
         start = len(self.ids)
         endings = tuple(one.ids[group.stem :] for one in group.questions)
-        written = _written(endings)
+        written = (_kept if sum(map(len, endings)) <= _FEW else _written)(endings)
         self.ids += written.ids
         self.positions += [group.stem + depth for depth in written.depths]
         asked = [
@@ -159,9 +186,7 @@ class _Written:
     mask: Tensor
 
 
-@lru_cache(maxsize=64)
 def _written(endings: tuple[tuple[int, ...], ...]) -> _Written:
-    """Kept, because most groups are asked the same questions."""
     ids: list[int] = []
     depths: list[int] = []
     lines: list[list[int]] = []
@@ -180,6 +205,10 @@ def _written(endings: tuple[tuple[int, ...], ...]) -> _Written:
         places = torch.tensor(line)
         mask[places[first:, None], places] = torch.full((len(line) - first, len(line)), -torch.inf).triu(first + 1)
     return _Written(ids, depths, lines, mask)
+
+
+_kept = lru_cache(maxsize=64)(_written)
+"""The same, remembered: most groups are asked the same questions."""
 
 
 def _first_of(spans: Sequence[Span], count: int) -> tuple[Span, ...]:
@@ -204,6 +233,7 @@ def attend_in_tree(
     """
     require_plain(tree, more, tree.longest if tree else 0)
     assert tree is not None
+    tree.told.append(getattr(module, "layer_idx", -1))
     key, value = for_each_query(query, key, value)
     only_reads = tree.last is not None and tree.last == getattr(module, "layer_idx", None)
     found: list[Tensor] = []

@@ -73,8 +73,13 @@ def test_a_row_keeps_to_its_tokens(engine):
     questions = sorted(drawn_questions(random.Random(3), 300), key=lambda one: one.ids)
     groups = grouped(questions, 0)
     cut = list(batches_of(groups, 0, 100))
-    assert [group for some in cut for group in some] == groups and len(cut) > 2
-    assert all(len(some) == 1 or plant(some, 0, engine._loaded.model, None).ids.shape[1] <= 100 for some in cut)
+    kept = [one for some in cut for group in some for one in group.questions]
+    assert kept == [one for group in groups for one in group.questions] and len(cut) > 2
+    assert all(
+        sum(len(group.questions) for group in some) == 1
+        or plant(some, 0, engine._loaded.model, None).ids.shape[1] <= 100
+        for some in cut
+    )
 
 
 def test_a_model_that_cannot_be_told_of_rows_is_read_in_batches(engine, monkeypatch):
@@ -85,6 +90,64 @@ def test_a_model_that_cannot_be_told_of_rows_is_read_in_batches(engine, monkeypa
     assert_equal_to_full_forward(engine, comparisons(pairs=2))
     assert engine._loaded.in_rows is False
     assert engine._loaded.model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("family", ["GPTJ", "GPTNeo", "Bloom", "Qwen2", "GPTNeoX"])
+def test_other_families_are_right_whatever_is_asked_first(family, tiny_folder, tmp_path):
+    """Some keep an attention of their own, whatever they are told: they are read in batches, the first one too."""
+    import transformers
+
+    size = {"vocab_size": 512, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    kind = {
+        "GPTJ": {"n_embd": 32, "n_layer": 2, "n_head": 2, "rotary_dim": 8, "n_positions": 512},
+        "GPTNeo": {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "attention_types": [[["global"], 2]]},
+        "Bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
+        "Qwen2": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+                  "num_key_value_heads": 1},
+        "GPTNeoX": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+    }[family]  # fmt: skip
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**kind, **size)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(tiny_folder).save_pretrained(tmp_path)
+    engine = load_model(f"hf/{tmp_path}", PLAIN)
+    list(engine.score(iter(comparisons(pairs=1)[:1])))
+    assert_equal_to_full_forward(engine, comparisons(pairs=2))
+    assert engine._loaded.in_rows is (family in ("Qwen2", "GPTNeoX"))
+
+
+def test_endings_that_are_long_are_not_attended_to_at_once(engine):
+    begun = list(range(20, 60))
+    prompts = [begun + [at] + [at % 7 + 8] * 200 for at in range(100, 140)]
+    questions = [part for at, ids in enumerate(prompts) for part in questions_of(at, ids, [[*ids, 3], [*ids, 4]])]
+    groups = grouped(questions, 0)
+    assert len(groups) == 1
+    [*cut] = batches_of(groups, 0, 16_384)
+    tree = plant(cut[0], 0, engine._loaded.model, None)
+    assert tree.ids.shape[1] == 40 + 40 * 201 and len(tree.branches) > 10
+    assert sum(one.mask.numel() for one in tree.branches) < 40 * 201 * 3 * 512
+
+
+def test_memory_that_was_short_once_is_asked_for_again(engine, monkeypatch):
+    def short(*_, **__):
+        raise torch.OutOfMemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hf_model, "attend_in_tree", short)
+        assert_equal_to_full_forward(engine, comparisons(pairs=1))
+        assert engine._loaded.in_rows is None
+    assert_equal_to_full_forward(engine, comparisons(pairs=1))
+    assert engine._loaded.in_rows is True
+
+
+def test_bfloat16_reads_rows_too(tiny_folder):
+    engine = load_model(f"hf/{tiny_folder}", EngineSettings(device="cpu", dtype="bfloat16"))
+    asked = comparisons(pairs=2)
+    rows = dict(engine.score(iter(asked)))
+    assert engine._loaded.in_rows
+    engine._loaded.in_rows = False
+    batches = dict(engine.score(iter(asked)))
+    assert all(rows[at].logprobs == pytest.approx(batches[at].logprobs, abs=0.1) for at in rows)
 
 
 def test_a_row_that_is_read_wrongly_is_found_out(engine, monkeypatch):
