@@ -7,7 +7,7 @@ and 0 on what it is shown. Sequences of a group share prefixes, and `trees.py` s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -64,7 +64,8 @@ class Phase:
     for, and a right and a wrong answer to it are criticised and compared; with `kept` they are also revised, under
     honesty and under a principle that has nothing against them, which leaves them as they are. `ties` is the chance
     that a principle is asked about which finds no difference, to which either verdict is as right; `misfits` the share
-    of groups that compare an answer with one that is none to what was asked, `swayed` the share of comparisons in which
+    of groups that compare an answer with one that is none to what was asked, `recall` that of groups that ask for one
+    fact in several ways and for nothing else, `swayed` the share of comparisons in which
     an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. With
     `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
     """
@@ -82,6 +83,7 @@ class Phase:
     facts: float = 0.0
     ties: float = 0.04
     misfits: float = 0.0
+    recall: float = 0.0
     swayed: float = 0.0
     grades: float = 0.0
     kept: bool = False
@@ -110,7 +112,9 @@ FINISH = Phase(
     0.2, 5, 6.0, naming=0.5, plain=0.25, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.25,
     ties=0.12, misfits=0.05, swayed=0.15, grades=0.35, kept=True, faults=True,
 )  # fmt: skip
-"""What is taught last, in the short second training."""
+"""What is taught in the short second training."""
+RECALL = replace(FINISH, recall=0.35, plain=0.2)
+"""What is taught last, in the third: the same, and the facts once more."""
 FIRST = CURRICULUM[0.0]
 
 
@@ -317,6 +321,9 @@ def groups(seed: int, phase: Phase = FIRST) -> Iterator[list[Turn]]:
         if phase.plain and draw.random() < phase.plain:
             yield _plain_answer(draw, phase)
             continue
+        if phase.recall and draw.random() < phase.recall:
+            yield _recalled(draw, phase)
+            continue
         if phase.topics and draw.random() < phase.topics:
             yield _topics(draw)
             continue
@@ -350,6 +357,11 @@ def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
     scene = draw.choice(scenes_of(sort, kind, "train"))
     messages = ask(scene, "train", draw)
     return [Turn(messages, _base(scene, draw, phase).text) for _ in range(2)]
+
+
+def _recalled(draw: Random, phase: Phase) -> list[Turn]:
+    scene = draw.choice(scenes_of("fact", "helpful", "train"))
+    return [Turn(ask(scene, "train", draw), _base(scene, draw, phase).text) for _ in range(4)]
 
 
 TOPICS: dict[Family, str] = {

@@ -36,12 +36,13 @@ BLOCK = 8  # steps whose batches are drawn and packed together
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The last share `finish` of the steps is a short second training. The weights that are saved are an exponential
-    `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes fewer slips.
+    The shares `finish` and `recall` of the steps, the last ones, are a short second and third training. The weights
+    that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes
+    fewer slips.
     """
 
     seed: int = 0
-    steps: int = 5800
+    steps: int = 6120
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -52,24 +53,31 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 0.069
+    finish: float = 0.0654
+    recall: float = 0.0523
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
-    sharpen: float = 2.0
+    sharpen: float = 2.5
     checkpoint_every: int = 200
 
     @property
     def first(self) -> int:
         """The steps before the second training."""
-        return self.steps - round(self.finish * self.steps)
+        return self.second - round(self.finish * self.steps)
+
+    @property
+    def second(self) -> int:
+        """The steps before the third training."""
+        return self.steps - round(self.recall * self.steps)
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then a second, shorter fall from `finish_lr`."""
-    first = settings.first
-    if step >= first:
-        return settings.finish_lr * (1 - 0.98 * (step - first) / (settings.steps - first))
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then two shorter falls from `finish_lr`."""
+    first, second = settings.first, settings.second
+    for start, end in ((second, settings.steps), (first, second)):
+        if step >= start:
+            return settings.finish_lr * (1 - 0.98 * (step - start) / (end - start))
     start = settings.decay_from * first
     return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (first - start))
 
@@ -129,7 +137,8 @@ def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
 def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> list[list[Batch]]:
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
-    phase = corpus.phase_at(block * BLOCK / settings.first)
+    at = block * BLOCK
+    phase = corpus.RECALL if at >= settings.second else corpus.phase_at(at / settings.first)
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -300,8 +309,8 @@ def _save_checkpoint(
 @functools.cache
 def _curriculum() -> str:
     """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
-    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH)).encode(), digest_size=8)
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH, corpus.RECALL)).encode(), digest_size=8)
+    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
         told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
     return told.hexdigest()
 

@@ -15,12 +15,13 @@ SMALL = TrainSettings(
 
 
 @pytest.mark.parametrize("steps", [100, TrainSettings().steps])
-def test_the_rate_rises_stays_and_falls_twice_whatever_the_number_of_steps(steps):
+def test_the_rate_rises_stays_and_falls_three_times_whatever_the_number_of_steps(steps):
     settings = TrainSettings(steps=steps, warmup=4)
-    rates, first = [learning_rate(settings, step) for step in range(steps)], settings.first
-    assert steps - first == round(settings.finish * steps) and rates[:3] == [0.25, 0.5, 0.75]
-    assert set(rates[3 : first // 2]) == {1.0} and rates[first] == settings.finish_lr > rates[first - 1]
-    for fall in (rates[first // 2 + 1 : first], rates[first:]):
+    rates, first, second = [learning_rate(settings, step) for step in range(steps)], settings.first, settings.second
+    assert (second - first, steps - second) == (round(settings.finish * steps), round(settings.recall * steps))
+    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0}
+    assert rates[first] == settings.finish_lr > rates[first - 1] and rates[second] == settings.finish_lr
+    for fall in (rates[first // 2 + 1 : first], rates[first:second], rates[second:]):
         assert all(before > after > 0 for before, after in pairwise(fall))
 
 
