@@ -134,15 +134,18 @@ def _formats(folder: Path, formats: Mapping[str, Json]) -> list[FormatFacts]:
 def _format(folder: Path, name: str, facts: Json, kinds: list[str], common: str) -> FormatFacts:
     export = load_export(name)
     kind = common if common in kinds else next(iter(kinds), None)
-    schema, files = None, dict[Split, SplitFile]()
-    if kind is not None:
+    schema, files, documents = None, dict[Split, SplitFile](), list[str]()
+    if kind is None:
+        documents = [f"{name}/{file}" for file in facts.get("files", ())]
+    elif kind != common:
+        documents = [path for split in SPLITS if (folder / (path := f"{name}/{split}.{kind}")).exists()]
+    else:
         schema = load_export(name, options=_with_margin(facts)).schema()
         for split in SPLITS:
             if (folder / name / f"{split}.{kind}").exists():
                 files[split] = split_file(folder, f"{name}/{split}.{kind}", schema)
     return FormatFacts(
-        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common,
-        documents=() if files else [f"{name}/{file}" for file in facts.get("files", ())],
+        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common, documents,
         made=_made(facts), notes=facts.get("notes", ()),
     )  # fmt: skip
 
