@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 ROW_GROUP = 1000
 BUFFER = 1 << 17
 """Bytes of JSON lines that are held before they are written."""
-SHARED = 6
-"""Arrow arrays of one type that are kept to be shared, each of at most `LARGEST` bytes."""
-LARGEST = 1 << 16
-TEXTS = 64
+SHARED = 2
+"""Row groups of which the shared columns are kept, for the formats that come to write the same."""
+TEXTS = 256
 """Texts of which the JSON is kept."""
 
 
@@ -78,30 +77,34 @@ class Lines:
 
 
 class Arrays:
-    """Arrow arrays by type and values: formats of a source have many columns in common, and each is made once."""
+    """Arrow arrays of the columns that formats of one source share, made once for the same rows."""
 
     def __init__(self) -> None:
-        self._made: dict[pa.DataType, list[tuple[list[Any], pa.Array]]] = {}
+        self._made: list[tuple[list[Row], dict[str, pa.Array]]] = []
 
-    def of(self, kind: pa.DataType, values: list[Any]) -> pa.Array:
-        import pyarrow as pa
+    def of(self, rows: list[Row], fields: Sequence[pa.Field]) -> dict[str, pa.Array]:
+        """The arrays of the `fields` of `rows` by name; `rows` is kept and is not to be changed afterwards."""
+        for known, arrays in self._made:
+            if known == rows:
+                return arrays
+        arrays = _arrays(rows, fields)
+        self._made = [*self._made[1 - SHARED :], (rows, arrays)]
+        return arrays
 
-        made = self._made.setdefault(kind, [])
-        for known, array in made:
-            if known == values:
-                return array
-        array = pa.array(values, kind)
-        if array.nbytes <= LARGEST:
-            made.append((values, array))
-            del made[:-SHARED]
-        return array
+
+def _arrays(rows: list[Row], fields: Sequence[pa.Field]) -> dict[str, pa.Array]:
+    import pyarrow as pa
+
+    return {one.name: pa.array([row[one.name] for row in rows], one.type) for one in fields}
 
 
 class Table:
     """Holds at most `ROW_GROUP` rows, then writes them as one row group; `own` are the columns of `row` in `add`."""
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, own: Sequence[str], arrays: Arrays) -> None:
-        self._writer, self._schema, self._own, self._arrays = writer, schema, frozenset(own), arrays
+        self._writer, self._schema, self._arrays = writer, schema, arrays
+        self._own = [field for field in schema if field.name in own]
+        self._others = [field for field in schema if field.name not in own]
         self._rows, self._shared = list[Row](), list[Row]()
 
     def add(self, row: Row, shared: Row, line: bytes) -> None:
@@ -123,12 +126,8 @@ class Table:
     def flush(self) -> None:
         import pyarrow as pa
 
-        if not self._rows:
-            return
-        columns = []
-        for field in self._schema:
-            name, rows = field.name, self._rows if field.name in self._own else self._shared
-            columns.append(self._arrays.of(field.type, [row[name] for row in rows]))
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._rows.clear()
-        self._shared.clear()
+        if self._rows:
+            arrays = _arrays(self._rows, self._own) | self._arrays.of(self._shared, self._others)
+            self._writer.write_table(pa.table(arrays, self._schema))
+            self._rows.clear()
+            self._shared = []

@@ -205,9 +205,9 @@ def test_rows_are_encoded_as_json_encodes_them(value):
         encode([value, float("nan")])
 
 
-def test_arrays_are_shared_only_between_equal_columns():
-    arrays, some = Arrays(), [{"id": n} for n in range(3)]
-    first = arrays.of(pa.string(), [f"{one['id']}" for one in some])
-    assert arrays.of(pa.string(), ["0", "1", "2"]) is first
-    assert arrays.of(pa.string(), ["0", "1", "3"]).to_pylist() == ["0", "1", "3"]
-    assert arrays.of(pa.float64(), [1.0, 0.0]).type != arrays.of(pa.bool_(), [True, False]).type
+def test_arrays_are_shared_only_between_equal_rows():
+    arrays, fields = Arrays(), [pa.field("id", pa.string())]
+    rows = [{"id": "a"}, {"id": "b"}]
+    made = arrays.of(rows, fields)
+    assert arrays.of([*rows], fields) is made
+    assert arrays.of([{"id": "a"}, {"id": "c"}], fields)["id"].to_pylist() == ["a", "c"]
