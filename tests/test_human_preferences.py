@@ -8,6 +8,7 @@ import pytest
 
 from cai.errors import InputError
 from cai.exports import LeftOut, load_export
+from cai.exports.writing import export_dataset
 from cai.human_preferences import read_human_preferences
 from cai.prompts import opening_turn
 from cai.records import Message, Preference, Prompt, assistant, user
@@ -276,3 +277,10 @@ def test_our_own_records_keep_their_sides_and_every_character(tmp_path):
     assert notes.kept == 2
     with pytest.raises(InputError, match=r"p.jsonl:1: p_a is 2, expected a number from 0 to 1"):
         read_human_preferences(write_rows(tmp_path, made[0].to_json() | {"p_a": 2}))
+
+
+def test_native_rows_keep_their_tags(tmp_path) -> None:
+    tagged = Prompt.make((user("q"),), "helpful", "s", tags=("a b", "c"))
+    export_dataset(load_export("native"), [Preference(tagged, "x", "y", 0.3)], tmp_path, ["jsonl"])
+    [one] = read_human_preferences(str(tmp_path / "train.jsonl")).preferences
+    assert (one.prompt.tags, one.prompt.source, one.p_a) == (("a b", "c"), "s", 0.3)

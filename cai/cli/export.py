@@ -119,6 +119,8 @@ def export(
     click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else _page(told))
     if upload is not None and yes_push:
         click.echo(f"sent: {push(upload)}", err=as_json)
+    if not told["formats"]:
+        click.get_current_context().exit(1)
 
 
 def _warn_if_unread(labels: str) -> None:

@@ -107,7 +107,9 @@ def named_recipe(options: Mapping[str, Any]) -> tuple[Recipe, Path, dict[str, An
         overrides["prompts"] = list(options["prompts"])
     name = options["recipe"] or ("rl-cai" if options["model"] else "demo")
     made = load_recipe(name, overrides)
-    return made, options["out"] or Path("outputs") / made.name, {"recipe": name, "overrides": overrides}
+    command: dict[str, Any] = {"recipe": name, "overrides": overrides}
+    command |= {"out": str(options["out"])} if options["out"] is not None else {}
+    return made, options["out"] or Path("outputs") / made.name, command
 
 
 def named_spending(options: Mapping[str, Any]) -> Spending:

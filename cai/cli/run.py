@@ -35,6 +35,7 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     from cai.pipeline.run_recipe import run_recipe
 
     made, folder, command = named_recipe(options)
+    command |= {"accept_audit": True} if accept_audit else {}
     spending = named_spending(options)
     head = f"recipe {command['recipe']}, model {made.model}, constitution {made.constitution}, into {folder}/"
     with Bars(head, quiet=quiet or as_json) as bars:

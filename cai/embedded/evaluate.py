@@ -251,20 +251,21 @@ def table(figures: dict[str, Json]) -> str:
     lines = []
     for key, (skill, low, high) in BARS.items():
         one = figures[key]
-        bar = (
-            ""
-            if (low, high) == (0, 1)
-            else f"{low:.0%}–{high:.0%}"
-            if low > 0 and high < 1
-            else f"≥ {low:.0%}"
-            if low
-            else f"≤ {high:.0%}"
-        )
+        bar = _aim(low, high)
         if one["value"] is None:
             lines.append(f"{skill:<52} {bar:>8}  no case")
             continue
-        met = "" if (low, high) == (0, 1) else "met" if low <= one["value"] <= high else "not met"
+        met = ("met" if low <= one["value"] <= high else "not met") if bar else ""
         lines.append(
             f"{skill:<52} {bar:>8}  {one['value']:6.1%} [{one['low']:.1%}, {one['high']:.1%}]  n = {one['n']}  {met}"
         )
     return "\n".join(lines)
+
+
+def _aim(low: float, high: float) -> str:
+    """What is wished for; nothing where a figure is only told."""
+    if (low, high) == (0, 1):
+        return ""
+    if low > 0 and high < 1:
+        return f"{low:.0%}–{high:.0%}"
+    return f"≥ {low:.0%}" if low else f"≤ {high:.0%}"

@@ -5,10 +5,12 @@ A format is one `Export` in the module of its consumer, and one line of the tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from cai.errors import ConfigError
 from cai.recipe import Recipe
 from cai.records import Json, Prompt
 from cai.registry import Registry
@@ -62,9 +64,15 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Stands in a stream of rows for one that was not made, so that it is counted."""
+    """Stands in a stream of rows for one that was not made, so that it is counted; `id` and `split` say whose it is."""
 
     reason: Reason
+    id: str = field(default="", compare=False)
+    split: str = field(default="", compare=False)
+
+    def of(self, id: str, split: str) -> LeftOut:
+        """The same of the row that has this id and split."""
+        return LeftOut(self.reason, id, split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,22 @@ class Export:
 
         margin = {"margin": "float"} if self.with_margin else {}
         return arrow_schema({**self.columns, **margin, **COLUMNS[self.source]})
+
+
+def check_format(name: str) -> str:
+    """`name` itself, if it is a format; else raises `ConfigError` with those that the words of it point to.
+
+    Whoever asks for "dpo" or "trl-kto" means the formats whose reader is called so.
+    """
+    if name in EXPORTS:
+        return name
+    asked = set(re.findall("[a-z]+", name.lower()))
+    readers = {one: {*re.findall("[a-z]+", EXPORTS.load(one).consumer.lower())} for one in EXPORTS if asked}
+    meant = [one for one, words in readers.items() if asked <= words]
+    if meant:
+        nearest = ", ".join(meant[:-1]) + (" or " if meant[1:] else "") + meant[-1]
+        raise ConfigError(f"no export format is named '{name}'; did you mean {nearest}? (cai export --list names all)")
+    return EXPORTS.check(name)
 
 
 def load_export(name: str, recipe: Recipe | None = None, options: ExportOptions | None = None) -> Export:

@@ -58,7 +58,8 @@ class Document:
         self._texts = Counter(options.principles.values())
         self._begun = False
 
-    def add(self, row: Row, line: bytes) -> None:
+    def add(self, row: Row, shared: Row, line: bytes) -> None:
+        row = {**row, **shared}
         own = {name: row[name] for name in ("id", "prompt", "response_a", "response_b")}
         own["annotations"] = {self._id(name): choice for name, choice in row["annotations"].items()}
         metadata = {name: str(value) for name, value in row.items() if name not in own}

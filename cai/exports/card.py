@@ -40,8 +40,8 @@ class FormatFacts:
     """One format: who reads it, rows by split, what was left out by reason, and `made`, how it was asked for.
 
     `schema` and the `files` of its splits are there where `datasets` can read it; `configured` is whether it does so by
-    the format's name: it reads one file type a folder. `documents` are paths of what is no list of rows. `notes` is
-    what a reader must know besides.
+    the format's name: it reads one file type a folder. `documents` are paths of what it cannot read so. `notes` is what
+    a reader must know besides.
     """
 
     name: str
@@ -211,10 +211,17 @@ def split_file(folder: Path, path: str, schema: pa.Schema) -> SplitFile:
     return SplitFile(path, rows, size, (folder / path).stat().st_size)
 
 
-def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch | pa.Table]:
+    return _parquet_tables(path) if path.suffix == ".parquet" else _json_batches(path, schema)
+
+
+def _parquet_tables(path: Path) -> Iterator[pa.Table]:
+    """Row groups one at a time: the reader of batches holds on to all of them."""
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path).iter_batches(1000) if path.suffix == ".parquet" else _json_batches(path, schema)
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, use_threads=False)
 
 
 def _json_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -116,6 +116,18 @@ class GradedAnswer:
 Item = Asked | Demonstration | Pair | Answer | Comparison
 
 
+def prompt_of(record: Any) -> Prompt:
+    """The prompt of a record of any source."""
+    if isinstance(record, Judged):
+        return record.preference.prompt
+    return record if isinstance(record, Prompt) else record.prompt
+
+
+def id_of(record: Any) -> str:
+    """The id of a record of any source."""
+    return record.preference.id if isinstance(record, Judged) else str(record.id)
+
+
 def items_of(source: Source, record: Any, options: ExportOptions) -> Iterator[Item | LeftOut]:
     """The items that one record gives a format of `source`: of a `Prompt`, a `Draft`, a `Preference`, a `Judged`, or,
     for answers, also a `GradedAnswer`. A `LeftOut` stays one."""

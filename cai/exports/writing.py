@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cai.exports import Export, FileType, LeftOut, Row, Source
-from cai.exports.items import Item, items_of
+from cai.exports.files import Arrays, File, Lines, Table, encode
+from cai.exports.items import COLUMNS, Item, id_of, items_of, prompt_of
 from cai.records import SPLITS
 from cai.storage.run import atomic_write, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 FILE_TYPES: tuple[FileType, ...] = ("jsonl", "parquet")
-ROW_GROUP = 1000
-BUFFER = 1 << 17
-"""Bytes of JSON lines that are held before they are written."""
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
-
-
-class _File(Protocol):
-    def add(self, row: Row, line: bytes) -> None: ...
+LEFT_OUT = "left_out.jsonl"
 
 
 def export_dataset(
@@ -36,9 +28,7 @@ def export_dataset(
 ) -> dict[str, int]:
     """Write all records' rows and what the consumer wants beside them; see `DatasetWriter`."""
     with DatasetWriter(export, folder, files) as writer:
-        for record in records:
-            for item in items_of(export.source, record, export.options):
-                writer.add_item(item, shared_json(item))
+        _add_items([writer], export.source, records)
     return dict(writer.counts)
 
 
@@ -46,11 +36,21 @@ def export_items(writers: Mapping[Source, Sequence[DatasetWriter]], records: Ite
     """Feed every record to the writers of its source: it is taken apart once, whatever the number of formats."""
     with _no_collection():
         for source, record in records:
-            mine = writers[source]
-            for item in items_of(source, record, mine[0].export.options):
-                shared = shared_json(item)
-                for writer in mine:
-                    writer.add_item(item, shared)
+            _add_items(writers[source], source, (record,))
+
+
+def _add_items(writers: Sequence[DatasetWriter], source: Source, records: Iterable[Any]) -> None:
+    options = writers[0].export.options
+    for record in records:
+        for item in items_of(source, record, options):
+            if isinstance(item, LeftOut):
+                where = item if item.id else item.of(id_of(record), prompt_of(record).split)
+                for writer in writers:
+                    writer.leave_out(where)
+                continue
+            shared = shared_json(item)
+            for writer in writers:
+                writer.add_item(item, shared)
 
 
 @contextmanager
@@ -65,13 +65,13 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def shared_json(item: Item | LeftOut) -> str:
+def shared_json(item: Item) -> str:
     """The end of a JSON line: the columns that are the same in every format of the item's source."""
-    return "" if isinstance(item, LeftOut) else f", {_encode(item.columns)[1:]}\n"
+    return f", {encode(item.columns)[1:]}\n"
 
 
 def write_dataset(
-    rows: Iterable[Row | LeftOut], schema: pa.Schema, folder: Path, files: Sequence[FileType] = FILE_TYPES
+    rows: Iterable[Row], schema: pa.Schema, folder: Path, files: Sequence[FileType] = FILE_TYPES
 ) -> dict[str, int]:
     """Write rows that are made already; see `DatasetWriter`."""
     with DatasetWriter(None, folder, files, schema) as writer:
@@ -80,34 +80,68 @@ def write_dataset(
     return dict(writer.counts)
 
 
+class _Side:
+    """The files of one split, and its rows counted by kind of prompt and by where an unpaired label comes from."""
+
+    def __init__(self, files: Sequence[File]) -> None:
+        self.add = [one.add for one in files]
+        self.rows = 0
+        self.kinds: Counter[str] = Counter()
+        self.label_from: Counter[str] = Counter()
+
+
 class DatasetWriter:
     """Writes rows by their `split`, streamed, each file atomically; equal rows give equal bytes.
 
     `counts` are the rows of "train" and "test", and how many were left out under each reason; `kinds` are rows by split
     and kind of prompt, `label_from` by where an unpaired label comes from. A split without rows has no file, and one
-    that an earlier export left is removed. Raises `RunError` when the disk is full.
+    that an earlier export left is removed. What was left out is listed in `LEFT_OUT`, where there is any. Writers of
+    one export may share `arrays`. Raises `RunError` when the disk is full.
     """
 
     def __init__(
-        self, export: Export | None, folder: Path, files: Sequence[FileType] = FILE_TYPES, schema: pa.Schema = None
-    ) -> None:
+        self, export: Export | None, folder: Path, files: Sequence[FileType] = FILE_TYPES, schema: pa.Schema = None,
+        arrays: Arrays | None = None,
+    ) -> None:  # fmt: skip
         self._export, self.folder = export, folder
         self._kinds = tuple(files) if export is None else _kinds_of(export, files)
         self._schema = schema if export is None else export.schema()
         self._names = list(self._schema.names)
-        self._labels = "label_from" in self._names
-        self.counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
-        self.kinds: Counter[tuple[str, str]] = Counter()
-        self.label_from: Counter[str] = Counter()
+        shared = () if export is None else tuple(COLUMNS[export.source])
+        self._own = [name for name in self._names if name not in shared]
+        self._arrays = arrays or Arrays()
+        self._labels = "label_from" in shared
+        self._row: Callable[[Any], Row | LeftOut] | None = None
+        if export is not None:
+            plain = export.carries.any_order and not export.with_margin
+            self._row = export.row if plain else export.own_columns
+        self._reasons: Counter[str] = Counter()
         self._stack = ExitStack()
-        self._open: dict[str, list[_File]] = {}
-        self._document: _File | None = None
+        self._sides: dict[str, _Side] = {}
+        self._document: File | None = None
+        self._left_out: Lines | None = None
 
     @property
     def export(self) -> Export:
         if self._export is None:
             raise ValueError("a writer of rows that are made already has no export")
         return self._export
+
+    @property
+    def counts(self) -> Counter[str]:
+        counts = Counter[str]()
+        for split in SPLITS:
+            counts[split] = self._sides[split].rows if split in self._sides else 0
+        counts.update(self._reasons)
+        return counts
+
+    @property
+    def kinds(self) -> Counter[tuple[str, str]]:
+        return Counter({(split, kind): n for split, side in self._sides.items() for kind, n in side.kinds.items()})
+
+    @property
+    def label_from(self) -> Counter[str]:
+        return sum((side.label_from for side in self._sides.values()), Counter())
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -119,68 +153,74 @@ class DatasetWriter:
         if kind is None:
             self._tidy()
 
-    def add(self, row: Row | LeftOut) -> None:
-        """Write one row, or count one that was left out."""
-        if isinstance(row, LeftOut):
-            self.counts[row.reason] += 1
-            return
+    def add(self, row: Row) -> None:
+        """Write one row that is made already."""
         self._check(row)
-        self._write(row, f"{_encode(row)}\n")
+        self._write(row, {}, f"{encode(row)}\n")
 
-    def add_item(self, item: Item | LeftOut, shared: str) -> None:
+    def add_item(self, item: Item, shared: str) -> None:
         """Write the row that the export makes of an item, or count why there is none; `shared` is `shared_json`."""
-        if isinstance(item, LeftOut):
-            self.counts[item.reason] += 1
-            return
-        row = self.export.own_columns(item)
+        assert self._row is not None
+        row, columns = self._row(item), item.columns
         if isinstance(row, LeftOut):
-            self.counts[row.reason] += 1
+            self.leave_out(row.of(columns["id"], columns["split"]))
             return
-        line = _encode(row)[:-1] + shared
-        row.update(item.columns)
-        if not self._open:
-            self._check(row)
-        self._write(row, line)
+        if not self._sides:
+            self._check({**row, **columns})
+        self._write(row, columns, encode(row)[:-1] + shared)
+
+    def leave_out(self, one: LeftOut) -> None:
+        """Count and list what has no row."""
+        self._reasons[one.reason] += 1
+        if self._left_out is None:
+            handle = self._stack.enter_context(atomic_write(self.folder / LEFT_OUT, "wb"))
+            self._left_out = Lines(handle.write)
+            self._stack.push(self._left_out.leave)
+        told = {"id": one.id, **({"split": one.split} if one.split else {}), "reason": one.reason}
+        self._left_out.add({}, {}, f"{encode(told)}\n".encode("utf-8", "backslashreplace"))
 
     def _check(self, row: Row) -> None:
         if list(row) != self._names:
             raise ValueError(f"a row has the columns {list(row)}, the schema {self._names}")
 
-    def _write(self, row: Row, text: str) -> None:
+    def _write(self, row: Row, columns: Row, text: str) -> None:
+        where = columns or row
+        split = where["split"]
         try:
             line = text.encode()
         except UnicodeEncodeError:
-            self.counts["not_utf8"] += 1
+            self.leave_out(LeftOut("not_utf8", where.get("id", ""), split))
             return
-        split = row["split"]
-        for file in self._open.get(split) or self._opened(split):
-            file.add(row, line)
-        self.counts[split] += 1
-        self.kinds[split, row.get("kind", "")] += 1
+        side = self._sides.get(split) or self._opened(split)
+        for add in side.add:
+            add(row, columns, line)
+        side.rows += 1
+        side.kinds[where.get("kind", "")] += 1
         if self._labels:
-            self.label_from[row["label_from"]] += 1
+            side.label_from[where["label_from"]] += 1
 
-    def _opened(self, split: str) -> list[_File]:
-        self._open[split] = [self._file(kind, split) for kind in self._kinds]
-        return self._open[split]
+    def _opened(self, split: str) -> _Side:
+        self._sides[split] = _Side([self._file(kind, split) for kind in self._kinds])
+        return self._sides[split]
 
-    def _file(self, kind: FileType, split: str) -> _File:
+    def _file(self, kind: FileType, split: str) -> File:
         if kind == "json":
             if self._document is None:
                 self._document = self._one_document()
             return self._document
         handle = self._stack.enter_context(atomic_write(self.folder / f"{split}.{kind}", "wb"))
         if kind == "jsonl":
-            lines = _Lines(handle.write)
+            lines = Lines(handle.write)
             self._stack.push(lines.leave)
             return lines
         import pyarrow.parquet as pq
 
-        table = _Table(pq.ParquetWriter(handle, self._schema, compression="snappy"), self._schema)
+        writer = pq.ParquetWriter(handle, self._schema, compression="snappy")
+        table = Table(writer, self._schema, self._own, self._arrays)
         self._stack.push(table.leave)
         return table
 
-    def _one_document(self) -> _File:
+    def _one_document(self) -> File:
         """The one file of a format that is no list of rows; its splits lie in it together."""
         assert self.export.document is not None
         handle = self._stack.enter_context(atomic_write(self.folder / f"{self.folder.name}.json", "wb"))
@@ -192,13 +232,19 @@ class DatasetWriter:
         """Names of the data files, in order."""
         if self._document is not None:
             return [f"{self.folder.name}.json"]
-        return [f"{split}.{kind}" for split in SPLITS if split in self._open for kind in self._kinds]
+        return [f"{split}.{kind}" for split in SPLITS if split in self._sides for kind in self._kinds]
+
+    def left_out(self) -> list[str]:
+        """`LEFT_OUT` where anything was left out."""
+        return [LEFT_OUT] if self._left_out is not None else []
 
     def _tidy(self) -> None:
         for split in SPLITS:
             for kind in FILE_TYPES:
-                if split not in self._open or kind not in self._kinds:
+                if split not in self._sides or kind not in self._kinds:
                     (self.folder / f"{split}.{kind}").unlink(missing_ok=True)
+        if self._left_out is None:
+            (self.folder / LEFT_OUT).unlink(missing_ok=True)
         if self._export is not None and self._export.beside is not None:
             for name, value in self._export.beside(self.folder.name, self.files()).items():
                 write_json(self.folder / name, value)
@@ -207,55 +253,3 @@ class DatasetWriter:
 def _kinds_of(export: Export, files: Sequence[FileType]) -> tuple[FileType, ...]:
     """The file types asked for that the format has; its own where it has none of them."""
     return tuple(kind for kind in files if kind in export.files) or export.files
-
-
-class _Lines:
-    """Writes the JSON line of each row, many at a time."""
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write, self._lines, self._size = write, list[bytes](), 0
-
-    def add(self, row: Row, line: bytes) -> None:
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size > BUFFER:
-            self.flush()
-
-    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what is held, unless an error cut the file off."""
-        if kind is None:
-            self.flush()
-
-    def flush(self) -> None:
-        self._write(b"".join(self._lines))
-        self._lines.clear()
-        self._size = 0
-
-
-class _Table:
-    """Holds at most `ROW_GROUP` rows, then writes them as one row group."""
-
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
-        self._writer, self._schema, self._rows = writer, schema, list[Row]()
-
-    def add(self, row: Row, line: bytes) -> None:
-        self._rows.append(row)
-        if len(self._rows) == ROW_GROUP:
-            self.flush()
-
-    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Finish the file; after an error, let go of it while it can still be written to."""
-        try:
-            if kind is None:
-                self.flush()
-                self._writer.close()
-        finally:
-            with suppress(OSError):
-                self._writer.close()
-
-    def flush(self) -> None:
-        import pyarrow as pa
-
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
-            self._rows.clear()

@@ -152,12 +152,18 @@ def _pair(row: Row, spec: PromptFile, found: Ranked, notes: PairNotes) -> _Pair:
     check_messages(row, (*found.messages, Message("assistant", found.first), Message("assistant", found.second)))
     kind, ground = find_kind(row, spec, default="helpful")
     notes.kinds[kind, ground] += 1
-    own, tags = row.value.get("prompt_source"), row.value.get("tags")
+    own = row.value.get("prompt_source")
     name = spec.source or (own if isinstance(own, str) and own else spec.name)
-    own_tags = [one for one in tags if isinstance(one, str)] if is_own(row.value) and isinstance(tags, list) else []
-    prompt = Prompt.make(found.messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *own_tags))))
+    prompt = Prompt.make(found.messages, kind, name, tags=tuple(dict.fromkeys((*spec.tags, *_own_tags(row)))))
     preference = _placed(row, prompt, found)
     return _Pair(preference, given_split(row, spec), [preference.p_a], [preference.weight])
+
+
+def _own_tags(row: Row) -> list[str]:
+    """The tags of a record of this package: a list, or a text with one a line, as `native` is exported."""
+    tags = row.value.get("tags") if is_own(row.value) else None
+    tags = tags.split("\n") if isinstance(tags, str) else tags
+    return [one for one in tags if isinstance(one, str) and one] if isinstance(tags, list) else []
 
 
 def _placed(row: Row, prompt: Prompt, found: Ranked) -> Preference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from cai import __version__
 from cai.errors import RunError
 from cai.exports import EXPORTS, load_export
 from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.exports.writing import LEFT_OUT
 from cai.pipeline.audit_standing import current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
 from cai.pipeline.job import SFT_MODEL
-from cai.pipeline.rebuilding import public_text, rebuild_command
+from cai.pipeline.rebuilding import public_path, public_text, rebuild_command
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
 from cai.records import SPLITS, Json, Split
@@ -24,6 +26,8 @@ from cai.storage.run import Run, atomic_write, file_sha256
 
 VERSION = 1
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
+EXPORTED = "exports"
+"""Where in a run `cai export` puts its datasets unless it is told."""
 READABLE = ("parquet", "jsonl")
 
 
@@ -103,7 +107,8 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
     about = RunFacts.read(run)
     constitution = about.constitution
     text = run.path(CONSTITUTION).read_text(encoding="utf-8") if constitution else ""
-    commands = [rebuild_command(run), *(facts["command"] for facts in formats.values() if "command" in facts)]
+    exported = (facts["command"] for facts in formats.values() if "command" in facts)
+    commands = [rebuild_command(run), *(f"{one}{_out(run, folder)}" for one in exported)]
     recipe = run.path("recipe.yaml")
     return CardFacts(
         constitution_name=constitution.name if constitution else about.recipe.constitution,
@@ -126,6 +131,11 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
     )
 
 
+def _out(run: Run, folder: Path) -> str:
+    """The option of `cai export` that puts the datasets where they lie, if they are not in the run."""
+    return "" if folder == run.path(EXPORTED) else f" --out {shlex.quote(public_path(folder))}"
+
+
 def _formats(folder: Path, formats: Mapping[str, Json]) -> list[FormatFacts]:
     kinds = {name: _file_types(folder / name) for name in formats}
     common = max(READABLE, key=lambda kind: sum(kind in some for some in kinds.values()))
@@ -135,15 +145,18 @@ def _formats(folder: Path, formats: Mapping[str, Json]) -> list[FormatFacts]:
 def _format(folder: Path, name: str, facts: Json, kinds: list[str], common: str) -> FormatFacts:
     export = load_export(name)
     kind = common if common in kinds else next(iter(kinds), None)
-    schema, files = None, dict[Split, SplitFile]()
-    if kind is not None:
+    schema, files, documents = None, dict[Split, SplitFile](), list[str]()
+    if kind is None:
+        documents = [f"{name}/{file}" for file in facts.get("files", ()) if file != LEFT_OUT]
+    elif kind != common:
+        documents = [path for split in SPLITS if (folder / (path := f"{name}/{split}.{kind}")).exists()]
+    else:
         schema = load_export(name, options=_with_margin(facts)).schema()
         for split in SPLITS:
             if (folder / name / f"{split}.{kind}").exists():
                 files[split] = split_file(folder, f"{name}/{split}.{kind}", schema)
     return FormatFacts(
-        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common,
-        documents=() if files else [f"{name}/{file}" for file in facts.get("files", ())],
+        name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common, documents,
         made=_made(facts), notes=facts.get("notes", ()),
     )  # fmt: skip
 

@@ -116,7 +116,7 @@ def export_facts(name: str, writer: DatasetWriter, asked: Json, about: RunFacts)
         "label_from": dict(sorted(writer.label_from.items())),
         "left_out": {why: n for why, n in sorted(counts.items()) if why not in SPLITS and n},
         "columns": {} if export.document else {field.name: str(field.type) for field in export.schema()},
-        "files": {file: _file(writer.folder / file) for file in writer.files()},
+        "files": {file: _file(writer.folder / file) for file in [*writer.files(), *writer.left_out()]},
         "run": about.to_json(),
         "notes": _notes(writer),
     }

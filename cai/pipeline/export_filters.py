@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cai.exports import LeftOut, Reason
 from cai.exports.decontamination import contaminated
+from cai.exports.items import id_of, prompt_of
 from cai.exports.near_duplicates import check_threshold, near_duplicates
-from cai.pipeline.export_sources import Fed, has_human, prompt_of
+from cai.pipeline.export_sources import Fed, has_human
 from cai.prompts import parse_spec, read_prompts
 from cai.records import Json, Preference, Prompt, Split
 from cai.storage.run import Run, read_rows
@@ -40,8 +41,11 @@ class PromptFilter:
     def __call__(self, read: Callable[[], Fed]) -> Fed:
         found = self.found()
         for source, record in read():
-            why = None if isinstance(record, LeftOut) else found.get(prompt_of(record).id)
-            yield source, record if why is None else LeftOut(why)
+            prompt = None if isinstance(record, LeftOut) else prompt_of(record)
+            if prompt is None or prompt.id not in found:
+                yield source, record
+            else:
+                yield source, LeftOut(found[prompt.id], id_of(record), prompt.split)
 
     def found(self) -> dict[str, Reason]:
         """Prompt id -> why it is left out; searched for once."""

@@ -10,8 +10,8 @@ from typing import Any
 from cai.draws import draw_uniform
 from cai.errors import ConfigError
 from cai.exports import ExportOptions, LeftOut, Source
-from cai.exports.items import items_of
-from cai.pipeline.export_sources import Fed, id_of, prompt_of
+from cai.exports.items import id_of, items_of, prompt_of
+from cai.pipeline.export_sources import Fed
 from cai.records import Split
 
 Side = tuple[Source, Split, bool]
@@ -46,8 +46,10 @@ def mixed(read: Callable[[], Fed], share: float, options: ExportOptions) -> Iter
             yield source, record
             continue
         bound = bounds.get(_side(source, record), 1.0)
-        kept = bound >= 1.0 or _draw(record, options) <= bound
-        yield source, record if kept else LeftOut("beyond_mix")
+        if bound >= 1.0 or _draw(record, options) <= bound:
+            yield source, record
+        else:
+            yield source, LeftOut("beyond_mix", id_of(record), prompt_of(record).split)
 
 
 def _side(source: Source, record: Any) -> Side:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from cai.errors import ConfigError, RunError
-from cai.exports import EXPORTS, Export, ExportOptions, FileType, load_export
+from cai.exports import EXPORTS, Export, ExportOptions, FileType, check_format, load_export
 from cai.exports.writing import FILE_TYPES, DatasetWriter
-from cai.pipeline.dataset_card import check_place, write_card
+from cai.pipeline.dataset_card import EXPORTED, check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import mixed
 from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
@@ -62,7 +62,7 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     check_options(request.options, request.helpful_share)
     about = RunFacts.read(Run.existing(folder))
     exports, refused = _chosen(about, request)
-    out = request.out or folder / "exports"
+    out = request.out or folder / EXPORTED
     check_place(about.run, out)
     for name in exports:
         _require_ours(out / name)
@@ -97,7 +97,7 @@ def steps_read(folder: Path, request: ExportRequest) -> list[str]:
 
 def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export], dict[str, str]]:
     """The exports by name, and why formats of "all" cannot be made of this run."""
-    names = list(EXPORTS) if ALL in request.formats else [EXPORTS.check(name) for name in request.formats]
+    names = list(EXPORTS) if ALL in request.formats else [check_format(name) for name in request.formats]
     options = about.options(request.options, request.seed)
     exports = {name: load_export(name, about.recipe, options) for name in dict.fromkeys(names)}
     if request.options.margin and not any(one.margin for one in exports.values()):

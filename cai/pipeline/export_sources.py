@@ -43,18 +43,6 @@ def records(
             yield from ((one, record) for one in judged if not (one == "answers" and graded and ai))
 
 
-def prompt_of(record: Any) -> Prompt:
-    """The prompt of a record of any source."""
-    if isinstance(record, Judged):
-        return record.preference.prompt
-    return record if isinstance(record, Prompt) else record.prompt
-
-
-def id_of(record: Any) -> str:
-    """The id of a record of any source."""
-    return record.preference.id if isinstance(record, Judged) else str(record.id)
-
-
 def is_graded(run: Run, recipe: Recipe) -> bool:
     """Whether the recipe has answers graded and at least one grade counts. Reads up to the first that does."""
     if not recipe.rubric.principles_per_answer or not _is_done(run, "rubric"):

@@ -14,6 +14,7 @@ from cai import __version__
 from cai.errors import ConfigError
 from cai.exports import CANNOT_CARRY, Export, FileType, Source, load_export
 from cai.exports.columns import PROVENANCE
+from cai.exports.files import Arrays
 from cai.exports.writing import DatasetWriter, export_items
 from cai.pipeline.export_facts import RunFacts
 from cai.pipeline.export_sources import records
@@ -105,8 +106,12 @@ def write_formats(
     exports: Mapping[str, Export], fed: Iterable[tuple[Source, Any]], folder: Path, files: Sequence[FileType]
 ) -> dict[str, DatasetWriter]:
     """Write every export into the folder of its name under `folder`; the writers, done, have the counts."""
+    arrays = Arrays()
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(DatasetWriter(one, folder / name, files)) for name, one in exports.items()}
+        writers = {
+            name: stack.enter_context(DatasetWriter(one, folder / name, files, arrays=arrays))
+            for name, one in exports.items()
+        }
         by_source: dict[Source, list[DatasetWriter]] = {}
         for writer in writers.values():
             by_source.setdefault(writer.export.source, []).append(writer)

@@ -196,10 +196,10 @@ def _inits(recipe: Recipe) -> Iterator[str]:
 
 
 def _check_recipe(recipe: Recipe) -> None:
-    from cai.exports import EXPORTS
+    from cai.exports import check_format
 
     for name in recipe.export.formats:
-        EXPORTS.check(name)
+        check_format(name)
     if not recipe.export.formats or not recipe.export.files:
         raise ConfigError("export.formats and export.files: name at least one; to make no datasets, use --until")
     if "sft" not in recipe.train and recipe.sample.policy == "sft":

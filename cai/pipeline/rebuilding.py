@@ -18,6 +18,9 @@ _PASSWORD = re.compile(r"(?<=://)[^/\s'\"@]+@")
 _SERVER = re.compile(r"@https?://[^\s'\"]+")
 """Where the model of an engine's name, ``openai/NAME@URL``, was reached."""
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
+_PLACE = re.compile(r"(?:(?<![\w.~:/@*)-])|(?<=\bhf/))/(?:[^\s/'\",\]]+/)+(?=[^\s/'\",\]])")
+"""The folders of an absolute path, of a model's folder too; not those of an address or of a relative path."""
+_QUOTED_PLACE = re.compile(r"((?:^|(?<=[\s=\[]))['\"](?:hf/)?)/(?:[^/'\"\n]+/)+(?=[^/'\"\n]+['\"])", re.MULTILINE)
 
 
 def rebuild_command(run: Run) -> str:
@@ -29,13 +32,15 @@ def rebuild_command(run: Run) -> str:
     parts += [f"--prompts {shlex.quote(str(one))}" for one in prompts]
     parts += [f"--{key} {shlex.quote(str(overrides.pop(key)))}" for key in _FLAGS if overrides.get(key) is not None]
     parts += [f"--set {shlex.quote(f'{key}={_plain(value)}')}" for key, value in overrides.items()]
+    parts += [f"--out {shlex.quote(command['out'])}"] if command.get("out") else []
+    parts += ["--accept-audit"] if command.get("accept_audit") else []
     return " \\\n    ".join(parts)
 
 
 def export_command(folder: Path, request: ExportRequest) -> str:
-    """The `cai export …` that asks for the same rows, wherever they are put; folders and files by their last names."""
+    """The `cai export …` that asks for the same rows, wherever they are put; files by their last names."""
     one = request.options
-    words = ["cai", "export", folder.resolve().name]
+    words = ["cai", "export", public_path(folder)]
     words += [word for name in request.formats for word in ("--format", name)]
     words += ["--labels", one.labels] if one.labels != "argmax" else []
     words += ["--threshold", f"{one.threshold:g}"] if one.labels == "threshold" else []
@@ -48,16 +53,22 @@ def export_command(folder: Path, request: ExportRequest) -> str:
     return shlex.join([*words, *(word for filtering in request.filters for word in filtering.words())])
 
 
+def public_path(folder: Path) -> str:
+    """A folder under this one by its way from here, any other by its last name."""
+    place = folder.resolve()
+    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else place.name
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def public_text(text: str, run: Run) -> str:
-    """The text without the servers of engines, without passwords and queries of other addresses, and with paths
-    relative to where the run was started."""
+    """The text without the servers of engines, without passwords and queries of other addresses, and without the
+    folders of this machine: paths are relative to where the run was started or to the home, others are last names."""
     text = _QUERY.sub(r"\1", _PASSWORD.sub("", _SERVER.sub("", text)))
     started = run.manifest.get("command", {}).get("folder")
-    for place, short in ((f"{started}/", ""), (f"{Path.home()}/", "~/")):
-        if started and len(place) > 1:
+    for place, short in ((f"{started}/" if started else "", ""), (f"{Path.home()}/", "~/")):
+        if len(place) > 1:
             text = text.replace(place, short)
-    return text
+    return _PLACE.sub("", _QUOTED_PLACE.sub(r"\1", text))

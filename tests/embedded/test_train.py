@@ -75,7 +75,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH]
+    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL]
 
 
 def test_batches_are_a_function_of_seed_and_block():

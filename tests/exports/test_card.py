@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -14,13 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from cai.exports import load_export
 from cai.exports.card import CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
 from cai.exports.markdown import block, code, plain
+from cai.exports.writing import write_dataset
 from tests.golden_files import check_golden
 
 HOSTILE = (
     '---\n```\n# {{ 7 * 7 }} | a {% raw %}\n~~~~\n</details><script>alert("x")</script>\n\u202e\x1b[31m$a$ ![i](u)\r\n'
 )
+PLACE = {"id": "0", "kind": "helpful", "source": "", "split": "train"}
 SCHEMA = pa.schema(
     [
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
@@ -180,7 +186,6 @@ def test_what_is_escaped_is_read_back_by_a_markdown_parser(text: str) -> None:
 def test_a_file_is_measured_as_datasets_measures_it(kind: str, tmp_path) -> None:
     import datasets
 
-    from cai.exports import load_export
     from cai.exports.writing import export_dataset
     from tests.exports.writing import make_preferences
 
@@ -209,3 +214,26 @@ def test_the_size_is_that_of_the_largest_configuration() -> None:
     many = [replace(one, name=f"f{n}", rows={"train": 600, "test": 300 + n}) for n in range(3)]
     data = DatasetCard(render_card(replace(FACTS, formats=many))).data.to_dict()
     assert data["size_categories"] == "n<1K"
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from cai.exports.card import split_file
+from cai.exports.trl import PROMPTS
+split_file(Path(sys.argv[1]), sys.argv[2], PROMPTS.schema())
+print(pa.default_memory_pool().max_memory())
+"""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_long_file_is_measured_in_the_memory_of_a_short_one(kind: str, tmp_path) -> None:
+    draw, peaks = random.Random(0), list[int]()
+    for count in (6000, 24000):
+        texts = (draw.randbytes(800).hex() for _ in range(count))
+        rows = ({"prompt": [{"role": "user", "content": text}], **PLACE} for text in texts)
+        write_dataset(rows, load_export("prompts").schema(), tmp_path / str(count), [kind])
+        command = [sys.executable, "-c", MEASURED, str(tmp_path / str(count)), f"train.{kind}"]
+        peaks.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
+    assert 0 < peaks[1] < 1.2 * peaks[0]

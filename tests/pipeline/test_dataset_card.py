@@ -118,3 +118,33 @@ def test_addresses_lose_their_passwords_and_paths_their_home(tmp_path: Path) -> 
     assert public_text("see https://me:secret@host/x?key=1", run) == "see https://host/x"
     text = f"openai/m@https://me:secret@host/v1?api_key=secret hf//data/me/model {Path.home()}/other fake?reject=0.2"
     assert public_text(text, run) == "openai/m hf/model ~/other fake?reject=0.2"
+
+
+def test_the_commands_have_all_that_was_given_and_no_folder_of_this_machine(tmp_path: Path, monkeypatch) -> None:
+    prompts = write_prompts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "fake", "--prompts", str(prompts), "--set", "train=[]", "--set", "sample.policy=base"]
+    words += ["--until", "preferences", "--out", "made/run", "--accept-audit", "--quiet"]
+    assert CliRunner().invoke(main, ["run", *words], catch_exceptions=False).exit_code == 0
+    for out in (tmp_path / "data" / "mine", tmp_path.parent / f"{tmp_path.name}-elsewhere"):
+        asked = ["export", "made/run", "--format", "prompts", "--out", str(out)]
+        assert CliRunner().invoke(main, asked, catch_exceptions=False).exit_code == 0
+        card = (out / "README.md").read_text(encoding="utf-8")
+        shown = "data/mine" if out.is_relative_to(tmp_path) else out.name
+        assert "--out made/run" in card and "--accept-audit" in card
+        assert f"cai export made/run --format prompts --out {shown}\n" in card
+        assert str(tmp_path.parent) not in card
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("--prompts '/data/my dir/a.jsonl?kind=helpful' --prompts /srv/b.jsonl",
+         "--prompts 'a.jsonl?kind=helpful' --prompts b.jsonl"),
+        ("--model hf//data/m/x --set 'sft.init=/data/m/x'", "--model hf/x --set 'sft.init=x'"),
+        ("prompts: [/data/x/a.jsonl, b/c.jsonl]\n- /srv/q.jsonl", "prompts: [a.jsonl, b/c.jsonl]\n- q.jsonl"),
+        *[(one, one) for one in ("hf/org/model ./x/y ../x/y", "https://host/x/y and/or 3/4/5")],
+    ],
+)  # fmt: skip
+def test_absolute_paths_are_told_by_their_last_names(text: str, shown: str, tmp_path: Path) -> None:
+    assert public_text(text, Run(tmp_path / "run")) == shown

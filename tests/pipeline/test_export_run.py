@@ -14,7 +14,7 @@ from cai.errors import ConfigError, RunError
 from cai.exports import EXPORTS, ExportOptions, load_export
 from cai.pipeline.export_facts import public_name
 from cai.pipeline.export_run import ExportRequest, export_run
-from cai.storage.run import Run, file_sha256
+from cai.storage.run import Run, file_sha256, read_rows
 from tests.exports.sample_run import sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
 
@@ -113,8 +113,8 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
     for folder in ("one", "two"):
         export_run(run, ExportRequest(("all",), out=tmp_path / folder, options=ExportOptions(labels="bernoulli")))
     one, two = (
-        {path.relative_to(tmp_path / name): path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))
-         if path.is_file()}
+        {path.relative_to(tmp_path / name): path.read_bytes().replace(b" --out two", b" --out one")
+         for path in sorted((tmp_path / name).rglob("*.*")) if path.is_file()}
         for name in ("one", "two")
     )  # fmt: skip
     assert one == two
@@ -389,3 +389,43 @@ def test_the_command_prints_facts_as_json(sample, tmp_path):
     facts = json.loads(output)["formats"]["preference"]
     assert facts["labels"] == {"mode": "threshold", "seed": 0, "threshold": 0.2}
     assert facts["left_out"] == {"ties": 2, "under_threshold": 1}
+
+
+def test_what_was_left_out_is_listed_by_id_and_reason(sample, tmp_path):
+    request = ExportRequest(("hh", "native"), out=tmp_path, single_turn_only=True, helpful_share=0.5)
+    told = export_run(sample, request)["formats"]
+    rows = [*read_rows(tmp_path / "hh" / "left_out.jsonl")]
+    assert Counter(row["reason"] for row in rows) == told["hh"]["left_out"] != {}
+    known = {
+        row["id"]: row["split"] for split in ("train", "test") for row in all_native(sample, tmp_path / "all", split)
+    }
+    assert {row["id"]: row["split"] for row in rows}.items() <= known.items()
+    kept = {row["id"] for split in ("train", "test") for row in read_rows(tmp_path / "hh" / f"{split}.jsonl")}
+    assert kept | {row["id"] for row in rows} == set(known) and "left_out.jsonl" in told["hh"]["files"]
+    again = export_run(sample, ExportRequest(("native",), out=tmp_path))["formats"]["native"]
+    assert again["left_out"] == {} and not (tmp_path / "native" / "left_out.jsonl").exists()
+
+
+def all_native(sample, out, split):
+    if not out.exists():
+        export_run(sample, ExportRequest(("native",), out=out))
+    return [*read_rows(out / "native" / f"{split}.jsonl")]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("dpo", "axolotl_preference"), ("trl-kto", "did you mean unpaired_preference?"), ("PPO", "openrlhf_prompts"),
+     ("preferense", "did you mean 'preference'?")],
+)  # fmt: skip
+def test_a_trainers_name_points_to_its_formats(name, meant, sample, tmp_path):
+    with pytest.raises(ConfigError) as told:
+        export_run(sample, ExportRequest((name,), out=tmp_path / "out"))
+    assert f"no export format is named '{name}'" in str(told.value) and meant in str(told.value)
+
+
+def test_a_run_of_which_nothing_can_be_made_is_an_error(sample, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    manifest = json.loads((sample / "manifest.json").read_text())
+    (bare / "manifest.json").write_text(json.dumps(manifest | {"steps": {}}))
+    assert invoke(str(bare), "--format", "all")[0] != 0
