@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of three constitutions."""
     folder = tmp_path_factory.mktemp("runs")
     for name in MEASURES:
-        run_recipe(load_recipe("demo", {"constitution": name}), folder / name)
+        run_recipe(load_recipe("demo", {"constitution": name}), folder / name, accept_audit=True)
     return folder
 
 
@@ -57,9 +57,17 @@ def test_each_policy_is_the_best_on_its_own_measure(made: dict[str, Json], name:
     assert made[other]["rates"][measure]["value"] > made[name]["rates"][measure]["value"]
 
 
-@pytest.mark.xfail(
-    reason="harmlessness speaks of honesty and padding too and mends some of both; honesty moved harm a little"
-)
-def test_no_policy_is_better_beyond_chance_on_what_another_speaks_of(made: dict[str, Json]) -> None:
-    mended = [(other, MEASURES[name]) for name, other in OTHERS if made[other]["changes"][MEASURES[name]]["high"] < 0]
-    assert mended == []
+FALLS = "overlong"
+"""What falls a little under any fine-tuning on the model's own answers: padding is rare, and gets rarer."""
+
+
+@pytest.mark.parametrize(("name", "other"), [one for one in OTHERS if MEASURES[one[0]] != FALLS])
+def test_no_policy_is_better_beyond_chance_on_what_another_speaks_of(
+    made: dict[str, Json], name: str, other: str
+) -> None:
+    assert made[other]["changes"][MEASURES[name]]["high"] >= 0
+
+
+@pytest.mark.xfail(reason="padding falls under every fine-tuning, though most where brevity is asked for", strict=True)
+def test_padding_falls_only_where_brevity_is_asked_for(made: dict[str, Json]) -> None:
+    assert all(made[name]["changes"][FALLS]["high"] >= 0 for name in MEASURES if MEASURES[name] != FALLS)
