@@ -29,7 +29,8 @@ def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json
 
     Takes the options of `cai run`. Steps that are up to date cost nothing, and neither do answers that any run of the
     same outputs folder was given before, so after an edit only what the edit touches is counted. Trains no model and
-    writes nothing into the run's folder. --budget bounds what the probe may spend.
+    writes nothing into the run's folder. --budget bounds what the probe may spend, and the plan says whether the run
+    keeps to it.
 
     Calls are exact where they are determined. Where they hang on texts that are not there yet (an answer that is
     rejected, two answers that are the same), the number is an estimate from the probe, with the range behind it.
@@ -46,13 +47,16 @@ def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json
     from cai.cli.plan_table import plan_table
     from cai.cli.progress import Bars
     from cai.pipeline.make_plan import make_plan
+    from cai.pipeline.spending import fits_budget
 
     made, folder, _ = named_recipe(options)
+    spending = named_spending(options)
     silent = quiet or as_json
     with Bars(quiet=True) as bars:
         found = make_plan(
-            made, folder, probe=probe, train_probe=train_probe, spending=named_spending(options),
+            made, folder, probe=probe, train_probe=train_probe, spending=spending,
             accept_audit=accept_audit, reporter=bars,
             note=(lambda text: None) if silent else (lambda text: click.echo(text, err=True)),
         )  # fmt: skip
+    found["budget"] = fits_budget(found["total"], spending.budget)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else plan_table(found))

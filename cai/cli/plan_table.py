@@ -65,6 +65,10 @@ def _lines(plan: Json) -> list[str]:
     ]
     if not tokens and not any(row["why"] for row in plan["steps"]):
         return ["everything is up to date: `cai run` asks nothing"]
+    if budget := plan.get("budget"):
+        said = "the run keeps to it" if budget["fits"] else "whether the run keeps to it cannot be told"
+        said = f"the run would stop before it passes {budget['passes']}" if budget["passes"] else said
+        lines.append(f"budget       by this plan, {said}")
     if recorded := [row["step"] for row in plan["steps"] if row["timed"] == "run"]:
         lines.append(f"             {', '.join(recorded)}: by the speed that this run had of the same model")
     if probed := [row["step"] for row in plan["steps"] if row["timed"] == "probe" and recorded]:

@@ -77,6 +77,20 @@ class Budget:
         return self != Budget()
 
 
+def fits_budget(planned: Json, budget: Budget) -> Json | None:
+    """``{fits, passes}`` of a plan's total: whether it keeps to the budget, else the bound; None without a budget.
+
+    `fits` is None where the plan cannot tell: it does not know how long answers are, and its calls alone do fit.
+    """
+    if not budget.bounded:
+        return None
+    answers, money = planned["completion_tokens"], planned["money"]
+    cost = Cost(planned["calls"], planned["prompt_tokens"], answers or 0, money or 0.0)
+    fits = budget.allows(cost)
+    untold = (answers is None and budget.tokens is not None) or (money is None and budget.money is not None)
+    return {"fits": None if fits and untold else fits, "passes": None if fits else budget.passed_by(cost)}
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """Money for a million tokens: `prompt` and `completion` by role; "" is every role whose model is an endpoint's."""

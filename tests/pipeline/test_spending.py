@@ -17,7 +17,7 @@ from cai.cli import main
 from cai.errors import BudgetError, ConfigError
 from cai.models import load_model
 from cai.models.fake import FakeEngine
-from cai.pipeline.spending import Budget, Cost, Prices, Spending, money_of, parse_budget, parse_prices
+from cai.pipeline.spending import Budget, Cost, Prices, Spending, fits_budget, money_of, parse_budget, parse_prices
 from cai.pipeline.stage_loop import run_stage
 from cai.recipe import EngineSettings
 from cai.records import Completion, Failure, GenerateRequest, Prompt, Sampling, user
@@ -223,6 +223,24 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], message: st
     assert (code, text.count("\n")) == (2, 1), text
     assert message in text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("budget", "fits", "passes"), [
+    (Budget(), None, None), (Budget(calls=100), True, None), (Budget(calls=99), False, "99 calls"),
+    (Budget(tokens=3000), True, None), (Budget(tokens=2999), False, "2,999 tokens"),
+    (Budget(money=0.5), True, None), (Budget(money=0.4), False, "0.40 of money"),
+])  # fmt: skip
+def test_a_plan_says_whether_it_keeps_to_a_budget(budget: Budget, fits: bool | None, passes: str | None) -> None:
+    planned = {"calls": 100, "prompt_tokens": 2000, "completion_tokens": 1000, "money": 0.5}
+    found = fits_budget(planned, budget)
+    assert found == (None if budget == Budget() else {"fits": fits, "passes": passes})
+
+
+def test_a_plan_without_the_length_of_answers_cannot_tell_of_tokens() -> None:
+    planned = {"calls": 100, "prompt_tokens": 2000, "completion_tokens": None, "money": None}
+    assert fits_budget(planned, Budget(tokens=2500)) == {"fits": None, "passes": None}
+    assert fits_budget(planned, Budget(tokens=1500)) == {"fits": False, "passes": "1,500 tokens"}
+    assert fits_budget(planned, Budget(calls=100)) == {"fits": True, "passes": None}
 
 
 def test_a_run_stops_before_its_budget_and_goes_on_with_a_greater_one(tmp_path: Path) -> None:
