@@ -280,6 +280,24 @@ def test_again_replaces_the_export_as_a_whole(sample, tmp_path):
     assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["export.json", "test.jsonl", "train.jsonl"]
 
 
+@pytest.mark.parametrize("place", [".", "datasets", "other/../datasets", "link"])
+def test_where_cai_run_writes_is_no_place_for_an_export(place, tmp_path):
+    folder = tmp_path / "run"
+    fake_run(folder, write_prompts(tmp_path, 4, 2))
+    (folder / "other").mkdir()
+    (folder / "link").symlink_to(folder / "datasets")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    code, output = invoke(str(folder), "--format", "native", "--out", str(folder / place))
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"choose another --out, or none for {folder / 'exports'}" in output
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert invoke(str(folder), "--format", "native")[0] == 0
+    assert (folder / "exports" / "README.md").is_file()
+    (folder / "datasets" / "README.md").unlink()
+    fake_run(folder, write_prompts(tmp_path, 4, 2))
+    assert (folder / "datasets" / "README.md").is_file()
+
+
 @pytest.mark.parametrize(
     ("options", "share", "why"),
     [
