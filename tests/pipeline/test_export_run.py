@@ -13,7 +13,9 @@ from cai.cli import main
 from cai.errors import ConfigError, RunError
 from cai.exports import EXPORTS, ExportOptions, load_export
 from cai.pipeline.export_facts import public_name
+from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
+from cai.records import Prompt, user
 from cai.storage.run import Run, file_sha256, read_rows
 from tests.exports.sample_run import sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
@@ -250,8 +252,38 @@ def test_a_mix_has_the_share_that_was_asked(share, tmp_path):
 
 def test_a_mix_with_nothing_to_mix_in_is_an_error(tmp_path):
     fake_run(tmp_path / "run", write_prompts(tmp_path, 8, 0), **{"sample.kinds": ["red_team"]})
-    with pytest.raises(ConfigError, match="no helpful pairs in the t"):
+    with pytest.raises(ConfigError, match=r"no helpful pairs in the t.*\(sample\.kinds\).*\(preferences\.human\)"):
         export_run(tmp_path / "run", ExportRequest(("preference",), helpful_share=0.5))
+    with pytest.raises(ConfigError, match="no helpful pairs"):
+        export_run(tmp_path / "run", ExportRequest(("prompts", "preference"), helpful_share=0.5))
+    with pytest.raises(ConfigError, match="no helpful"):
+        export_run(tmp_path / "run", ExportRequest(("all",), helpful_share=0.5))
+
+
+def test_all_writes_what_can_be_mixed_and_names_the_others(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    fake_run(run, write_prompts(tmp_path, 30, 30), **{"sample.kinds": ["red_team"]})
+    told = export_run(run, ExportRequest(("all",), out=out, helpful_share=0.5))
+    mixable = {name for name in EXPORTS if load_export(name).source in ("prompts", "demonstrations")}
+    assert mixable and set(told["formats"]) == mixable == {path.name for path in out.iterdir() if path.is_dir()}
+    assert set(told["refused"]) == set(EXPORTS) - mixable
+    for name, why in told["refused"].items():
+        assert f"no helpful {load_export(name).source} in the test split" in why and "sample.kinds" in why
+    for facts in told["formats"].values():
+        assert facts["mix_measured"]["train"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_mix_that_cannot_be_says_the_same_whatever_the_order_of_a_set():
+    prompts = [
+        Prompt.make((user(f"{split} {n}"),), "red_team", "x", split) for split in ("train", "test") for n in range(3)
+    ]
+    why = {
+        Mix.measured([("prompts", one) for one in order], 0.5, ExportOptions()).lacking["prompts"]
+        for order in (prompts, prompts[::-1])
+    }
+    assert why == {
+        "--mix 0.5: there are no helpful prompts in the test split to mix in; add helpful prompts to the recipe"
+    }
 
 
 def test_a_folder_that_is_not_an_export_is_never_replaced(sample, tmp_path):
