@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +121,20 @@ def write_formats(
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder` to write in first; gone afterwards, with what is left in it."""
+    """A folder inside `folder` to write in first; gone afterwards, with what is left in it.
+
+    So is `folder` where it was made for this and nothing came into it, and each folder above that was made with it.
+    """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".new.", suffix=".tmp", dir=folder))
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            for one in made:
+                one.rmdir()
 
 
 def take_place(new: Path, folder: Path) -> None:

@@ -305,6 +305,26 @@ def test_a_name_that_is_no_format_goes_nowhere(name, sample, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_export_leaves_no_folder_that_it_made(sample, tmp_path):
+    (tmp_path / "there").mkdir()
+    for place in ("there", "new", "new/below/it"):
+        with pytest.raises(ConfigError, match="cannot carry"):
+            export_run(sample, ExportRequest(("axolotl_kto",), out=tmp_path / place))
+    assert invoke(str(sample), "--format", "axolotl_kto", "--out", str(tmp_path / "new"))[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_failed_export_leaves_what_others_put_into_the_folder(sample, tmp_path, monkeypatch):
+    def fails(*_):
+        (tmp_path / "new" / "note.txt").write_text("mine")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("cai.pipeline.export_run.write_formats", fails)
+    with pytest.raises(OSError, match="disk full"):
+        export_run(sample, ExportRequest(("sft",), out=tmp_path / "new" / "below"))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["note.txt"]
+
+
 def test_again_replaces_the_export_as_a_whole(sample, tmp_path):
     export_run(sample, ExportRequest(("sft",), out=tmp_path))
     (tmp_path / "sft" / "stale.jsonl").write_text("{}")
