@@ -15,7 +15,8 @@ from cai.pipeline.dataset_card import EXPORTED, check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
-from cai.pipeline.export_work import cannot_carry, staging, take_place, write_formats
+from cai.pipeline.export_staging import staging, take_place
+from cai.pipeline.export_work import cannot_carry, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json

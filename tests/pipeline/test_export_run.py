@@ -128,7 +128,7 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
 def test_a_format_that_cannot_carry_the_dialogues_is_refused_with_the_count(sample, tmp_path):
     with pytest.raises(ConfigError, match=r"axolotl_kto: of 22 rows 8 have several turns, .*writes the 12 that it can"):
         export_run(sample, ExportRequest(("axolotl_kto", "preference"), out=tmp_path / "out"))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_asked_it_keeps_what_it_can_and_counts_the_rest(sample, tmp_path):
