@@ -75,9 +75,9 @@ class TrainSettings:
 def learning_rate(settings: TrainSettings, step: int) -> float:
     """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then two shorter falls from `finish_lr`."""
     first, second = settings.first, settings.second
-    for start, end in ((second, settings.steps), (first, second)):
-        if step >= start:
-            return settings.finish_lr * (1 - 0.98 * (step - start) / (end - start))
+    for begun, end in ((second, settings.steps), (first, second)):
+        if step >= begun:
+            return settings.finish_lr * (1 - 0.98 * (step - begun) / (end - begun))
     start = settings.decay_from * first
     return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (first - start))
 

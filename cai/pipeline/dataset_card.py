@@ -14,7 +14,7 @@ from cai.errors import RunError
 from cai.exports import EXPORTS, load_export
 from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
 from cai.exports.writing import LEFT_OUT
-from cai.pipeline.audit_standing import current_audit
+from cai.pipeline.audit_standing import DATASETS, current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
 from cai.pipeline.job import SFT_MODEL
@@ -39,7 +39,7 @@ def refresh_card(run: Run) -> None:
     told = {name: [entry["sha256"], entry.get("reasons"), entry.get("left_out")] for name, entry in _in_order(run)}
     sources = [file_sha256(path) for name in (CONSTITUTION, "recipe.yaml") if (path := run.path(name)).exists()]
     known = digest([VERSION, __version__, told, sources, run.manifest.get("command")])
-    folder = run.path("datasets")
+    folder = run.path(DATASETS)
     if (folder / CARD).exists() and (run.manifest.get("card") == known or not _is_ours(folder / CARD)):
         return
     datasets: Mapping[str, Mapping[str, int]] = run.steps["export"]["datasets"]
@@ -80,7 +80,9 @@ def _found(folder: Path) -> dict[str, Json]:
 
 
 def check_place(run: Run, folder: Path) -> None:
-    """Raise `RunError` where a card would take the place of somebody's own file."""
+    """Raise `RunError` where a card would take the place of somebody's own file, or of one that `cai run` wrote."""
+    if folder.resolve() in (run.folder.resolve(), run.path(DATASETS).resolve()):
+        raise RunError(f"{folder}: cai run writes there; choose another --out, or none for {run.path(EXPORTED)}")
     card, constitution = folder / CARD, folder / CONSTITUTION
     if card.exists() and not _is_ours(card):
         raise RunError(f"{card}: there, and no card of cai; choose another --out")

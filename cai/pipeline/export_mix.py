@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cai.draws import draw_uniform
-from cai.errors import ConfigError
 from cai.exports import ExportOptions, LeftOut, Source
 from cai.exports.items import id_of, items_of, prompt_of
 from cai.pipeline.export_sources import Fed
@@ -34,22 +33,50 @@ class _Rows:
         return last
 
 
-def mixed(read: Callable[[], Fed], share: float, options: ExportOptions) -> Iterator[tuple[Source, Any]]:
-    """The records of `read`, so that of the rows of each source and split about `share` are not of red-team prompts.
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What a ratio takes out. `lacking` says of each source that has no rows on one side why it cannot be mixed."""
 
-    Reads twice: 10 bytes a record stay in memory. What is given up is a `LeftOut`. Raises `ConfigError` where one side
-    has no rows.
-    """
-    bounds = _bounds(_counted(read(), options), share)
-    for source, record in read():
-        if isinstance(record, LeftOut):
-            yield source, record
-            continue
-        bound = bounds.get(_side(source, record), 1.0)
-        if bound >= 1.0 or _draw(record, options) <= bound:
-            yield source, record
-        else:
-            yield source, LeftOut("beyond_mix", id_of(record), prompt_of(record).split)
+    options: ExportOptions
+    lacking: dict[Source, str]
+    _bounds: dict[Side, float]
+
+    @classmethod
+    def measured(cls, fed: Fed, share: float, options: ExportOptions) -> Mix:
+        """Of the rows of each source and split about `share` are not of red-team prompts.
+
+        10 bytes a record stay in memory meanwhile.
+        """
+        found = _counted(fed, options)
+        lacking: dict[Source, str] = {}
+        for source, split in sorted({(source, split) for source, split, _ in found}):
+            for side, name in ((True, "helpful"), (False, "red-team")):
+                if (source, split, side) not in found:
+                    why = f"--mix {share:g}: there are no {name} {source} in the {split} split to mix in"
+                    lacking.setdefault(source, f"{why}; {_remedy(source, name)}")
+        mixable = {side: rows for side, rows in found.items() if side[0] not in lacking}
+        return cls(options, lacking, _bounds(mixable, share))
+
+    def __call__(self, read: Callable[[], Fed]) -> Iterator[tuple[Source, Any]]:
+        """The records of `read`, with a `LeftOut` in place of what is given up."""
+        for source, record in read():
+            if isinstance(record, LeftOut):
+                yield source, record
+                continue
+            bound = self._bounds.get(_side(source, record), 1.0)
+            if bound >= 1.0 or _draw(record, self.options) <= bound:
+                yield source, record
+            else:
+                yield source, LeftOut("beyond_mix", id_of(record), prompt_of(record).split)
+
+
+def _remedy(source: Source, name: str) -> str:
+    """What to change in the recipe so that the source has rows of that side."""
+    if source == "prompts":
+        return f"add {name} prompts to the recipe"
+    if source == "demonstrations":
+        return f"add {name} prompts to the recipe" + (", with sft.helpful=true" if name == "helpful" else "")
+    return f"have {name} prompts answered too (sample.kinds), or add human pairs (preferences.human)"
 
 
 def _side(source: Source, record: Any) -> Side:
@@ -75,10 +102,7 @@ def _counted(fed: Fed, options: ExportOptions) -> dict[Side, _Rows]:
 def _bounds(found: dict[Side, _Rows], share: float) -> dict[Side, float]:
     """The greatest draw that is kept, for each side that gives rows up."""
     bounds: dict[Side, float] = {}
-    for source, split in {(source, split) for source, split, _ in found}:
-        for side, name in ((True, "helpful"), (False, "red-team")):
-            if (source, split, side) not in found:
-                raise ConfigError(f"--mix {share:g}: there are no {name} {source} in the {split} split to mix in")
+    for source, split in sorted({(source, split) for source, split, _ in found}):
         helpful, harmless = sum(found[source, split, True].rows), sum(found[source, split, False].rows)
         if helpful > share * (helpful + harmless):
             bounds[source, split, True] = found[source, split, True].up_to(round(share / (1.0 - share) * harmless))

@@ -13,9 +13,10 @@ from cai.exports import EXPORTS, Export, ExportOptions, FileType, check_format, 
 from cai.exports.writing import FILE_TYPES, DatasetWriter
 from cai.pipeline.dataset_card import EXPORTED, check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
-from cai.pipeline.export_mix import mixed
+from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
-from cai.pipeline.export_work import cannot_carry, staging, take_place, write_formats
+from cai.pipeline.export_staging import staging, take_place
+from cai.pipeline.export_work import cannot_carry, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json
@@ -66,6 +67,8 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     check_place(about.run, out)
     for name in exports:
         _require_ours(out / name)
+    exports, read, unmixed = _fed(about, exports, request)
+    refused |= unmixed
     asked = {
         "single_turn_only": request.single_turn_only,
         "mix": request.helpful_share,
@@ -74,7 +77,7 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     }
     facts: dict[str, Json] = {}
     with staging(out) as staged:
-        writers = write_formats(exports, _fed(about, exports, request), staged, request.files)
+        writers = write_formats(exports, read(), staged, request.files)
         refused |= _refused(writers, request)
         for name, writer in writers.items():
             if name not in refused:
@@ -113,15 +116,27 @@ def _chosen(about: RunFacts, request: ExportRequest) -> tuple[dict[str, Export],
     return kept, {name: f"the run has not done the step '{step}'" for name, step in lacking.items()}
 
 
-def _fed(about: RunFacts, exports: Mapping[str, Export], request: ExportRequest) -> Fed:
-    """The records that the formats are made of, filtered, then mixed."""
+def _fed(
+    about: RunFacts, exports: Mapping[str, Export], request: ExportRequest
+) -> tuple[dict[str, Export], Callable[[], Fed], dict[str, str]]:
+    """The exports to make, what reads their records, filtered, then mixed, and why formats of "all" cannot be mixed."""
+    read = _filtered(about, exports, request)
+    if request.helpful_share is None:
+        return dict(exports), read, {}
+    mix = Mix.measured(read(), request.helpful_share, next(iter(exports.values())).options)
+    refused = {name: mix.lacking[one.source] for name, one in exports.items() if one.source in mix.lacking}
+    if refused and (ALL not in request.formats or len(refused) == len(exports)):
+        raise ConfigError("; ".join(dict.fromkeys(refused.values())))
+    mixable = {name: one for name, one in exports.items() if name not in refused}
+    return mixable, partial(mix, _filtered(about, mixable, request)), refused
+
+
+def _filtered(about: RunFacts, exports: Mapping[str, Export], request: ExportRequest) -> Callable[[], Fed]:
     sources = {one.source for one in exports.values()}
     read: Callable[[], Fed] = partial(records, about.run, sources, about.recipe, about.grade_weights)
     for one in request.filters:
         read = partial(one, read)
-    if request.helpful_share is None:
-        return read()
-    return mixed(read, request.helpful_share, next(iter(exports.values())).options)
+    return read
 
 
 def _refused(writers: Mapping[str, DatasetWriter], request: ExportRequest) -> dict[str, str]:

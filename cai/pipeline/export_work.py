@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from cai.exports.files import Arrays
 from cai.exports.writing import DatasetWriter, export_items
 from cai.pipeline.export_facts import RunFacts
 from cai.pipeline.export_sources import records
+from cai.pipeline.export_staging import staging, take_place
 from cai.pipeline.job import Job
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
@@ -117,22 +116,3 @@ def write_formats(
             by_source.setdefault(writer.export.source, []).append(writer)
         export_items(by_source, fed)
     return writers
-
-
-@contextmanager
-def staging(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder` to write in first; gone afterwards, with what is left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".new.", suffix=".tmp", dir=folder))
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def take_place(new: Path, folder: Path) -> None:
-    """Put `new`, which is in a `staging` folder, in the place of `folder`."""
-    new.mkdir(exist_ok=True)
-    if folder.exists():
-        folder.rename(new.with_name(f"{folder.name}.old"))
-    new.rename(folder)

@@ -13,7 +13,9 @@ from cai.cli import main
 from cai.errors import ConfigError, RunError
 from cai.exports import EXPORTS, ExportOptions, load_export
 from cai.pipeline.export_facts import public_name
+from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
+from cai.records import Prompt, user
 from cai.storage.run import Run, file_sha256, read_rows
 from tests.exports.sample_run import sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
@@ -126,7 +128,7 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
 def test_a_format_that_cannot_carry_the_dialogues_is_refused_with_the_count(sample, tmp_path):
     with pytest.raises(ConfigError, match=r"axolotl_kto: of 22 rows 8 have several turns, .*writes the 12 that it can"):
         export_run(sample, ExportRequest(("axolotl_kto", "preference"), out=tmp_path / "out"))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_asked_it_keeps_what_it_can_and_counts_the_rest(sample, tmp_path):
@@ -250,8 +252,38 @@ def test_a_mix_has_the_share_that_was_asked(share, tmp_path):
 
 def test_a_mix_with_nothing_to_mix_in_is_an_error(tmp_path):
     fake_run(tmp_path / "run", write_prompts(tmp_path, 8, 0), **{"sample.kinds": ["red_team"]})
-    with pytest.raises(ConfigError, match="no helpful pairs in the t"):
+    with pytest.raises(ConfigError, match=r"no helpful pairs in the t.*\(sample\.kinds\).*\(preferences\.human\)"):
         export_run(tmp_path / "run", ExportRequest(("preference",), helpful_share=0.5))
+    with pytest.raises(ConfigError, match="no helpful pairs"):
+        export_run(tmp_path / "run", ExportRequest(("prompts", "preference"), helpful_share=0.5))
+    with pytest.raises(ConfigError, match="no helpful"):
+        export_run(tmp_path / "run", ExportRequest(("all",), helpful_share=0.5))
+
+
+def test_all_writes_what_can_be_mixed_and_names_the_others(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    fake_run(run, write_prompts(tmp_path, 30, 30), **{"sample.kinds": ["red_team"]})
+    told = export_run(run, ExportRequest(("all",), out=out, helpful_share=0.5))
+    mixable = {name for name in EXPORTS if load_export(name).source in ("prompts", "demonstrations")}
+    assert mixable and set(told["formats"]) == mixable == {path.name for path in out.iterdir() if path.is_dir()}
+    assert set(told["refused"]) == set(EXPORTS) - mixable
+    for name, why in told["refused"].items():
+        assert f"no helpful {load_export(name).source} in the test split" in why and "sample.kinds" in why
+    for facts in told["formats"].values():
+        assert facts["mix_measured"]["train"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_mix_that_cannot_be_says_the_same_whatever_the_order_of_a_set():
+    prompts = [
+        Prompt.make((user(f"{split} {n}"),), "red_team", "x", split) for split in ("train", "test") for n in range(3)
+    ]
+    why = {
+        Mix.measured([("prompts", one) for one in order], 0.5, ExportOptions()).lacking["prompts"]
+        for order in (prompts, prompts[::-1])
+    }
+    assert why == {
+        "--mix 0.5: there are no helpful prompts in the test split to mix in; add helpful prompts to the recipe"
+    }
 
 
 def test_a_folder_that_is_not_an_export_is_never_replaced(sample, tmp_path):
@@ -273,11 +305,49 @@ def test_a_name_that_is_no_format_goes_nowhere(name, sample, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_export_leaves_no_folder_that_it_made(sample, tmp_path):
+    (tmp_path / "there").mkdir()
+    for place in ("there", "new", "new/below/it"):
+        with pytest.raises(ConfigError, match="cannot carry"):
+            export_run(sample, ExportRequest(("axolotl_kto",), out=tmp_path / place))
+    assert invoke(str(sample), "--format", "axolotl_kto", "--out", str(tmp_path / "new"))[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_failed_export_leaves_what_others_put_into_the_folder(sample, tmp_path, monkeypatch):
+    def fails(*_):
+        (tmp_path / "new" / "note.txt").write_text("mine")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("cai.pipeline.export_run.write_formats", fails)
+    with pytest.raises(OSError, match="disk full"):
+        export_run(sample, ExportRequest(("sft",), out=tmp_path / "new" / "below"))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["note.txt"]
+
+
 def test_again_replaces_the_export_as_a_whole(sample, tmp_path):
     export_run(sample, ExportRequest(("sft",), out=tmp_path))
     (tmp_path / "sft" / "stale.jsonl").write_text("{}")
     export_run(sample, ExportRequest(("sft",), out=tmp_path, files=("jsonl",)))
     assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["export.json", "test.jsonl", "train.jsonl"]
+
+
+@pytest.mark.parametrize("place", [".", "datasets", "other/../datasets", "link"])
+def test_where_cai_run_writes_is_no_place_for_an_export(place, tmp_path):
+    folder = tmp_path / "run"
+    fake_run(folder, write_prompts(tmp_path, 4, 2))
+    (folder / "other").mkdir()
+    (folder / "link").symlink_to(folder / "datasets")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    code, output = invoke(str(folder), "--format", "native", "--out", str(folder / place))
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"choose another --out, or none for {folder / 'exports'}" in output
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert invoke(str(folder), "--format", "native")[0] == 0
+    assert (folder / "exports" / "README.md").is_file()
+    (folder / "datasets" / "README.md").unlink()
+    fake_run(folder, write_prompts(tmp_path, 4, 2))
+    assert (folder / "datasets" / "README.md").is_file()
 
 
 @pytest.mark.parametrize(
