@@ -281,7 +281,7 @@ def test_the_table_says_what_is_exact_what_is_not_and_what_the_probe_asked(tmp_p
     assert code == 0
     assert told.count("\n") == 1 and "probe: " in told and "calls.sqlite" in told
     lines = {line.split()[0]: line for line in table.splitlines() if line}
-    assert "calls exact" in lines["respond"] and lines["respond"].split()[1:3] == ["10", "18"]
+    assert "calls exact" in lines["respond"] and lines["respond"].split()[1:3] == ["8", "20"]
     assert "~" in lines["critique-1"]
     assert "the probe    asked" in table
     found = json.loads(cai("plan", *command, "--json", "--probe", "0")[1])
