@@ -69,6 +69,9 @@ def compare(before: Constitution, after: Constitution) -> Change:
     kept = [id for id in old if id in new]
     renamed = tuple(_renamed([old[id] for id in old if id not in new], [new[id] for id in new if id not in old]))
     moved, asked = _draws(before, after)
+    examples = tuple(_examples(before, after))
+    shown_before: dict[str, tuple[Form, ...]] = {"revision": ("critique", "revision"), "comparison": ("comparison",)}
+    asked |= {form: 1.0 for sort in examples for form in shown_before[sort] if form in asked}
     return Change(
         added=tuple(id for id in new if id not in old and id not in {to for _, to in renamed}),
         removed=tuple(id for id in old if id not in new and id not in {gone for gone, _ in renamed}),
@@ -80,7 +83,7 @@ def compare(before: Constitution, after: Constitution) -> Change:
             if old[id].form(form) != new[id].form(form)
         ),
         settings=tuple(line for id in kept for line in _settings(old[id], new[id])),
-        examples=tuple(_examples(before, after)),
+        examples=examples,
         moved=moved,
         asked_anew=asked,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from cai.errors import ConfigError
+from cai.errors import ConfigError, did_you_mean
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest, Request
 from cai.registry import Registry
@@ -66,5 +66,7 @@ def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:
     rest = spec[len(name) :].removeprefix("/")
     if name not in ENGINES and Path(spec).is_dir():
         raise ConfigError(f"no engine is named '{name}'; for the model in that folder: hf/{spec}")
+    if name not in ENGINES and (near := did_you_mean(name, (*ENGINES, "embedded"))):
+        raise ConfigError(f"no model or engine is named '{name}'{near} (engines: {', '.join(ENGINES)}; or embedded)")
     engine: Engine = ENGINES.load(name)(rest, settings or EngineSettings())
     return engine

@@ -88,3 +88,10 @@ def test_word_steps_rebuild_both_texts(before: str, after: str) -> None:
     steps = word_steps(before, after)
     assert "".join(text for step, text in steps if step != "new") == before.rstrip()
     assert "".join(text for step, text in steps if step != "gone") == after.rstrip()
+
+
+def test_other_worked_examples_go_before_every_question_of_their_sort() -> None:
+    before = load_constitution("harmlessness")
+    after = replace(before, comparison_examples=before.comparison_examples[:1])
+    assert compare(before, after).asked_anew == {"critique": 0.0, "comparison": 1.0}
+    assert compare(before, replace(before, revision_examples=())).asked_anew == {"critique": 1.0, "comparison": 0.0}
