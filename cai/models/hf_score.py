@@ -9,6 +9,7 @@ How requests are grouped changes a log-probability by up to 1e-6 (float32), so t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -24,6 +25,7 @@ from cai.models.tree import batches_of, fits
 from cai.models.windows import batches, windows
 from cai.records import ChoiceRequest, ChoiceScores, Failure
 
+_log = logging.getLogger(__name__)
 WINDOW = 1024
 TOLERANCE = 1e-4
 """Largest |difference| of a log-probability in float32, read from a row of groups and from a padded batch, in nats."""
@@ -80,11 +82,14 @@ def _answers(
     groups = grouped(questions, common)
     if model.in_rows is None:
         model.in_rows = model.grows and _reads_rows(model)
-    in_rows = [_stemmed(group) for group in groups] if model.in_rows else []
-    in_batches = [group for group in in_rows or groups if not (in_rows and fits(group, common))]
-    for some in batches_of([group for group in in_rows if fits(group, common)], common, batch_tokens):
+    rows, rest = [], groups
+    if model.in_rows:
+        fitting = [fits(_stemmed(group), common) for group in groups]
+        rows = [_stemmed(group) for group, fit in zip(groups, fitting, strict=True) if fit]
+        rest = [group for group, fit in zip(groups, fitting, strict=True) if not fit]
+    for some in batches_of(rows, common, batch_tokens):
         yield from _from_row(model, some, beginning)
-    yield from _from_batches(model, in_batches, beginning, common, batch_tokens)
+    yield from _from_batches(model, rest, beginning, common, batch_tokens)
 
 
 def _stemmed(group: Group) -> Group:
@@ -136,7 +141,8 @@ def _reads_rows(model: LoadedModel) -> bool | None:
         found = dict(_numbered(_from_row(model, groups, beginning)))
     except torch.OutOfMemoryError:
         return None
-    except Exception:
+    except Exception as error:
+        _log.info("questions are read in batches, not in rows: %s: %s", type(error).__name__, error)
         return False
     dtype = model.model.dtype
     coarse = 8 * torch.finfo(dtype).eps * float(filled.logits.abs().max())

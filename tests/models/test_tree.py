@@ -168,3 +168,13 @@ def test_reading_rows_leaves_generation_as_it_is(engine):
     before = dict(engine.generate(iter([request])))
     dict(engine.score(iter(comparisons(pairs=1))))
     assert engine._loaded.in_rows and dict(engine.generate(iter([request]))) == before
+
+
+def test_why_rows_are_not_read_is_logged(engine, monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise CannotPack("its attention has softcap")
+
+    monkeypatch.setattr(hf_model, "attend_in_tree", refuse)
+    with caplog.at_level("INFO", logger="cai"):
+        list(engine.score(iter(comparisons(pairs=1))))
+    assert "read in batches, not in rows: CannotPack: its attention has softcap" in caplog.text
