@@ -95,8 +95,8 @@ def test_cut_or_shuffled_answers_are_never_fine(seed):
         assert classify(messages, " ".join(shuffled)) == "incoherent"
 
 
-HELD_OUT_AGREED = 28  # of 48, as measured; no rule was made for these rows, and none may be
-HELD_OUT_WRONGLY_FINE = 4
+HELD_OUT_AGREED = 36  # of 58, as measured; no rule was made for these rows, and none may be
+HELD_OUT_WRONGLY_FINE = 5
 FINE = ("engaged", "helpful")
 
 
@@ -106,7 +106,7 @@ def test_answers_by_hand_that_no_rule_was_made_for():
     agreed = sum(label == row.label for label, row in zip(found, rows, strict=True))
     wrongly = sum(label in FINE and label != row.label for label, row in zip(found, rows, strict=True))
     print(f"held out: {agreed} of {len(rows)} as labelled, {wrongly} wrongly fine")
-    assert len(rows) == 48
+    assert len(rows) == 58
     assert agreed >= HELD_OUT_AGREED
     assert wrongly <= HELD_OUT_WRONGLY_FINE
 
