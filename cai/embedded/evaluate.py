@@ -268,11 +268,19 @@ def table(figures: dict[str, Json]) -> str:
         if one["value"] is None:
             lines.append(f"{skill:<52} {bar:>8}  no case")
             continue
-        met = ("met" if low <= one["value"] <= high else "not met") if bar else ""
+        met = _met(one, low, high) if bar else ""
         lines.append(
             f"{skill:<52} {bar:>8}  {one['value']:6.1%} [{one['low']:.1%}, {one['high']:.1%}]  n = {one['n']}  {met}"
         )
     return "\n".join(lines)
+
+
+def _met(one: Json, low: float, high: float) -> str:
+    """Whether the value keeps to its aim; of one that does not, whether so few cases could tell."""
+    if low <= one["value"] <= high:
+        return "met"
+    near = one["low"] <= high and one["high"] >= low
+    return "not met, but the aim lies within the interval: more --count tells" if near else "not met"
 
 
 def _aim(low: float, high: float) -> str:

@@ -184,8 +184,8 @@ def _ranked(job: Job, left_out: Counter[str]) -> Iterator[Compared]:
     preferences = (Preference.from_json(row) for row in read_rows(job.run.path("preferences.jsonl")))
     for group in compared(preferences):
         if len(group.responses) < 3:
-            left_out["prompt with two answers"] += 1
+            left_out["with two answers alone"] += 1
         elif not group.connected:
-            left_out["prompt whose labels do not connect its answers"] += 1
+            left_out["whose labels do not connect the answers"] += 1
         else:
             yield group

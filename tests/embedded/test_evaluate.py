@@ -26,7 +26,9 @@ def test_the_table_says_what_is_met():
     figures = {key: {"value": 0.7, "low": 0.6, "high": 0.8, "n": 50} for key in BARS}
     lines = table(figures).splitlines()
     assert len(lines) == len(BARS)
-    assert lines[0].endswith(" met") and "not met" in lines[1]
+    assert lines[0].endswith(" met") and lines[1].endswith("not met")
+    near = table(figures | {"helpful": {"value": 0.9, "low": 0.8, "high": 0.97, "n": 10}}).splitlines()[1]
+    assert near.endswith("more --count tells")
 
 
 def test_critiques_name_the_flaw_and_revisions_mend_it():
