@@ -42,6 +42,7 @@ from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Group, encode_groups
 from cai.training.schedule import Plan, dealt, lr_factor
 from cai.training.scoring import PADDED, Scorer, best_way
+from cai.training.vocabulary import read_rows
 
 Progress = Callable[[int, int, float], None]
 
@@ -68,7 +69,7 @@ def train_reward(
         key = fingerprint(
             "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups)
         )
-        store = team.first(lambda: Checkpoints(checkpoints, key))
+        store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "rows that are read")))
         report = finished(out, key)
         team.wait()
         if report is None:
@@ -107,6 +108,8 @@ class RewardRun:
         self.losses: list[float] = []
         self.handle = _trainable_model(base, settings)
         base.model.to(self.team.device)
+        tokens = {token for group in groups for row in (group.stem, *group.tails) for token in row}
+        self.vocabulary = read_rows(base.model, {*tokens, self.pad_id})
         if self.team.device.type == "cpu":
             keep_memory()
         bfloat16, problem = autocast_type(settings.dtype, self.team.device)
@@ -139,9 +142,8 @@ class RewardRun:
                 f"the loss is {loss} at step {self.step + 1}; lower reward.lr (now {self.settings.lr:g})"
             )
         torch.nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.max_grad_norm)
-        factor = lr_factor(self.step, self.total, self.settings.warmup_ratio, self.settings.scheduler)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factor
+            group["lr"] = self._lr(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
@@ -194,17 +196,30 @@ class RewardRun:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step, self.losses = checkpoint.step, list(checkpoint.state["losses"])
 
+    def _decay(self) -> float:
+        """What weight decay has made of a weight without gradients."""
+        settings, factors = self.settings, (self._lr(step) for step in range(self.step))
+        return math.prod(1 - lr * settings.weight_decay for lr in factors)
+
+    def _lr(self, step: int) -> float:
+        settings = self.settings
+        return settings.lr * lr_factor(step, self.total, settings.warmup_ratio, settings.scheduler)
+
     def model(self, again: Callable[[], Backbone]) -> Any:
         """The trained model as everybody loads it; from shards, put together in a model that `again` builds."""
         if not self.team.shards:
             self.scorer.restore()
+            if self.vocabulary:
+                self.vocabulary.restore(self._decay())
             return merged(self.handle).eval()
         weights = {name: whole(one) for name, one in self.trained().items()}
         fresh = again()
         handle = _trainable_model(fresh, self.settings)
         with torch.no_grad():
             for name, one in Scorer(fresh.model, self.pad_id, PADDED).named_parameters():
-                if name in weights:
+                if self.vocabulary and one is fresh.model.get_input_embeddings().weight:
+                    self.vocabulary.fill(one, weights[name], self._decay())
+                elif name in weights:
                     one.copy_(weights[name])
         return merged(handle).eval()
 

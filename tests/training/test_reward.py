@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -28,6 +29,7 @@ from cai.training.checks import check_ids, check_scores
 from cai.training.reward import RewardRun, train_reward
 from cai.training.rows import encode_groups
 from cai.training.templates import template_ids
+from cai.training.vocabulary import read_rows
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import preferences, weights_hash
 
@@ -235,6 +237,53 @@ def test_micro_batches_change_memory_and_not_the_gradient(base):
         gradients.append(kept)
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_training_the_embeddings_that_are_read_is_training_them_all(base, tmp_path, monkeypatch):
+    rows = preferences(40)
+    before = load_backbone(base, 0).model.get_input_embeddings().weight.detach()
+    settings = replace(SETTINGS, epochs=2, weight_decay=0.1, lr=1e-3)
+    train(base, tmp_path / "few", settings, rows)
+    monkeypatch.setattr("cai.training.reward.read_rows", lambda model, tokens: None)
+    train(base, tmp_path / "all", settings, rows)
+    few, every = (load_file(tmp_path / name / "rm" / "model.safetensors") for name in ("few", "all"))
+    assert few.keys() == every.keys()
+    for name in few:
+        torch.testing.assert_close(few[name], every[name], rtol=1e-4, atol=2e-6)
+    groups, _ = encode_groups(load_backbone(base, 0).chat, rows, settings.max_length, "reject")
+    read = {token for group in groups for row in group.rows for token in row}
+    unread = [token for token in range(5, len(before)) if token not in read]
+    shrunk = few["model.embed_tokens.weight"][unread] / before[unread]
+    assert len(unread) > 100 and shrunk.min() > 0.9 and shrunk.max() < 1, "by weight decay alone"
+    assert shrunk.max() - shrunk.min() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["padding", "shared", "frozen", "normed"])
+def test_an_embedding_is_cut_down_only_where_that_changes_nothing(base, kind):
+    model = load_backbone(base, 0).model
+    embedding = model.get_input_embeddings()
+    if kind == "shared":
+        model.other = torch.nn.Linear(1, 1, bias=False)
+        model.other.weight = embedding.weight
+    elif kind == "frozen":
+        embedding.weight.requires_grad_(False)
+    elif kind == "normed":
+        embedding.max_norm = 1.0
+    asked, whole = torch.tensor([[5, 9, 5, 7]]), embedding.weight
+    expected = embedding(asked)
+    cut = read_rows(model, [9, 7, 5])
+    assert (cut is None) == (kind != "padding")
+    assert torch.equal(embedding(asked), expected)
+    if cut is not None:
+        assert len(embedding.weight) == len(cut.ids) <= 4 < len(whole)
+        with pytest.raises(IndexError):
+            embedding(torch.tensor([[11]]))
+        with torch.no_grad():
+            embedding.weight.add_(1.0)
+        unread = whole.detach()[11].clone()
+        cut.restore(0.5)
+        assert embedding.weight is whole and torch.equal(embedding(asked), expected + 1.0)
+        assert torch.equal(whole[11], unread * 0.5)
 
 
 def test_weights_count(base, tmp_path):
