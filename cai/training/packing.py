@@ -92,6 +92,15 @@ def attend_in_blocks(
     require_plain(packed, more, packed.longest if packed else 0)
     assert packed is not None
     key, value = for_each_query(query, key, value)
+    if query.device.type != "cpu":
+        return _attended(module, query, key, value, packed, scaling, dropout), None
+    with torch.autocast("cpu", enabled=False):  # the backward pass in bfloat16 takes four times as long there
+        return _attended(module, query.float(), key.float(), value.float(), packed, scaling, dropout), None
+
+
+def _attended(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, packed: Packed, scaling: float | None, dropout: float
+) -> Tensor:
     at_ends = packed.last is not None and packed.last == getattr(module, "layer_idx", None)
     queries = iter(
         torch.split(query.index_select(2, packed.ends) if at_ends else query, 1 if at_ends else packed.sizes, 2)
@@ -110,7 +119,7 @@ def attend_in_blocks(
             options["attn_mask"] = None if at_ends else mask
             read.append(scaled_dot_product_attention(next(queries), own_key, own_value, **options))
     states = torch.cat(read, dim=2).transpose(1, 2)
-    return spread(states, packed.ends, query.shape[2]) if at_ends else states, None
+    return spread(states, packed.ends, query.shape[2]) if at_ends else states
 
 
 def packed_mask(packed: Packed) -> Callable[[Any, Any, Any, Any], Tensor]:
