@@ -15,8 +15,8 @@ from cai.records import Json, Order, Prompt, content_id
 class Reasoning:
     """What the judge said about two answers before a verdict, under one principle, shown in one order (paper §4.1).
 
-    `text` is None when it cannot be used: empty, or cut off before the verdict. `stated` is the answer that the judge
-    went on to name by itself, whatever the order it was shown in; None when it named none clearly.
+    `text` is None when it cannot be used: empty, cut off before the verdict, or `refused`. `stated` is the answer that
+    the judge went on to name by itself, whatever the order it was shown in; None when it named none clearly.
     """
 
     principle_id: str
@@ -24,19 +24,23 @@ class Reasoning:
     sample: int
     text: str | None
     stated: Literal["a", "b"] | None = None
+    refused: bool = False
 
     def to_json(self) -> Json:
-        return {
+        row: Json = {
             "principle_id": self.principle_id,
             "order": self.order,
             "sample": self.sample,
             "text": self.text,
             "stated": self.stated,
         }
+        return {**row, "refused": True} if self.refused else row
 
     @classmethod
     def from_json(cls, row: Json) -> Reasoning:
-        return cls(row["principle_id"], row["order"], row["sample"], row["text"], row["stated"])
+        return cls(
+            row["principle_id"], row["order"], row["sample"], row["text"], row["stated"], row.get("refused", False)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class Vote:
     logarithms. `mass` is p(A) + p(B) over the whole vocabulary: near 0, the judge did not answer the question.
     `counts`, the sampled verdicts for a and for b, is there when an engine gave no log-probabilities: these are then
     those of the mean of the Beta posterior (one verdict for each side before the first), and `mass` is the share of the
-    samples that were verdicts.
+    samples that were verdicts. `refused`: no verdict could be read, and the judge said that it would give none.
     """
 
     principle_id: str
@@ -180,6 +180,7 @@ class Vote:
     mass: float
     rationale: str | None = None
     counts: tuple[int, int] | None = None
+    refused: bool = False
 
     @property
     def logit(self) -> float:
@@ -196,14 +197,16 @@ class Vote:
             "mass": self.mass,
             "rationale": self.rationale,
         }
-        return row if self.counts is None else {**row, "counts": list(self.counts)}
+        if self.counts is not None:
+            row["counts"] = list(self.counts)
+        return {**row, "refused": True} if self.refused else row
 
     @classmethod
     def from_json(cls, row: Json) -> Vote:
         counts = (row["counts"][0], row["counts"][1]) if row.get("counts") else None
         return cls(
             row["principle_id"], row["order"], row["sample"], row["logprob_a"], row["logprob_b"], row["mass"],
-            row["rationale"], counts,
+            row["rationale"], counts, row.get("refused", False),
         )  # fmt: skip
 
 

@@ -77,16 +77,16 @@ def test_clamp_temperature_and_tie_band() -> None:
 
 
 def test_figures_count_what_was_planted() -> None:
-    figures = LabelFigures()
+    figures = LabelFigures(mass_floor=0.5)
     for logits in ((2.0, -2.0), (1.0, 1.0), (-3.0, 3.0), (0.5, 0.5)):
         judgement = judged(vote("ab", logits[0]), vote("ba", logits[1]))
         figures.add(judgement, soft_label(judgement, PreferenceSettings()))
     figures.add(judged(vote("ab", 0.0, mass=0.1), vote("ba", 0.0, mass=0.1)), None)
     found = figures.to_json()
     assert (found["pairs"], found["ties"], found["abstained"]) == (5, 2, {"red_team": 1})
-    assert found["flip_rate"] == pytest.approx(2 / 5)
-    assert (found["clear"], found["clear_flip_rate"]) == (pytest.approx(2 / 5), 0.0)
-    assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 5)
+    assert found["flip_rate"] == pytest.approx(2 / 4)
+    assert (found["clear"], found["clear_flip_rate"]) == (pytest.approx(2 / 4), 0.0)
+    assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 4), "of the votes that count"
 
 
 def counted(order: str, a: int, b: int, asked: int = 8, sample: int = 0) -> Vote:
@@ -139,13 +139,16 @@ def test_abstentions_are_counted_by_kind_and_by_reason() -> None:
             figures.add(judgement, soft_label(judgement, PreferenceSettings()))
         except ParseError:
             figures.add(judgement, None)
-    figures.add_unanswered("helpful", "refused")
-    figures.add_unanswered("red_team", "refused")
+    said_no = judged(replace(counted("ab", 0, 0), refused=True), counted("ba", 0, 0))
+    figures.add(said_no, None)
+    figures.add_unanswered("helpful", "not answered")
+    figures.add_unanswered("red_team", "not answered")
     found = figures.to_json()
-    assert found["abstained"] == {"helpful": 1, "red_team": 4} and found["pairs"] == 7
+    assert found["abstained"] == {"helpful": 1, "red_team": 5} and found["pairs"] == 8
     assert found["abstained_why"] == {
-        "low mass": {"red_team": 2}, "refused": {"helpful": 1, "red_team": 1}, "unparsed": {"red_team": 1},
+        "low mass": {"red_team": 2}, "not answered": {"helpful": 1, "red_team": 1}, "refused": {"red_team": 1},
+        "unparsed": {"red_team": 1},
     }  # fmt: skip
-    assert found["kinds"]["red_team"] == {"pairs": 5, "ties": 0, "abstained": 4}
+    assert found["kinds"]["red_team"] == {"pairs": 6, "ties": 0, "abstained": 5}
     assert found["mean_p_chosen"] == pytest.approx(sigmoid(1.0))
     assert found["sampled"]["votes"] == 2 and found["sampled"]["interval_width"] == pytest.approx(0.95)

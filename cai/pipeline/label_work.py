@@ -81,7 +81,7 @@ def make_preferences(job: Job) -> Json:
     """
     output = job.run.path("preferences.jsonl")
     rejected = rejects_path(output)
-    result, figures = StageResult(), LabelFigures()
+    result, figures = StageResult(), LabelFigures(job.recipe.preferences.mass_floor)
     splits: Counter[Split] = Counter()
     with atomic_write(output, "wb") as good:
         with atomic_write(rejected, "wb") as bad:
@@ -122,7 +122,9 @@ def _count_unanswered(job: Job, figures: LabelFigures) -> None:
     """Pairs that the judge gave no answer on, or that no principle reaches: they are among the rejects."""
     for step in ("reason", "label"):
         for row in _rejected(job, step):
-            figures.add_unanswered(row["record"]["prompt"]["kind"], "refused" if row["answers"] else "no principle")
+            figures.add_unanswered(
+                row["record"]["prompt"]["kind"], "not answered" if row["answers"] else "no principle"
+            )
 
 
 def _rejected(job: Job, step: str) -> Iterator[Json]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cai.preferences.consistency import Consistency
-from cai.preferences.votes import beta_interval, debiased_logit, paired_votes, sigmoid, unread
+from cai.preferences.votes import beta_interval, debiased_logit, paired_votes, sigmoid, unread, usable
 from cai.records import Judgement, Kind, Preference, Vote
 
 CLEAR = 0.1
@@ -19,9 +19,12 @@ class LabelFigures:
 
     A flip is a verdict that changes with the order. A judge that sees two answers as equal flips at will, so flips are
     counted too among the clear verdicts alone: those whose debiased p is more than `CLEAR` from one half. Abstentions
-    are counted by prompt kind and by reason: "low mass", "unparsed", "refused" (no answer from the judge at all) and
-    "no principle" (none of the constitution reaches the prompt).
+    are counted by prompt kind and by reason: "low mass", "unparsed", "refused" (the judge says that it gives no
+    verdict), "not answered" (its engine gave nothing) and "no principle" (none of the constitution reaches the prompt).
+    Votes whose mass is under the floor are in no other figure.
     """
+
+    mass_floor: float = 0.0
 
     pairs: int = 0
     compared: int = 0
@@ -44,10 +47,13 @@ class LabelFigures:
         self._count(judgement.prompt.kind, "pairs")
         pairs = paired_votes(judgement)
         for ab, ba in pairs.values():
-            self._add_votes(ab, ba)
+            self._counted.update(vote.counts for vote in (ab, ba) if vote.counts is not None)
+            if usable(ab, self.mass_floor) and usable(ba, self.mass_floor):
+                self._add_votes(ab, ba)
         if preference is None:
             silent = all(unread(ab) or unread(ba) for ab, ba in pairs.values())
-            self._abstain(judgement.prompt.kind, "unparsed" if silent else "low mass")
+            refused = any(vote.refused for vote in judgement.votes)
+            self._abstain(judgement.prompt.kind, ("refused" if refused else "unparsed") if silent else "low mass")
             return
         self.consistency.add(preference)
         tied = preference.p_a == 0.5
@@ -60,12 +66,11 @@ class LabelFigures:
             self.longer += difference > 0
 
     def add_unanswered(self, kind: Kind, why: str) -> None:
-        """Count a pair that never got its votes: `why` is "refused" or "no principle"."""
+        """Count a pair that never got its votes: `why` is "not answered" or "no principle"."""
         self._count(kind, "pairs")
         self._abstain(kind, why)
 
     def _add_votes(self, ab: Vote, ba: Vote) -> None:
-        self._counted.update(vote.counts for vote in (ab, ba) if vote.counts is not None)
         self.compared += 1
         flipped = (ab.logit > 0) != (ba.logit > 0)
         self.flips += flipped

@@ -38,7 +38,7 @@ class Label:
     (k + 1)/(n + 2), where n counts those that `read_verdict` can read and `mass` is the share of them.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     constitution: Constitution
     principles_per_pair: Count = 1
     pairs: Count = 1
@@ -93,4 +93,4 @@ def vote_of(principle_id: str, order: Order, sample: int, read: Read, rationale:
     """What was read of the first and the second shown answer, as a vote on answers a and b."""
     a, b = (read.first, read.second) if order == "ab" else (read.second, read.first)
     counts = read.counts if read.counts is None or order == "ab" else (read.counts[1], read.counts[0])
-    return Vote(principle_id, order, sample, a, b, read.mass, rationale, counts)
+    return Vote(principle_id, order, sample, a, b, read.mass, rationale, counts, read.refused)

@@ -40,20 +40,23 @@ from cai.records import (
     Request,
     Sampling,
 )  # fmt: skip
+from cai.refusals import refuses_to_judge
 from cai.stages.comparisons import ORDERS, Count, in_order, order_drawn, pairs_of, principles_for
 from cai.stages.label import vote_of
 from cai.stages.verdicts import Read, posterior, read_verdict, scored
+
+REFUSED = "the judge refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`samples` reasonings for each principle and order of a pair; the pairs and principles are those of `Label`.
 
-    A reasoning is what comes before the verdict that the judge goes on to give. One that is empty, or is cut off at
-    `max_tokens` before a verdict, is kept as None: it abstains.
+    A reasoning is what comes before the verdict that the judge goes on to give. One that is empty, is cut off at
+    `max_tokens` before a verdict, or says that it gives none, is kept as None: it abstains.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     constitution: Constitution
     sampling: Sampling
     samples: int = 1
@@ -96,9 +99,9 @@ class Reason:
             raise ParseError("no principle of the constitution reaches this prompt")
         found = []
         for (principle, order, sample), answer in zip(asked, answers, strict=True):
-            text, _ = self._read(answer)
+            text, problem = self._read(answer)
             stated = self._stated(answer, order) if text is not None else None
-            found.append(Reasoning(principle.id, order, sample, text, stated))
+            found.append(Reasoning(principle.id, order, sample, text, stated, problem == REFUSED))
         return replace(pair, reasonings=tuple(found))
 
     def tally(self, answers: list[Answer]) -> Counter[str]:
@@ -113,7 +116,10 @@ class Reason:
         said = reasoning_of(answer.text, self.template)
         if not said:
             return None, "no reasoning before the verdict"
-        ended = answer.finish_reason == "stop" or said != answer.text.strip()
+        alone = said == answer.text.strip()
+        if alone and refuses_to_judge(said) and not any(name in said for name in self.naming.shown):
+            return None, REFUSED
+        ended = answer.finish_reason == "stop" or not alone
         return (said, "") if ended else (None, "reasoning cut off before a verdict")
 
     def _stated(self, answer: Answer, order: Order) -> Literal["a", "b"] | None:
@@ -163,7 +169,7 @@ class ReasonedLabel:
             if not self.scores:
                 read = _counted(one)
             elif one.text is None:
-                read = posterior(0, 0, 1)._replace(counts=None)
+                read = posterior(0, 0, 1)._replace(counts=None, refused=one.refused)
             else:
                 read = scored(next(coming))
             votes.append(vote_of(one.principle_id, one.order, one.sample, read, one.text or ""))
@@ -173,4 +179,5 @@ class ReasonedLabel:
 def _counted(one: Reasoning) -> Read:
     """The stated verdict as a count of one, of the first and the second answer as they were shown."""
     first = "a" if one.order == "ab" else "b"
-    return posterior(int(one.stated == first), int(one.stated not in (None, first)), 1)
+    read = posterior(int(one.stated == first), int(one.stated not in (None, first)), 1)
+    return read._replace(refused=one.refused)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cai.dialogues import LABELS
 from cai.errors import ParseError
 from cai.records import Answer, ChoiceScores, Completion, Failure
+from cai.refusals import refuses_to_judge
 
 VERDICT_TOKENS = 16
 """Enough for a server that cannot go on with "The answer is: (" and writes it itself."""
@@ -23,12 +24,16 @@ _YES_NO = re.compile(
 
 
 class Read(NamedTuple):
-    """The log-probabilities of the first and the second choice, their mass, and the counts they rest on if sampled."""
+    """The log-probabilities of the first and the second choice, their mass, and the counts they rest on if sampled.
+
+    `refused`: nothing could be read, and the judge said that it would not answer.
+    """
 
     first: float
     second: float
     mass: float
     counts: tuple[int, int] | None = None
+    refused: bool = False
 
 
 def scored(answer: Answer) -> Read:
@@ -50,14 +55,21 @@ def posterior(first: int, second: int, asked: int) -> Read:
 
 def sampled_verdicts(answers: Sequence[Answer]) -> Read:
     """Sampled texts that name a label; raises `ParseError` for one that was not answered."""
-    labels = [read_verdict(text) for text in _texts(answers)]
-    return posterior(labels.count(LABELS[0]), labels.count(LABELS[1]), len(labels))
+    texts = _texts(answers)
+    labels = [read_verdict(text) for text in texts]
+    return _counted(labels.count(LABELS[0]), labels.count(LABELS[1]), texts)
 
 
 def sampled_yes_no(answers: Sequence[Answer]) -> Read:
     """Sampled texts that say yes or no; raises `ParseError` for one that was not answered."""
-    said = [read_yes_no(text) for text in _texts(answers)]
-    return posterior(said.count(True), said.count(False), len(said))
+    texts = _texts(answers)
+    said = [read_yes_no(text) for text in texts]
+    return _counted(said.count(True), said.count(False), texts)
+
+
+def _counted(first: int, second: int, texts: Sequence[str]) -> Read:
+    refused = not first + second and any(map(refuses_to_judge, texts))
+    return posterior(first, second, len(texts))._replace(refused=refused)
 
 
 def _texts(answers: Sequence[Answer]) -> list[str]:

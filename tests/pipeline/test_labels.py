@@ -256,12 +256,14 @@ def test_a_constitution_without_rubrics_cannot_be_graded_by_and_that_is_told_fir
 # ---------------------------------------------------------------------------------------------- abstentions and mix
 
 
-def test_refusals_are_counted_by_kind_and_by_reason(tmp_path: Path) -> None:
+def test_pairs_without_an_answer_are_counted_by_kind_and_by_reason(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path, red_team=40, helpful=40)
     summary = fake_run(tmp_path / "run", prompts, judge="fake?fail=0.1", sample__kinds=["red_team", "helpful"])
     figures = summary["label"]
     step = next(one for one in summary["stages"] if one["step"] == "label")
-    assert step["rejected"] == sum(figures["abstained"].values()) == sum(figures["abstained_why"]["refused"].values())
+    assert (
+        step["rejected"] == sum(figures["abstained"].values()) == sum(figures["abstained_why"]["not answered"].values())
+    )
     rejected = Counter(row["record"]["prompt"]["kind"] for row in read_rows(tmp_path / "run" / "label.rejected.jsonl"))
     assert figures["abstained"] == rejected and len(rejected) == 2
     assert {kind: one["pairs"] for kind, one in figures["kinds"].items()} == {"red_team": 40, "helpful": 40}
@@ -277,7 +279,7 @@ def test_what_nobody_could_read_is_printed_by_kind(tmp_path: Path, prompts: Path
     assert done.exit_code == 0
     [line] = [line for line in done.stdout.splitlines() if line.startswith("abstained")]
     count = json.loads((out / "metrics" / "label.json").read_text())["abstained"]["red_team"]
-    assert f"{count} of 12 red_team ({count} refused)" in line
+    assert f"{count} of 12 red_team ({count} not answered)" in line
     assert "read from log-probabilities of (A) and (B), one token each" in done.stdout
 
 

@@ -90,6 +90,19 @@ def test_samples_are_counted_and_unread_ones_lower_the_mass() -> None:
     assert ba.logprob_a == ba.logprob_b == pytest.approx(math.log(1 / 2))
 
 
+NO = "I'm sorry, but I can't choose between these."
+
+
+def test_a_judge_that_says_no_is_told_from_one_that_says_nothing_clear() -> None:
+    texts = [NO, "Hm.", "I must decline.", "Well...", "So?", "Both."]
+    ab, ba = stage(3).parse(PAIR, [Completion(text, "stop", 9, 9) for text in texts]).votes
+    assert (ab.refused, ab.mass, ba.refused, ba.mass) == (True, 0.0, False, 0.0)
+    assert Vote.from_json(ab.to_json()) == ab and "refused" not in ba.to_json()
+    texts = [NO, "A)", "(B)", "B)", "B)", "B)"]
+    ab, ba = stage(3).parse(PAIR, [Completion(text, "stop", 9, 9) for text in texts]).votes
+    assert not ab.refused and ab.counts == (1, 1), "what could be read counts"
+
+
 def test_with_log_probabilities_nothing_is_sampled() -> None:
     assert [type(one) for one in stage(0).requests(PAIR)] == [ChoiceRequest] * 2
 

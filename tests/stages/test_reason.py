@@ -135,6 +135,19 @@ def _without_rationale(judgement: Judgement) -> list:  # type: ignore[type-arg]
     return [replace(vote, rationale=None) for vote in judgement.votes]
 
 
+def test_a_reasoning_that_refuses_is_no_reasoning_but_one_that_weighs_a_refusal_is() -> None:
+    [pair, _] = stage(1).read(ROW)
+    texts = ["I can't help with comparing these.", "Response (A) says: I can't help you with that. The answer is: (A)"]
+    texts += ["I would not recommend (A).\n\nThe answer is: (B)", "Both are kind, but (A) is kinder."]
+    found = stage(1).parse(pair, [said(text) for text in texts])
+    assert [one.refused for one in found.reasonings] == [True, False, False, False]
+    assert [one.text is None for one in found.reasonings] == [True, False, False, False]
+    assert Deliberation.from_json(found.to_json()) == found
+    votes = ReasonedLabel(CONSTITUTION).parse(found, [ChoiceScores((-0.1, -2.4), 9)] * 3).votes
+    assert [vote.refused for vote in votes] == [True, False, False, False]
+    assert stage(1).tally([said(text) for text in texts]) == {"the judge refused": 1}
+
+
 def test_samples_that_cannot_be_used_abstain_and_the_others_decide() -> None:
     label = ReasonedLabel(CONSTITUTION)
     pair = thoughts("a", "b", None, "c")
