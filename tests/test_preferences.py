@@ -151,4 +151,4 @@ def test_abstentions_are_counted_by_kind_and_by_reason() -> None:
     }  # fmt: skip
     assert found["kinds"]["red_team"] == {"pairs": 6, "ties": 0, "abstained": 5}
     assert found["mean_p_chosen"] == pytest.approx(sigmoid(1.0))
-    assert found["sampled"]["votes"] == 2 and found["sampled"]["interval_width"] == pytest.approx(0.95)
+    assert found["sampled"]["votes"] == 4 and found["sampled"]["interval_width"] == pytest.approx(0.95)

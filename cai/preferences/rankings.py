@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from cai.errors import RunError
 from cai.judge_records import Ranking
 from cai.preferences.votes import sigmoid
 from cai.records import Preference, Prompt
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 FITTED = 1024
 _PRIOR = 1e-4
-_STEPS = 100
-_FLAT = 1e-9
+_STEPS = 1000
+_FLAT, _NEARLY_FLAT = 1e-9, 1e-6
 
 
 @dataclass(slots=True)
@@ -106,20 +107,20 @@ def ranks(scores: Sequence[float], tie_band: float = 0.0) -> tuple[int, ...]:
 
 
 def _fitted(groups: Sequence[Compared], nu: float | None) -> tuple[list[float], float]:
-    """The scores of all answers of `groups`, one after another, and ν: as given, or found if it is None."""
+    """The scores of all answers of `groups`, one after another, and ν: as given, or found if it is None.
+
+    Raises `RunError` if the search does not come to its end.
+    """
+    from scipy.optimize import minimize
+
     model = _Davidson(groups, nu)
-    point = model.start()
-    value, slope, curve = model.at(point)
-    for _ in range(_STEPS):
-        if abs(slope).max() < _FLAT:
-            break
-        step = model.solve(curve, slope)
-        length, fall = 1.0, float(slope @ step)
-        while model.value(point - length * step) > value - 1e-4 * length * fall and length > 1e-6:
-            length /= 2
-        point = point - length * step
-        value, slope, curve = model.at(point)
-    return model.read(point)
+    found = minimize(
+        model.value, model.start(), method="trust-ncg", jac=model.slope, hessp=model.bend,
+        options={"gtol": _FLAT, "maxiter": _STEPS},
+    )  # fmt: skip
+    if abs(model.slope(found.x)).max() > _NEARLY_FLAT:
+        raise RunError(f"no ranking was found for {len(groups):,} prompts: {found.message}")
+    return model.read(found.x)
 
 
 class _Davidson:
@@ -163,37 +164,29 @@ class _Davidson:
         ties = self.tie * log_nu if self.searching or self.log_nu > -self.np.inf else 0.0
         return float(self.weight @ (total - self.lead * d / 2 - ties) + _PRIOR / 2 * point @ point)
 
-    def at(self, point: Array) -> tuple[float, Array, Any]:
-        """Value, slope and curvature (sparse) at a point."""
+    def slope(self, point: Array) -> Array:
+        np = self.np
+        d, total, log_nu = self._parts(point)
+        along = self.weight * (np.exp(d / 2 - total) - np.exp(-d / 2 - total) - self.lead) / 2
+        slope: Array = _PRIOR * point
+        np.add.at(slope, self.first, along)
+        np.add.at(slope, self.second, -along)
+        if self.searching:
+            slope[-1] += self.weight @ (np.exp(log_nu - total) - self.tie)
+        return slope
+
+    def bend(self, point: Array, along: Array) -> Array:
+        """The curvature at a point times a direction."""
         np = self.np
         d, total, log_nu = self._parts(point)
         win, lose, tie = np.exp(d / 2 - total), np.exp(-d / 2 - total), np.exp(log_nu - total)
-        along = self.weight * (win - lose - self.lead) / 2
-        slope = _PRIOR * point
-        np.add.at(slope, self.first, along)
-        np.add.at(slope, self.second, -along)
-        bend = self.weight * (win + lose - (win - lose) ** 2) / 4
-        rows = [self.first, self.second, self.first, self.second]
-        columns = [self.first, self.second, self.second, self.first]
-        values = [bend, bend, -bend, -bend]
+        turn = along[self.first] - along[self.second]
+        pull = self.weight * (win + lose - (win - lose) ** 2) / 4 * turn
+        bent: Array = _PRIOR * along
         if self.searching:
-            slope[-1] += self.weight @ (tie - self.tie)
-            last = np.full(len(d), self.size)
             cross = -self.weight * tie * (win - lose) / 2
-            rows += [last, self.first, last, self.second, last]
-            columns += [last, last, self.first, last, self.second]
-            values += [self.weight * tie * (1 - tie), cross, cross, -cross, -cross]
-        return self.value(point), slope, self._sparse(rows, columns, values, len(point))
-
-    def _sparse(self, rows: list[Any], columns: list[Any], values: list[Array], size: int) -> Any:
-        from scipy.sparse import coo_array, diags_array
-
-        join = self.np.concatenate
-        curve = coo_array((join(values), (join(rows), join(columns))), shape=(size, size))
-        return (curve + diags_array(self.np.full(size, _PRIOR))).tocsc()
-
-    def solve(self, curve: Any, slope: Array) -> Array:
-        """Newton's step."""
-        from scipy.sparse.linalg import spsolve
-
-        return spsolve(curve, slope)  # type: ignore[no-any-return]
+            pull = pull + cross * along[-1]
+            bent[-1] += cross @ turn + self.weight @ (tie * (1 - tie)) * along[-1]
+        np.add.at(bent, self.first, pull)
+        np.add.at(bent, self.second, -pull)
+        return bent
