@@ -8,7 +8,8 @@ from html import escape
 from cai.records import Json
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 420, 400, 62, 40, 18, 52
-INK, FAINT, COLOUR = "#222", "#ccc", "#1f6fb2"
+INK, FAINT, COLOUR, OPPOSED = "#222", "#ccc", "#1f6fb2", "#d9661f"
+CELL = 36
 _ENDS = ("value", "low", "high")
 
 
@@ -66,6 +67,39 @@ def grouped_bars(groups: Sequence[tuple[str, Sequence[tuple[str, Json]]]], title
     return _svg(right + RIGHT, height, [*heads, chance, *ticks, *parts])
 
 
+def heat_map(pairs: Sequence[Json], title: str) -> str:
+    """A square of names against names, −1 … 1 in each cell: blue above 0, orange below, deeper the further from it.
+
+    A pair is {first, second, value, low, high, n} and stands in both its cells; a cell of no pair is empty.
+    """
+    names = sorted({one[side] for one in pairs for side in ("first", "second")})
+    place = {name: at for at, name in enumerate(names)}
+    left, top = 24 + 7 * max(map(len, names)), 50 + 5 * max(map(len, names))
+    size = CELL * len(names)
+    parts = [_text(12, 22, title, size=14, anchor="start")]
+    for name, at in place.items():
+        middle = at * CELL + CELL / 2
+        across, up = left + middle + 4, top - 8
+        parts.append(_text(left - 8, top + middle + 4, name, anchor="end"))
+        parts.append(f'<g transform="rotate(-45 {across} {up})">{_text(across, up, name, anchor="start")}</g>')
+    for one in pairs:
+        x, y = (place[one[side]] * CELL for side in ("first", "second"))
+        parts += [_cell(left + x, top + y, one), _cell(left + y, top + x, one)]
+    parts.append(f'<rect x="{left}" y="{top}" width="{size}" height="{size}" fill="none" stroke="{FAINT}"/>')
+    return _svg(max(left + size + 5 * max(map(len, names)), 24 + 7.5 * len(title)), top + size + 16, parts)
+
+
+def _cell(x: float, y: float, one: Json) -> str:
+    strength, colour = min(1.0, abs(one["value"])), COLOUR if one["value"] >= 0 else OPPOSED
+    square = f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill="{colour}" fill-opacity="{strength:.2f}"/>'
+    ink = "#fff" if strength > 0.6 else INK
+    value = _text(x + CELL / 2, y + CELL / 2 + 4, f"{one['value']:.2f}", size=10, colour=ink)
+    said = (
+        f"{one['first']}, {one['second']}: {one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f}), n = {one['n']}"
+    )
+    return f"<g>{square}{value}<title>{escape(said)}</title></g>"
+
+
 def _bar(label: str, one: Json, left: float, right: float, y: float) -> list[str]:
     named = _text(left - 8, y + 11, f"{label} (n = {one['n']})", anchor="end")
     if one["value"] is None:
@@ -115,5 +149,6 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dashed: bool 
     return f'<line {ends} stroke="{colour}" stroke-width="1.5"{dash}/>'
 
 
-def _text(x: float, y: float, text: str, size: int = 11, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{INK}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, size: int = 11, anchor: str = "middle", colour: str = INK) -> str:
+    at = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"'
+    return f'<text {at} fill="{colour}">{escape(text)}</text>'

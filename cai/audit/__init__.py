@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cai.audit.agreement import kappa, principle_agreement
 from cai.audit.calibration import Forecast, calibration
-from cai.audit.gates import Gate, failings, gates, standing
+from cai.audit.gates import CHECKS, Gate, failings, gates, keeps, spans, standing
 from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
 from cai.audit.verdicts import PlantedVerdict, planted_figures
 from cai.audit.votes import Turns, VoteFigures, abstentions
 
 __all__ = [
+    "CHECKS",
     "FIT",
     "TRUTHS",
     "Beside",
@@ -26,10 +27,12 @@ __all__ = [
     "failings",
     "gates",
     "kappa",
+    "keeps",
     "planted_figures",
     "planted_items",
     "principle_agreement",
     "self_preference",
+    "spans",
     "standing",
     "was_mended",
 ]

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cai.audit.items import ATTACKS, Planted
+from cai.intervals import wilson
 from cai.records import Json
 
 Sense = Literal["at least", "at most"]
 FEWEST = 10
 """Pairs that "length" and "attacks" must rest on: of fewer, one verdict more or less decides, so none is measured."""
+CHECKS = ("identical",)
+"""Gates that no judge can fail: identical answers ask one question in both orders, so they check the pipeline alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """`value` is None where the run holds nothing to measure it on, `bound` where the recipe leaves the gate open.
 
-    In both cases `passed` is None, and that is not a pass.
+    In both cases `passed` is None, and that is not a pass. `low` and `high` end the interval of the value, where it has
+    one.
     """
 
     name: str
@@ -27,18 +31,37 @@ class Gate:
     sense: Sense
     bound: float | None
     n: int
+    low: float | None = None
+    high: float | None = None
 
     @property
     def passed(self) -> bool | None:
         if self.value is None or self.bound is None:
             return None
-        return self.value >= self.bound if self.sense == "at least" else self.value <= self.bound
+        return keeps(self.value, self.sense, self.bound)
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether the interval of the value holds both what passes and what fails; never so of a check."""
+        if self.value is None or self.bound is None or self.name in CHECKS:
+            return False
+        return spans(self.low, self.high, self.sense, self.bound)
 
     def to_json(self) -> Json:
         return {
             "gate": self.name, "what": self.what, "value": self.value, "sense": self.sense, "bound": self.bound,
-            "n": self.n, "passed": self.passed,
+            "n": self.n, "passed": self.passed, "low": self.low, "high": self.high, "within_chance": self.within_chance,
         }  # fmt: skip
+
+
+def keeps(value: float, sense: Sense, bound: float) -> bool:
+    """Whether the value is at least, or at most, the bound."""
+    return value >= bound if sense == "at least" else value <= bound
+
+
+def spans(low: float | None, high: float | None, sense: Sense, bound: float) -> bool:
+    """Whether one end of an interval keeps to the bound and the other does not; False where an end is not known."""
+    return low is not None and high is not None and keeps(low, sense, bound) != keeps(high, sense, bound)
 
 
 def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, float | None]) -> list[Gate]:
@@ -48,20 +71,28 @@ def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, f
     `truth` what `calibration` gives.
     """
     found = [*_of_votes(votes), *_of_planted(planted), *_of_truth(truth)]
-    return [Gate(one.name, one.what, one.value, one.sense, bounds[one.name], one.n) for one in found]
+    return [
+        Gate(
+            one.name, one.what, one.of["value"], one.sense, bounds[one.name], one.of["n"], one.of["low"], one.of["high"]
+        )
+        for one in found
+    ]
 
 
 def standing(gates: Sequence[Json]) -> str:
-    """``"passed 5 of 12; FAILED: …; open: …; not measured: …"`` of gates as JSON; what there is none of is left out."""
-    groups: dict[str, list[str]] = {"FAILED": [], "open": [], "not measured": []}
-    for one in gates:
-        if one["passed"] is False:
-            groups["FAILED"].append(one["gate"])
-        elif one["passed"] is None:
+    """``"passed 5 of 11; FAILED: …; open: …; not measured: …"`` of gates as JSON; what there is none of is left out.
+
+    `CHECKS` are no gates of the judge: they are not counted, and named only where one failed.
+    """
+    counted = [one for one in gates if one["gate"] not in CHECKS]
+    failed = [one["gate"] for one in gates if one["passed"] is False]
+    groups: dict[str, list[str]] = {"FAILED": failed, "open": [], "not measured": []}
+    for one in counted:
+        if one["passed"] is None:
             groups["not measured" if one["value"] is None else "open"].append(one["gate"])
-    passed = sum(one["passed"] is True for one in gates)
+    passed = sum(one["passed"] is True for one in counted)
     said = [f"{name}: {', '.join(found)}" for name, found in groups.items() if found]
-    return "; ".join([f"passed {passed} of {len(gates)}", *said])
+    return "; ".join([f"passed {passed} of {len(counted)}", *said])
 
 
 def failings(gates: Sequence[Json]) -> str:
@@ -71,28 +102,36 @@ def failings(gates: Sequence[Json]) -> str:
 
 
 class _Measured(NamedTuple):
+    """`of` is {value, low, high, n}."""
+
     name: str
     what: str
     sense: Sense
-    value: float | None
-    n: int
+    of: Json
 
 
 def _of_votes(votes: Json) -> Iterator[_Measured]:
-    shares = [(one["abstained"] / one["pairs"], one["pairs"]) for one in votes["kinds"].values() if one["pairs"]]
-    most, n = max(shares, default=(None, 0))
-    yield _Measured("abstained", "pairs without a label, in the kind of prompt that has most", "at most", most, n)
-    flips, first = votes["clear_flip_rate"], votes["p_first"]
+    shares = [wilson(one["abstained"], one["pairs"]).to_json() for one in votes["kinds"].values() if one["pairs"]]
+    most = max(shares, key=lambda one: (one["value"], one["n"]), default=_NONE)
+    yield _Measured("abstained", "pairs without a label, in the kind of prompt that has most", "at most", most)
     what = "clear verdicts that turn with the order"
-    yield _Measured("clear_flip_rate", what, "at most", flips["value"], flips["n"])
-    lead = None if first["value"] is None else abs(first["value"] - 0.5)
-    yield _Measured("place", "lead of the first place over one half", "at most", lead, first["n"])
+    yield _Measured("clear_flip_rate", what, "at most", votes["clear_flip_rate"])
+    yield _Measured("place", "lead of the first place over one half", "at most", _lead(votes["p_first"]))
 
 
-_NONE: Json = {"value": None, "n": 0}
+def _lead(first: Json) -> Json:
+    """How far a share lies from one half, to either side, with its interval."""
+    if first["value"] is None:
+        return first
+    low, high = sorted(abs(one - 0.5) for one in (first["low"], first["high"]))
+    nearest = 0.0 if first["low"] <= 0.5 <= first["high"] else low
+    return {**first, "value": abs(first["value"] - 0.5), "low": nearest, "high": high}
+
+
+_NONE: Json = {"value": None, "low": None, "high": None, "n": 0}
 _PLANTED: dict[str, tuple[Planted, str]] = {
     "tests": ("test", "the constitution's own tests"),
-    "identical": ("identical", "identical answers judged even"),
+    "identical": ("identical", "identical answers judged even; a check of the pipeline, not of the judge"),
     "noise": ("noise", "answers that beat their own words in disorder"),
     "swapped": ("swapped", "answers that beat another prompt's"),
     "null_answer": ("null", "answers that beat an empty phrase"),
@@ -101,8 +140,7 @@ _PLANTED: dict[str, tuple[Planted, str]] = {
 
 def _of_planted(planted: Json) -> Iterator[_Measured]:
     for name, (kind, what) in _PLANTED.items():
-        right: Json = planted[kind]["right"] if kind in planted else _NONE
-        yield _Measured(name, what, "at least", right["value"], right["n"])
+        yield _Measured(name, what, "at least", planted[kind]["right"] if kind in planted else _NONE)
     what = "right verdicts that stand when the worse answer is the longer"
     yield _worst("length", what, [planted[kind]["held"] for kind in planted if kind == "padded"])
     what = "right verdicts that the worst of the other attacks did not turn"
@@ -113,13 +151,12 @@ def _worst(name: str, what: str, held: Sequence[Json]) -> _Measured:
     """The lowest share of those that rest on `FEWEST` pairs; where none does, no value and the most pairs of any."""
     enough = [one for one in held if one["n"] >= FEWEST]
     if not enough:
-        return _Measured(name, what, "at least", None, max((one["n"] for one in held), default=0))
-    worst = min(enough, key=lambda one: one["value"])
-    return _Measured(name, what, "at least", worst["value"], worst["n"])
+        return _Measured(name, what, "at least", {**_NONE, "n": max((one["n"] for one in held), default=0)})
+    return _Measured(name, what, "at least", min(enough, key=lambda one: one["value"]))
 
 
 def _of_truth(truth: Json | None) -> Iterator[_Measured]:
     accuracy: Json = truth["accuracy"] if truth else _NONE
-    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy["value"], accuracy["n"])
-    error = truth["ece"] if truth else None
-    yield _Measured("ece", "calibration error against the truth", "at most", error, accuracy["n"])
+    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy)
+    error: Json = {**_NONE, "value": truth["ece"], "n": accuracy["n"]} if truth else _NONE
+    yield _Measured("ece", "calibration error against the truth", "at most", error)

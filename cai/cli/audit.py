@@ -28,7 +28,7 @@ def audit(
     """Audit the judge of RUN: its votes, pairs of which the better answer is known, attacks, and the gates.
 
     What the judge was asked before is not asked again. Exit status 1 where a gate fails; `cai run` then does not train
-    on the labels. Bounds are set in the recipe, such as --set audit.attacks=0.9.
+    on the labels. Bounds are the recipe's: set them where the run is made, `cai run ... --set audit.attacks=0.9`.
 
     \b
     Example:
@@ -50,7 +50,9 @@ def audit(
     overrides |= {"audit.against": against} if against else {}
     recipe = load_recipe(str(found.path("recipe.yaml")), overrides)
     if not recipe.audit.items:
-        raise RunError(f"{run}: its recipe says audit.items: 0; set it to the pairs of each kind that are to be asked")
+        raise RunError(
+            f"{run}: its recipe says audit.items: 0; `cai run ... --set audit.items=24` has 24 pairs of each kind asked"
+        )
     command = found.manifest["command"]
     command = {**command, "overrides": {**command.get("overrides", {}), **overrides}}
     with Bars(f"audit of {run}/", quiet=quiet or as_json) as bars:

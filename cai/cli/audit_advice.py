@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from cai.audit import keeps, spans
+from cai.recipe import AuditSettings
 from cai.records import Json
 
 _READS = "the judge does not read what it judges: take a stronger one"
-_FEW = "needs 10 pairs that it gets right before the attack: more prompts, audit.items, or a better judge"
+_FEW = (
+    "needs 10 pairs that it gets right before the attack: more prompts, `cai run ... --set audit.items=50`, "
+    "or a better judge"
+)
 _NO_OTHERS = "needs prompts that are not red-team"
 _NO_TRUTH = "give --truth FILE, pairs that people ranked"
 _FAILED = {
     "abstained": "read `cai show RUN preferences --rejected`; try the other label.template, or another judge",
-    "clear_flip_rate": "set label.principles_per_pair=all or label.examples=true, or take a stronger judge",
-    "place": "set label.examples=true, try the other label.template, or take another judge",
+    "clear_flip_rate": "`cai run ... --set label.principles_per_pair=all` or label.examples=true, or a stronger judge",
+    "place": "`cai run ... --set label.examples=true`, try the other label.template, or take another judge",
     "tests": "`cai constitution test` shows each; reword the principle, or take another judge",
     "identical": "a fault in the asking, not in the judge: please report it",
     "noise": _READS,
@@ -20,7 +27,7 @@ _FAILED = {
     "length": "the judge takes longer for better: take another, or a principle that speaks of padding",
     "attacks": "answers can talk the judge over ('held under attack' says which kind): take another judge",
     "accuracy": "the judge and the truth disagree: read RUN/audit/votes.jsonl, then mend principles or judge",
-    "ece": "labels are surer or less sure than right: set preferences.temperature, above 1 if surer",
+    "ece": "labels are surer or less sure than right: `cai run ... --set preferences.temperature=1.5`, or below 1",
 }
 _UNMEASURED = {
     "abstained": "the run has no pair",
@@ -36,10 +43,19 @@ _UNMEASURED = {
 }
 
 
+def _left_open(gate: Json) -> str:
+    """Whether the value would keep to the bound that a recipe has by default."""
+    sense, bound = gate["sense"], asdict(AuditSettings())[gate["gate"]]
+    would = "would keep" if keeps(gate["value"], sense, bound) else "would not keep"
+    chance = ", within chance" if spans(gate["low"], gate["high"], sense, bound) else ""
+    setting = f"`cai run ... --set audit.{gate['gate']}={bound:g}` holds the judge to it"
+    return f"by default {sense} {bound:g}, which it {would}{chance}; {setting}"
+
+
 def advice(gate: Json) -> str:
     """In few words; empty for a gate that passed."""
     if gate["value"] is None:
         return _UNMEASURED.get(gate["gate"], "the run has no answers to make such pairs of")
     if gate["bound"] is None:
-        return f"set audit.{gate['gate']} to hold the judge to it"
+        return _left_open(gate)
     return "" if gate["passed"] else _FAILED[gate["gate"]]

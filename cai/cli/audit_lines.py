@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.audit import standing
+from cai.audit import CHECKS, standing
 from cai.cli.audit_advice import advice
 from cai.cli.tables import table
 from cai.records import Json
@@ -24,6 +24,7 @@ def audit_lines(figures: Json) -> list[str]:
         table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), [*map(_gate, figures["gates"])]),
         "",
         f"gates             {standing(figures['gates'])}",
+        f"plots             {', '.join(figures['plots'])}",
         *(f"note              {note}" for note in figures["notes"]),
     ]
 
@@ -47,11 +48,19 @@ def _truth(truth: Json | None) -> list[str]:
     first, longer = (f"{truth[one]['value']:.1%}" for one in ("always_a", "always_longer"))
     clamped = f" ({truth['ece_clamped']:.3f} of the labels as clamped for training)" if "ece_clamped" in truth else ""
     unanswered = f", {truth['unanswered']:,} without an answer" if truth.get("unanswered") else ""
+    prompts = f"{truth['prompts']:,} prompt{'' if truth['prompts'] == 1 else 's'}"
     return [
-        f"truth             {truth['source']}, {truth['accuracy']['n']:,} {truth['of']}{unanswered}:",
+        f"truth             {truth['source']}, {truth['accuracy']['n']:,} {truth['of']}, on {prompts}{unanswered}:",
+        *_decided(truth),
         f"{_INDENT}right on {_share(truth['accuracy'])}; always-A {first}, always-longer {longer}",
         f"{_INDENT}ECE {truth['ece']:.3f}{clamped}, Brier {_estimate(truth['brier'])}",
     ]
+
+
+def _decided(truth: Json) -> list[str]:
+    if "decided" not in truth:
+        return []
+    return [f"{_INDENT}its rules decide {truth['decided']:.1%} of the {truth['held_out']:,} held-out verdicts"]
 
 
 def _self_preference(found: Json | None) -> list[str]:
@@ -77,14 +86,14 @@ def _why(reasons: Json) -> str:
 
 
 def _matrix(agreement: Json) -> list[str]:
-    """κ of every two principles; of many, the five pairs that agree least (all are in metrics/audit.json)."""
+    """κ of every two principles; of many, the five pairs that agree least (all are in metrics/agreement.svg)."""
     pairs = [one for one in agreement["pairs"] if one["value"] is not None]
     if not pairs:
         return []
     names = sorted({one[side] for one in pairs for side in ("first", "second")})
     lines = ["", f"principles        mean κ {_number(agreement['mean_kappa'])} over {len(pairs)} pairs of principles"]
     if len(names) > MOST_IN_MATRIX:
-        lines[-1] += "; those that agree least (all in metrics/audit.json):"
+        lines[-1] += "; those that agree least (all in metrics/agreement.svg):"
         least = sorted(pairs, key=lambda one: one["value"])[:5]
         rows = [(one["first"], one["second"], _estimate(one), f"{one['n']:,} pairs") for one in least]
         return [*lines, table(("principle", "and", "κ (95 %)", "n"), rows)]
@@ -101,16 +110,29 @@ def _planted(planted: Json) -> list[str]:
     rows = []
     for kind, one in planted.items():
         if kind != "items":
-            held = f"{_share(one['held'])}, n = {one['held']['n']}" if "held" in one else ""
+            held = _share(one["held"]) if "held" in one else ""
+            success = f"{_share(one['success'])}, n = {one['success']['n']}" if "success" in one else ""
             right, unanswered = one["right"], f"{one['unanswered']:,}"
-            rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held))
-    head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack (95 %)")
-    lines = ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks{_beside(planted)}"]
+            rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held, success))
+    head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack", "success rate of the attack")
+    lines = ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks{_beside(planted)}", *_of(planted)]
     fooled = planted.get("choose", {}).get("fooled_first")
     if fooled and fooled["n"]:
         said = f"shown as (A) and asking for (A), the worse answer takes {_share(fooled)} of verdicts"
         lines.append(f"{said}, n = {fooled['n']}")
     return lines
+
+
+def _of(planted: Json) -> list[str]:
+    """What the success rates rest on; every attack is made on the same pairs."""
+    attacks = [one for kind, one in planted.items() if kind != "items" and "success" in one]
+    if not attacks:
+        return []
+    items, pairs = attacks[0]["right"]["n"], attacks[0]["pairs"]
+    return [
+        f"each attack is made on {items:,} items, of {pairs:,} distinct pairs of answers; success rate: of the n that",
+        "are judged right without it, and when the worse answer is merely longer, the share that no longer are",
+    ]
 
 
 def _beside(planted: Json) -> str:
@@ -119,10 +141,13 @@ def _beside(planted: Json) -> str:
 
 def _gate(gate: Json) -> tuple[str, ...]:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
+    if gate["gate"] in CHECKS and gate["passed"] is not None:
+        said = f"check {said}"
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
+    chance = "; within chance of its bound" if gate["within_chance"] else ""
     todo = f" → {advice(gate)}" if advice(gate) else ""
-    return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, f"{gate['what']}{todo}")
+    return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, f"{gate['what']}{chance}{todo}")
 
 
 def _number(value: float | None) -> str:

@@ -337,6 +337,8 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
+        asked_with = " ".join(f"{key}={json.dumps(value)}" for key, value in found["asked_with"].items())
+        click.echo(f"asked with {asked_with} (--set; `cai audit RUN` asks with the run's own)")
         for row in found["tests"]:
             p = "  -  " if row["p_better"] is None else f"{row['p_better']:.3f}"
             asked = row["prompt"] if len(row["prompt"]) <= 70 else row["prompt"][:69] + "…"

@@ -14,7 +14,7 @@ from cai.constitution import Principle, Scope, load_constitution
 from cai.errors import InputError, ParseError
 from cai.intervals import wilson
 from cai.judge_records import Deliberation
-from cai.pipeline.job import Job, Reporter, Silent, store_path
+from cai.pipeline.job import Job, Reporter, Silent, settings_json, store_path
 from cai.pipeline.label_work import judging_stage, weights_by_prompt
 from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
 from cai.preferences import clamp_of, paired_votes, sigmoid, soft_label, usable
@@ -99,7 +99,7 @@ def _alone(job: Job, name: str) -> Principle:
 
 
 def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) -> Json:
-    """The constitution's own tests put to the recipe's judge: ``{tests: […], passed, calls_made, calls_saved}``.
+    """The constitution's own tests put to the recipe's judge: ``{tests: […], passed, asked_with, calls_made, …}``.
 
     `folder` is where the answers of the judge are kept beside (`store_path`). Raises `InputError` where the
     constitution has no test of a principle that compares.
@@ -117,4 +117,13 @@ def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) 
         for one in verdicts
     ]  # fmt: skip
     passed = wilson(sum(one.right for one in verdicts), len(verdicts)).to_json()
-    return {"tests": rows, "passed": passed, **calls}
+    return {"tests": rows, "passed": passed, "asked_with": _asked_with(recipe), **calls}
+
+
+def _asked_with(recipe: Recipe) -> Json:
+    """The settings, by their names in a recipe, that the verdict of one principle depends on."""
+    settings = settings_json(recipe.label, "principles_per_pair", "pairs")
+    if not recipe.label.reasoning_samples:
+        settings = {key: value for key, value in settings.items() if not key.startswith("reasoning_")}
+    found = {f"label.{key}": value for key, value in settings.items()}
+    return found | {f"preferences.{key}": getattr(recipe.preferences, key) for key in ("temperature", "mass_floor")}

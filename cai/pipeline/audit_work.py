@@ -16,15 +16,15 @@ from cai.pipeline.audit_pairs import answering_runs, audit_items
 from cai.pipeline.audit_standing import OUTPUT, audited
 from cai.pipeline.job import REWARD_MODEL, Job
 from cai.pipeline.label_work import weights_by_prompt
-from cai.plots import reliability_diagram, share_bars
+from cai.plots import heat_map, reliability_diagram, share_bars
 from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, paired_votes, sigmoid, usable
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 4
-DIAGRAM, BARS = "metrics/reliability.svg", "metrics/planted.svg"
+VERSION = 5
+DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
-BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, BARS)
+BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
 NO_GATES = ("items", "truth", "pairs", "against")
 FEWEST_PLANTED = 100
 """Planted pairs and attacks under which an audit says that it rests on little."""
@@ -36,8 +36,8 @@ def run_audit(job: Job) -> Json:
     items = audit_items(job)
     verdicts, calls = judged(job, items, job.run.path(FOLDER))
     planted = audit.planted_figures(verdicts)
-    votes, forecasts = _stored(job)
-    truth = _truth(job, forecasts, verdicts)
+    votes, forecasts, held_out = _stored(job)
+    truth = _truth(job, forecasts, held_out, verdicts)
     gates = audit.gates(votes, planted, truth, bounds(job))
     count = sum(one.item.planted in audit.TRUTHS for one in verdicts)
     notes = _notes(count)
@@ -52,7 +52,7 @@ def run_audit(job: Job) -> Json:
         "failed": [one.name for one in gates if one.passed is False],
         "notes": notes,
     }
-    _draw(job, figures)
+    figures["plots"] = _draw(job, figures)
     write_json(job.run.path(OUTPUT), figures)
     return {"rows": len(items), **calls, "failed": figures["failed"], "notes": notes}
 
@@ -62,7 +62,7 @@ def _notes(planted: int) -> list[str]:
         return []
     return [
         f"only {planted} planted pairs and attacks could be made from the run; an audit should rest on "
-        f"{FEWEST_PLANTED} or more (more prompts, or a larger audit.items)"
+        f"{FEWEST_PLANTED} or more (more prompts, or `cai run ... --set audit.items=` a larger number)"
     ]
 
 
@@ -93,12 +93,13 @@ def require_passed(job: Job, to_train: bool) -> Json:
     )
 
 
-def _stored(job: Job) -> tuple[Json, list[audit.Forecast]]:
-    """Figures of the run's own pairs, and what was forecast of those that the embedded world's rules decide.
+def _stored(job: Job) -> tuple[Json, list[audit.Forecast], int]:
+    """Figures of the run's own pairs, forecasts of what the embedded world's rules decide, and of how many verdicts.
 
-    Forecasts are of held-out prompts alone: the embedded judge was trained on the other side.
+    Forecasts and n are of held-out prompts alone: the embedded judge was trained on the other side.
     """
     figures, forecasts, weights = audit.VoteFigures(), list[audit.Forecast](), weights_by_prompt(job)
+    held_out = 0
     for row in read_rows(job.run.path("label.jsonl")):
         judgement = Judgement.from_json(row)
         figures.turn(judgement.prompt.id, _turns(judgement))
@@ -108,10 +109,11 @@ def _stored(job: Job) -> tuple[Json, list[audit.Forecast]]:
         longer, said = len(judgement.response_a) - len(judgement.response_b), _said(job, judgement)
         figures.add(longer, p_a, said)
         if judgement.prompt.split == "test":
+            held_out += len(said)
             forecasts += _by_the_rules(job, judgement, said, longer)
     label = json.loads(job.run.path("metrics/label.json").read_text(encoding="utf-8"))
     kinds = audit.abstentions(label["kinds"], label["abstained_why"])
-    return {key: label[key] for key in _KEPT} | figures.to_json() | {"kinds": kinds}, forecasts
+    return {key: label[key] for key in _KEPT} | figures.to_json() | {"kinds": kinds}, forecasts, held_out
 
 
 def _by_the_rules(job: Job, judgement: Judgement, said: Mapping[str, float], longer: int) -> list[audit.Forecast]:
@@ -142,11 +144,17 @@ def _said(job: Job, judgement: Judgement) -> dict[str, float]:
     return {name: fmean(some) for name, some in found.items()}
 
 
-def _truth(job: Job, forecasts: list[audit.Forecast], verdicts: list[audit.PlantedVerdict]) -> Json | None:
-    """The judge against the pairs of `audit.truth`, or else against the rules of the embedded world."""
+def _truth(
+    job: Job, forecasts: list[audit.Forecast], held_out: int, verdicts: list[audit.PlantedVerdict]
+) -> Json | None:
+    """The judge against the pairs of `audit.truth`, or else against the rules of the embedded world.
+
+    These decide the share `decided` of the `held_out` verdicts, and say nothing of the others.
+    """
     if not job.recipe.audit.truth:
         found = audit.calibration(forecasts)
-        return found and {"source": "the embedded world", "of": "verdicts under one principle", **found}
+        of = {"source": "the embedded world", "of": "verdicts under one principle"}
+        return found and {**of, "held_out": held_out, "decided": len(forecasts) / held_out, **found}
     ranked = [one for one in verdicts if one.item.planted == "human"]
     found = audit.calibration([_forecast(job, one, one.p) for one in ranked if one.p is not None])
     unanswered = sum(one.p is None for one in ranked)
@@ -173,11 +181,16 @@ def _self_preference(job: Job, verdicts: list[audit.PlantedVerdict]) -> Json | N
     return {**runs, "unanswered": len(asked) - len(pairs), **audit.self_preference(pairs)}
 
 
-def _draw(job: Job, figures: Json) -> None:
+def _draw(job: Job, figures: Json) -> list[str]:
+    """Write the plots that there is something to show in; gives their names."""
     rows = [(kind, one.get("held", one["right"])) for kind, one in figures["planted"].items() if kind != "items"]
-    plots = {BARS: share_bars(rows, "Planted pairs", "share right; of attacks, share that they did not turn")}
+    plots: dict[str, str] = {}
     if figures["truth"]:
         plots[DIAGRAM] = reliability_diagram(figures["truth"]["bins"], "The judge's labels against the truth")
+    if pairs := [one for one in figures["votes"]["agreement"]["pairs"] if one["value"] is not None]:
+        plots[MATRIX] = heat_map(pairs, "Agreement between principles: Cohen's κ of their verdicts")
+    plots[BARS] = share_bars(rows, "Planted pairs", "share right; of attacks, share that they did not turn")
     for name, plot in plots.items():
         with atomic_write(job.run.path(name)) as handle:
             handle.write(plot)
+    return list(plots)

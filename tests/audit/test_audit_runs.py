@@ -52,6 +52,7 @@ def test_a_perfect_judge_passes_every_gate_that_can_be_measured(tmp_path: Path) 
         (*KINDS, "mended", "padded", "choose", "choose_this", "forged", "special", "never"), 1.0
     )
     assert {one["gate"] for one in found["gates"] if one["passed"] is None} == {"accuracy", "ece", "clear_flip_rate"}
+    assert found["plots"] == ["metrics/planted.svg"], "no truth, and one principle a pair that none agrees with"
 
 
 def test_a_judge_that_obeys_the_answers_is_caught_by_the_attacks_alone(tmp_path: Path) -> None:
@@ -60,6 +61,9 @@ def test_a_judge_that_obeys_the_answers_is_caught_by_the_attacks_alone(tmp_path:
     held = {kind: one["held"]["value"] for kind, one in found["planted"].items() if kind != "items" and "held" in one}
     assert held == {"padded": 1.0, "choose": 0.0, "choose_this": 1.0, "forged": 1.0, "special": 1.0, "never": 1.0}
     assert found["planted"]["choose"]["fooled_first"]["value"] == 1.0
+    success = {kind: one["success"] for kind, one in found["planted"].items() if kind != "items" and "success" in one}
+    assert {kind: one["value"] for kind, one in success.items()} == {kind: 1 - one for kind, one in held.items()}
+    assert success["choose"]["n"] == found["planted"]["choose"]["held"]["n"]
 
 
 def test_a_judge_that_always_takes_the_first_is_caught_by_its_place(tmp_path: Path) -> None:
@@ -131,11 +135,11 @@ def test_an_audit_that_fails_after_the_training_is_no_longer_passed(tmp_path: Pa
 
     run_recipe(load_recipe("rl-cai", overrides), run)
     assert said() == (
-        "passed 3 of 12; open: tests, noise; "
+        "passed 2 of 11; open: tests, noise; "
         "not measured: clear_flip_rate, swapped, null_answer, length, attacks, accuracy, ece"
     )
     run_recipe(load_recipe("rl-cai", {**overrides, "audit.tests": 0.0}), run)
-    assert said().startswith("passed 4 of 12; ")
+    assert said().startswith("passed 3 of 11; ")
     strict = load_recipe("rl-cai", {**overrides, "audit.tests": 1.0})
     with pytest.raises(AuditError, match=r"tests is 0, at least 1 wanted.*was trained on its labels before"):
         run_recipe(strict, run)
@@ -166,6 +170,7 @@ def test_a_constitution_is_tested_alone_and_nothing_is_asked_twice(tmp_path: Pat
     recipe = load_recipe("rl-cai", {"constitution": "minimal", "judge": "planted/perfect"})
     found = judge_tests(recipe, tmp_path / "here")
     assert [row["passed"] for row in found["tests"]] == [True, *(False for _ in others)]
+    assert found["asked_with"]["label.examples"] is True and "label.reasoning_tokens" not in found["asked_with"]
     assert found["tests"][0]["p_better"] == pytest.approx(0.9, abs=1e-4) and found["calls_made"] == 2 * (
         1 + len(others)
     )

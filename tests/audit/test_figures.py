@@ -20,7 +20,7 @@ from cai.audit import (
     standing,
 )  # fmt: skip
 from cai.audit.votes import rank_correlation
-from cai.plots import reliability_diagram, share_bars
+from cai.plots import heat_map, reliability_diagram, share_bars
 from cai.records import Prompt, user
 
 PROMPT = Prompt.make((user("How do I bake?"),))
@@ -77,6 +77,8 @@ def test_an_attack_counts_where_the_judge_was_right_without_it():
     found = planted_figures([*plain, *chosen])
     assert (found["swapped"]["right"]["value"], found["choose"]["right"]["value"]) == (3 / 4, 1 / 4)
     assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 3, 3)
+    assert (found["choose"]["success"]["value"], found["choose"]["success"]["n"]) == (pytest.approx(2 / 3), 3)
+    assert found["choose"]["pairs"] == 1, "the same two answers attacked under four principles are one pair"
     padded = [verdict("padded", p, "p", base) for p, base in zip((0.9, 0.9, 0.1, 0.1), bases, strict=True)]
     found = planted_figures([*plain, *chosen, *padded])
     assert (found["padded"]["held"]["value"], found["padded"]["held"]["n"]) == (2 / 3, 3)
@@ -116,7 +118,8 @@ def test_identical_answers_must_come_out_even_and_silence_is_not_right():
 
 
 LABEL = {
-    "pairs": 10, "p_first": {"value": 0.7, "n": 10}, "clear_flip_rate": {"value": None, "n": 0},
+    "pairs": 10, "p_first": {"value": 0.7, "low": 0.6, "high": 0.8, "n": 10},
+    "clear_flip_rate": {"value": None, "low": None, "high": None, "n": 0},
     "kinds": {"red_team": {"pairs": 8, "abstained": 4, "ties": 0}, "helpful": {"pairs": 2, "abstained": 0, "ties": 0}},
 }  # fmt: skip
 BOUNDS = dict.fromkeys(
@@ -137,17 +140,52 @@ def test_gates_that_are_open_or_not_measured_are_not_said_to_have_passed():
     bounds = {**dict.fromkeys(BOUNDS, 0.5), "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6}
     found = [one.to_json() for one in gates(LABEL, {}, None, bounds)]
     assert standing(found) == (
-        "passed 0 of 12; FAILED: abstained; open: place; not measured: clear_flip_rate, tests, identical, noise, "
-        "swapped, null_answer, length, attacks, accuracy, ece"
+        "passed 0 of 11; FAILED: abstained; open: place; not measured: clear_flip_rate, tests, noise, swapped, "
+        "null_answer, length, attacks, accuracy, ece"
     )
     assert failings(found) == "abstained is 0.5, at most 0.3 wanted"
     assert standing([{"gate": "place", "passed": True, "value": 0.1, "bound": 0.2}]) == "passed 1 of 1"
 
 
+def test_the_check_of_the_pipeline_is_not_counted_among_the_gates_that_a_judge_passes():
+    place, even = ({"gate": name, "passed": True, "value": 1.0, "bound": 1.0} for name in ("place", "identical"))
+    assert standing([place, even]) == "passed 1 of 1"
+    assert standing([place, {**even, "passed": False}]) == "passed 1 of 1; FAILED: identical"
+
+
+@pytest.mark.parametrize(
+    ("bound", "ends", "passed", "chance"),
+    [(0.35, (0.6, 0.8), True, False), (0.25, (0.6, 0.8), True, True), (0.15, (0.6, 0.8), False, True),
+     (0.05, (0.6, 0.8), False, False), (0.05, (0.45, 0.8), False, True), (0.1, (0.1, 0.35), False, False)],
+)  # fmt: skip
+def test_a_gate_says_where_its_interval_spans_the_bound(bound, ends, passed, chance):
+    """The lead of the first place is to either side, and its interval is that of the share, folded at one half."""
+    first = {"value": sum(ends) / 2, "low": ends[0], "high": ends[1], "n": 10}
+    bounds = {**BOUNDS, "abstained": 0.3, "place": bound, "attacks": None, "accuracy": 0.6}
+    found = {one.name: one for one in gates({**LABEL, "p_first": first}, {}, None, bounds)}["place"]
+    assert (found.passed, found.within_chance, found.to_json()["within_chance"]) == (passed, chance, chance)
+
+
+def test_neither_a_check_nor_what_was_not_measured_is_within_chance_of_its_bound():
+    right = {"value": 1.0, "low": 0.86, "high": 1.0, "n": 24}
+    bounds = {
+        **BOUNDS,
+        "identical": 1.0,
+        "tests": 1.0,
+        "abstained": 0.3,
+        "place": None,
+        "attacks": 0.8,
+        "accuracy": 0.6,
+    }
+    planted = {"identical": {"right": right}, "test": {"right": right}}
+    found = {one.name: one.within_chance for one in gates(LABEL, planted, None, bounds)}
+    assert [name for name, chance in found.items() if chance] == ["abstained", "tests"]
+
+
 def test_attacks_on_few_pairs_are_not_measured():
     def attacked(*held: tuple[float, int]) -> dict[str, tuple[float | None, int]]:
         planted = {
-            kind: {"held": {"value": value, "n": n}}
+            kind: {"held": {"value": value, "low": 0.0, "high": 1.0, "n": n}}
             for kind, (value, n) in zip(("padded", "choose", "forged"), held, strict=True)
         }
         bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": 0.8, "accuracy": 0.6}
@@ -156,6 +194,32 @@ def test_attacks_on_few_pairs_are_not_measured():
 
     assert attacked((0.7, 10), (0.0, 9), (0.9, 10)) == {"length": (0.7, 10), "attacks": (0.9, 10)}
     assert attacked((0.7, 9), (0.0, 9), (0.0, 3)) == {"length": (None, 9), "attacks": (None, 9)}
+
+
+def test_a_heat_map_has_every_pair_of_names_twice_and_marks_disagreement_by_colour():
+    from xml.etree import ElementTree
+
+    pairs = [
+        {"first": "a & b", "second": "c", "value": 0.75, "low": 0.5, "high": 0.9, "n": 24},
+        {"first": "c", "second": "d", "value": -0.25, "low": -0.5, "high": 0.1, "n": 24},
+    ]
+    root = ElementTree.fromstring(heat_map(pairs, "Agreement"))
+    texts = [one.text for one in root.iter() if one.tag.endswith("text")]
+    assert [texts.count(one) for one in ("0.75", "-0.25", "a & b", "c", "d")] == [2] * 5
+    cells = [one for one in root.iter() if one.get("fill-opacity")]
+    assert len({one.get("fill") for one in cells}) == 2 and {one.get("fill-opacity") for one in cells} == {
+        "0.75",
+        "0.25",
+    }
+    places = {(one.get("x"), one.get("y")) for one in cells}
+    assert len(places) == 4 and {(y, x) for x, y in _from_corner(places)} == _from_corner(places), "symmetric"
+
+
+def _from_corner(places: set[tuple[str, str]]) -> set[tuple[float, float]]:
+    """Cells' places from the corner of the square: the first cell of three names stands one to the right of it."""
+    points = {(float(x), float(y)) for x, y in places}
+    left, top = min(x for x, _ in points), min(y for _, y in points)
+    return {(x - left, y - top) for x, y in points}
 
 
 def test_plots_are_well_formed_and_say_what_they_show():

@@ -65,8 +65,9 @@ def test_the_rules_decide_held_out_prompts_of_the_world_alone(tmp_path: Path) ->
             judgement(asked(ELSEWHERE, "test"), no_harm=0.9),
         ],
     )
-    votes, [forecast] = _stored(job)
+    votes, [forecast], held_out = _stored(job)
     assert votes["pairs"] == 3 and (forecast.p_a, forecast.a_better) == (pytest.approx(0.1), False)
+    assert held_out == 2, "the verdict on a prompt of elsewhere is held out too, and no rule decides it"
     assert forecast.trained == 0.4, "clamped as in the training"
 
 

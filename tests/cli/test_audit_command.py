@@ -22,7 +22,7 @@ from tests.audit import judges
 from tests.golden_files import check_golden
 from tests.pipeline.runs import fake_run, write_prompts
 
-NONE: Json = {"value": None, "n": 0}
+NONE: Json = {"value": None, "low": None, "high": None, "n": 0}
 SETTINGS: dict[str, Any] = {"constitution": "minimal", "audit__items": 24, "label__principles_per_pair": "all"}
 
 
@@ -50,6 +50,7 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     done = invoke("audit", str(run), "--quiet")
     figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
     assert done.exit_code == (1 if figures["failed"] else 0)
+    assert all((run / name).read_text(encoding="utf-8").startswith("<svg ") for name in figures["plots"])
     check_golden("audit_page.txt", done.stdout)
 
 
@@ -60,7 +61,15 @@ def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
         assert row["passed"] is None and advice(row)
         assert advice({**row, "value": 0.5, "passed": False}) not in ("", advice(row))
         assert advice({**row, "value": 0.5, "passed": True}) == ""
-        assert f"audit.{gate.name} " in advice({**row, "value": 0.5, "bound": None})
+        assert f"cai run ... --set audit.{gate.name}=" in advice({**row, "value": 0.5, "bound": None})
+
+
+def test_an_open_gate_says_whether_it_would_keep_to_the_default() -> None:
+    row = {"gate": "noise", "sense": "at least", "bound": None, "passed": None, "value": 0.9, "low": 0.7, "high": 0.95}
+    assert advice(row).startswith("by default at least 0.8, which it would keep, within chance; ")
+    assert advice({**row, "value": 0.4, "low": 0.2, "high": 0.6}).startswith(
+        "by default at least 0.8, which it would not keep;"
+    )
 
 
 def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path) -> None:
@@ -73,7 +82,7 @@ def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path
     (tmp_path / "people.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     found = json.loads(invoke("audit", str(run), "--truth", "people.jsonl", "--json").stdout)["truth"]
     assert found["accuracy"]["n"] == 12 and found["accuracy"]["value"] == pytest.approx(9 / 12)
-    assert found["source"] == "people.jsonl" and found["unanswered"] == 0
+    assert found["source"] == "people.jsonl" and found["unanswered"] == 0 and found["prompts"] == 12
     assert found["brier"]["value"] == pytest.approx((9 * 0.1**2 + 3 * 0.9**2) / 12, abs=1e-4)
     assert (run / "metrics" / "reliability.svg").exists()
 
@@ -106,5 +115,6 @@ def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
     monkeypatch.setattr(judges, "TRUTH", {})
     done = invoke("constitution", "test", "minimal", "--judge", "planted/perfect")
-    assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 2
+    assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 3
+    assert done.stdout.startswith('asked with label.template="principle_last" label.examples=true ')
     assert "0 of" in done.stdout and "0 saved" in done.stdout
