@@ -102,7 +102,7 @@ def _stored(job: Job) -> tuple[Json, list[audit.Forecast], int]:
     held_out = 0
     for row in read_rows(job.run.path("label.jsonl")):
         judgement = Judgement.from_json(row)
-        figures.turn(judgement.prompt.id, _turns(judgement))
+        figures.turn(judgement.prompt.id, _turns(job, judgement))
         p_a = label_of(job, judgement, weights(judgement.prompt))
         if p_a is None:
             continue
@@ -128,8 +128,8 @@ def _trained(job: Job, p_a: float, clamp: tuple[float, float] | None) -> float |
     return None if clamp is None else bounded(p_a, job.recipe.preferences.tie_band, clamp)
 
 
-def _turns(judgement: Judgement) -> audit.Turns:
-    one = LabelFigures()
+def _turns(job: Job, judgement: Judgement) -> audit.Turns:
+    one = LabelFigures(job.recipe.preferences.mass_floor)
     one.add(judgement, None)
     return audit.Turns(one.compared, one.flips, one.clear, one.clear_flips, one.first)
 
