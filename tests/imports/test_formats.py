@@ -264,7 +264,7 @@ REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ASKED}, "'rejected' is not one assistant message"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{"role": "tool", "content": "x"}]}, "has the role 'tool'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "p_chosen": 2}, "'p_chosen' is not a number"),
-    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "weight": -1}, "'weight' is not a number from 0 up"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "weight": -1}, "'weight' is not a finite number from 0 up"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "kind": "hlpful"}, "did you mean 'helpful'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "split": "tset"}, "did you mean 'test'"),
     ({"prompt": [*ASKED, {"role": "system", "content": "s"}, *ASKED], "chosen": ANSWERED, "rejected": [SAID]},
