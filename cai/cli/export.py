@@ -160,11 +160,12 @@ def _page(told: dict[str, Any]) -> str:
         )
         for name, one in told["formats"].items()
     ]  # fmt: skip
-    lines = [table(("format", "train", "test", "left out"), rows)]
+    lines = [table(("format", "train", "test", "left out"), rows)] if rows else []
     lines += [f"{names}: not written: {why}" for why, names in _names_by(told["refused"].items())]
     notes = _names_by((name, note) for name, one in told["formats"].items() for note in one["notes"])
+    place = [f"in {told['out']}/"] if rows else []
     lines += [_upload(told["upload"])] if "upload" in told else []
-    return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), f"in {told['out']}/"])
+    return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), *place])
 
 
 def _names_by(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -66,12 +66,10 @@ def _inside(cells: Cells, name: str, key: str) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """A number, also one written as text; None for what is none, infinity for an integer beyond what a float holds."""
+    """A number, also one written as text; None for what is none or is larger than any float."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    except OverflowError:
-        return math.copysign(math.inf, value)  # type: ignore[arg-type]
