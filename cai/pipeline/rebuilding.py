@@ -75,9 +75,9 @@ def export_command(folder: Path, request: ExportRequest) -> str:
 
 
 def public_path(folder: Path) -> str:
-    """A folder under this one by its way from here, any other by its last name."""
-    place = folder.resolve()
-    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else place.name
+    """A folder under this one by its way from here, any other, and this one itself, by its last name."""
+    place, here = folder.resolve(), Path.cwd()
+    return str(place.relative_to(here)) if here in place.parents else place.name
 
 
 def public_file(spec: str) -> str:

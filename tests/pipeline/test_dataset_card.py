@@ -16,7 +16,7 @@ from cai.pipeline.job import resolved
 from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe, parse_set
-from cai.storage.run import Run
+from cai.storage.run import Run, signature
 from tests.pipeline.runs import fake_run, write_prompts
 
 
@@ -170,16 +170,19 @@ def test_neither_card_nor_export_tells_where_a_judge_was_reached(judge: str, sho
     fake_run(folder, write_prompts(tmp_path, 8, 4), audit__items=4, audit__truth=[str(truth)])
     run = Run.existing(folder)
     reason = f"the server refused this request: no {CHECKOUT}/weights at http://{HOST}/v1/models"
-    run.manifest["steps"]["respond"]["reasons"] = {reason: 3}
+    run.steps["respond"]["reasons"] = {reason: 3}
+    audit = run.path("metrics/audit.json")
+    figures = json.loads(audit.read_text(encoding="utf-8"))
+    audit.write_text(json.dumps(figures | {"judge": resolved(judge)}), encoding="utf-8")
+    signed = signature(audit)
+    run.steps["audit"] |= {"sha256": signed["sha256"], "files": {"metrics/audit.json": signed}}
     run.save()
-    figures = json.loads(run.path("metrics/audit.json").read_text(encoding="utf-8"))
-    figures["judge"] = resolved(judge)
-    run.path("metrics/audit.json").write_text(json.dumps(figures), encoding="utf-8")
     recipe = run.path("recipe.yaml").read_text(encoding="utf-8")
     assert "\njudge: null\n" in recipe
     run.path("recipe.yaml").write_text(recipe.replace("\njudge: null\n", f"\njudge: {judge}\n"), encoding="utf-8")
     words = ["export", str(folder), "--format", "preference", "--format", "native", "--out", str(tmp_path / "out")]
-    assert CliRunner().invoke(main, words, catch_exceptions=False).exit_code == 0
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert shown in card and "agreement with the truth (of people.jsonl)" in card and "no weights at" in card
     written = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").rglob("export.json")]
