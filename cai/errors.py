@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def raise_all(errors: Sequence[CAIError]) -> None:
     told = list({str(one): one for one in spread}.values())
     if told:
         raise told[0] if len(told) == 1 else SeveralErrors(told)
+
+
+def json_limit(error: ValueError | RecursionError) -> str:
+    """Which limit of the reader a JSON text passed: what `json.loads` raised, in own words."""
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return f"a number of more than {sys.get_int_max_str_digits():,} digits"
 
 
 class EngineError(CAIError):

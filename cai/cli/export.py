@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,20 @@ def _page(told: dict[str, Any]) -> str:
         )
         for name, one in told["formats"].items()
     ]  # fmt: skip
-    lines = [table(("format", "train", "test", "left out"), rows)]
-    lines += [f"{name}: not written: {why}" for name, why in told["refused"].items()]
-    notes = {note: name for name, one in told["formats"].items() for note in one["notes"]}
+    lines = [table(("format", "train", "test", "left out"), rows)] if rows else []
+    lines += [f"{names}: not written: {why}" for why, names in _names_by(told["refused"].items())]
+    notes = _names_by((name, note) for name, one in told["formats"].items() for note in one["notes"])
+    place = [f"in {told['out']}/"] if rows else []
     lines += [_upload(told["upload"])] if "upload" in told else []
-    return "\n".join([*lines, *(f"note: {name}: {note}" for note, name in notes.items()), f"in {told['out']}/"])
+    return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), *place])
+
+
+def _names_by(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each text once, with all the formats that it was said of."""
+    names: dict[str, list[str]] = {}
+    for name, text in said:
+        names.setdefault(text, []).append(name)
+    return [(text, ", ".join(some)) for text, some in names.items()]
 
 
 def _upload(upload: dict[str, Any]) -> str:

@@ -103,6 +103,6 @@ def _is_run_file(spec: PromptFile) -> bool:
     with spec.path.open(encoding="utf-8", errors="replace") as lines:
         try:
             row = json.loads(lines.readline())
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     return isinstance(row, dict) and {"response_a", "response_b"} <= row.keys()

@@ -22,7 +22,7 @@ from cai.constitution.foreign_formats import (
 )
 from cai.constitution.loading import document_problems
 from cai.constitution.writing import constitution_yaml
-from cai.errors import InputError
+from cai.errors import InputError, json_limit
 from cai.records import Json
 from cai.yaml_files import Limits, decode, parse_yaml, read_limited
 
@@ -124,7 +124,7 @@ def _load(path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise InputError(f"this is not JSON: {error.msg}", path, error.lineno, error.colno) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"this is not JSON that can be read: {error}", path) from None
+        raise InputError(f"this is not JSON that can be read: {json_limit(error)}", path) from None
 
 
 def _known() -> str:

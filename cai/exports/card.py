@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cai.exports.markdown import block, code, one_line, plain
+from cai.prompts.splits import SAYS_SOMETHING
 from cai.records import SPLITS, Json, Split
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def render_card(facts: CardFacts) -> str:
         notes=list(dict.fromkeys(note for one in facts.formats for note in one.notes)),
         configured=[one for one in facts.formats if one.configured and one.files],
         by_path=[path for one in facts.formats if not one.configured for path in _paths(one)],
+        greeting=SAYS_SOMETHING,
         reasons=_reasons,
         verdict=_verdict,
     )

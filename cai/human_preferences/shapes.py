@@ -53,7 +53,15 @@ def number(row: Row, cells: dict[str, Any], name: str, default: float, most: flo
     value = cells.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
         raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
-    return float(value)
+    return _float(value)
+
+
+def _float(value: int | float | str) -> float:
+    """The value as a float; raises `UnusableRow` for an integer that is larger than any."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise UnusableRow("a number is larger than any float") from None
 
 
 # ------------------------------------------------------------------------------------ our own records (cai import)
@@ -106,7 +114,7 @@ def _numeric(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
-        found = float(value)
+        found = _float(value)
     except ValueError:
         return math.nan
     return None if math.isnan(found) else found

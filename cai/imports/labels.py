@@ -38,15 +38,12 @@ def prompt_source(cells: Cells) -> str:
 
 
 def weight_of(cells: Cells) -> float:
-    """The weight of a pair, 1 where the row has none; raises `UnusableRow` for one that is no number from 0 up."""
+    """The weight of a pair, 1 where there is none; raises `UnusableRow` for one that is no finite number from 0 up."""
     value = _said(cells, "weight")
-    if isinstance(value, str):
-        value = _number(value)
-    elif value is None:
-        value = 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
-        raise UnusableRow("'weight' is not a number from 0 up")
-    return float(value)
+    weight = 1.0 if value is None else _number(value)
+    if weight is None or not 0.0 <= weight < math.inf:
+        raise UnusableRow("'weight' is not a finite number from 0 up")
+    return weight
 
 
 def tags_of(cells: Cells) -> tuple[str, ...]:
@@ -68,8 +65,11 @@ def _inside(cells: Cells, name: str, key: str) -> Any:
     return cells[name][key] if isinstance(inner, dict) and key in inner else None
 
 
-def _number(written: str) -> float | None:
+def _number(value: Any) -> float | None:
+    """A number, also one written as text; None for what is none or is larger than any float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
     try:
-        return float(written)
-    except ValueError:
+        return float(value)
+    except (ValueError, OverflowError):
         return None

@@ -205,7 +205,10 @@ def p_chosen(cells: Cells) -> float:
     if cells.get("label_from") == "pair" and cells.get("p_desirable") is not None:
         return share(cells, "p_desirable")
     scores = [cells.get("score_chosen"), cells.get("score_rejected")]
-    known = [float(one) for one in scores if isinstance(one, int | float) and not isinstance(one, bool)]
+    try:
+        known = [float(one) for one in scores if isinstance(one, int | float) and not isinstance(one, bool)]
+    except OverflowError:
+        raise UnusableRow("a score is larger than any float") from None
     if len(known) < 2 or math.isnan(known[0]) or math.isnan(known[1]) or known[0] > known[1]:
         return 1.0
     if known[0] < known[1]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cai.errors import InputError, did_you_mean
+from cai.errors import InputError, did_you_mean, json_limit
 from cai.imports.cells import Columns, Tags
 from cai.imports.formats import FORMATS, Format
 from cai.imports.pairs import dialogue, explicit, judged
@@ -96,8 +96,12 @@ def _entries(folder: Path) -> dict[str, dict[str, Any]] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}", path) from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg}", path, error.lineno, error.colno) from None
+    except UnicodeDecodeError:
+        raise InputError("invalid UTF-8; save the file as UTF-8", path) from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"JSON that cannot be read: {json_limit(error)}", path) from None
     if not isinstance(found, dict) or not found or not all(isinstance(one, dict) for one in found.values()):
         raise InputError("expected an object of datasets, each with file_name and columns", path)
     return found

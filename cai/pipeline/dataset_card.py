@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cai import __version__
 from cai.errors import RunError
-from cai.exports import EXPORTS, load_export
+from cai.exports import CANNOT_CARRY, EXPORTS, load_export
 from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
 from cai.exports.writing import LEFT_OUT
 from cai.pipeline.audit_standing import DATASETS, current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
-from cai.pipeline.job import SFT_MODEL
-from cai.pipeline.rebuilding import public_path, public_text, rebuild_command
+from cai.pipeline.job import SFT_MODEL, resolved
+from cai.pipeline.rebuilding import of_run, public_file, public_path, public_reason, public_text, rebuild_command
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
 from cai.records import SPLITS, Json, Split
 from cai.storage.run import Run, atomic_write, file_sha256
 
-VERSION = 1
+VERSION = 2
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
 EXPORTED = "exports"
 """Where in a run `cai export` puts its datasets unless it is told."""
@@ -110,20 +111,21 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
     constitution = about.constitution
     text = run.path(CONSTITUTION).read_text(encoding="utf-8") if constitution else ""
     exported = (facts["command"] for facts in formats.values() if "command" in facts)
-    commands = [rebuild_command(run), *(f"{one}{_out(run, folder)}" for one in exported)]
+    place = public_path(run.folder)
+    commands = [rebuild_command(run, place), *(f"{of_run(one, place)}{_out(run, folder)}" for one in exported)]
     recipe = run.path("recipe.yaml")
     return CardFacts(
-        constitution_name=constitution.name if constitution else about.recipe.constitution,
+        constitution_name=constitution.name if constitution else Path(about.recipe.constitution).name,
         constitution_text=text,
         constitution_sha256=constitution.sha256 if constitution else "",
         formats=_formats(folder, formats),
         models=list(_models(run, about.recipe)),
-        steps=[_step(name, entry) for name, entry in _in_order(run) if name != "export"],
+        steps=[_step(name, entry, run) for name, entry in _in_order(run) if name != "export"],
         prompts=_prompts(run),
         command=public_text("\n".join(dict.fromkeys(commands)), run),
         recipe=public_text(recipe.read_text(encoding="utf-8"), run) if recipe.exists() else "",
         version=str(run.manifest.get("cai", __version__)),
-        audit=current_audit(run) if "audit" in dict(_in_order(run)) else None,
+        audit=_audit(run, about.recipe) if "audit" in dict(_in_order(run)) else None,
         kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
         human=_human(run),
@@ -184,7 +186,8 @@ def _made(facts: Json) -> list[str]:
         seed = [f"seed {labels['seed']}"] if labels["mode"] in ("bernoulli", "duplicate") and "seed" in labels else []
         made.append(", ".join([f"labels {labels['mode']}", *said, *seed]))
     made += ["with a margin"] if facts.get("margin") else []
-    made += ["dialogues that it cannot carry left out"] if facts.get("single_turn_only") else []
+    lost = facts.get("single_turn_only") and any(facts["left_out"].get(why) for why in CANNOT_CARRY)
+    made += ["dialogues that it cannot carry left out"] if lost else []
     made += [_mix(facts)] if facts.get("mix") is not None else []
     return made + [one["filter"] for one in facts.get("filters", ())]
 
@@ -225,8 +228,34 @@ def _in_order(run: Run) -> list[tuple[str, Json]]:
     return [(name, run.steps[name]) for name in names if name in run.steps]
 
 
-def _step(name: str, entry: Json) -> StepFacts:
-    return StepFacts(name, entry["rows"], entry.get("reasons", {}), entry.get("left_out", {}))
+def _step(name: str, entry: Json, run: Run) -> StepFacts:
+    """A step's counts; a reason may quote what a server or a library said, so it loses addresses and folders."""
+    reasons: Counter[str] = Counter()
+    for why, count in entry.get("reasons", {}).items():
+        reasons[public_reason(why, run)] += count
+    return StepFacts(name, entry["rows"], reasons, entry.get("left_out", {}))
+
+
+def _audit(run: Run, recipe: Recipe) -> Json | None:
+    """What the card tells of the run's audit, without where the judge was reached or the files of truth lie."""
+    figures = current_audit(run)
+    if figures is None:
+        return None
+    truth, liked = figures["truth"], figures["self_preference"]
+    if truth and recipe.audit.truth:
+        truth = {**truth, "source": ", ".join(map(public_file, recipe.audit.truth))}
+    return {
+        **{key: figures[key] for key in ("votes", "gates", "failed")},
+        "judge": _judge(figures["judge"], recipe),
+        "truth": truth,
+        "self_preference": liked and {"preferred": liked["preferred"]},
+    }
+
+
+def _judge(spec: str, recipe: Recipe) -> str:
+    """The judge as the recipe names it where it stands for that very engine, such as ``embedded``."""
+    named = recipe.judge or recipe.model
+    return public_name(named if resolved(named) == spec else spec)
 
 
 def _prompts(run: Run) -> Json | None:

@@ -93,6 +93,8 @@ def _is_data(entry: Json) -> bool:
 def public_name(spec: str) -> str:
     """``openai/NAME@URL`` without the URL, and of ``hf/FOLDER`` only the last part of a folder on this machine."""
     spec = spec.partition("@")[0]
+    if spec.startswith((".", "/", "~")):
+        return Path(spec).name
     engine, slash, name = spec.partition("/")
     here = name.startswith((".", "/", "~")) or (engine == "hf" and name.count("/") > 1) or Path(name).is_dir()
     return f"{engine}/{Path(name).name}" if slash and here else spec

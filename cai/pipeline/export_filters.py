@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cai.exports import LeftOut, Reason
 from cai.exports.decontamination import contaminated
 from cai.exports.items import id_of, prompt_of
 from cai.exports.near_duplicates import check_threshold, near_duplicates
 from cai.pipeline.export_sources import Fed, has_human
+from cai.pipeline.rebuilding import public_file
 from cai.prompts import parse_spec, read_prompts
 from cai.records import Json, Preference, Prompt, Split
 from cai.storage.run import Run, read_rows
@@ -73,7 +73,7 @@ class PromptFilter:
     def words(self) -> list[str]:
         """The options of `cai export` that ask for this filter; files by their last names."""
         words = [] if self.threshold is None else ["--near-duplicates", f"{self.threshold:g}"]
-        return words + [word for file in self.unseen for word in ("--decontaminate", _base_name(file))]
+        return words + [word for file in self.unseen for word in ("--decontaminate", public_file(file))]
 
     def _prompts(self, split: Split | None = None) -> Iterator[Prompt]:
         """The prompts of the run and of pairs that people ranked, less those that are left out already."""
@@ -81,12 +81,6 @@ class PromptFilter:
         for prompt in _prompts_of(self.run):
             if (split is None or prompt.split == split) and prompt.id not in self._found:
                 yield prompt
-
-
-def _base_name(spec: str) -> str:
-    """A prompt file and its options without the folder that it lies in."""
-    file, mark, options = spec.partition("?")
-    return Path(file).name + mark + options
 
 
 def _prompts_of(run: Run) -> Iterator[Prompt]:

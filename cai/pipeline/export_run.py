@@ -16,7 +16,7 @@ from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_fac
 from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
 from cai.pipeline.export_staging import staging, take_place
-from cai.pipeline.export_work import cannot_carry, write_formats
+from cai.pipeline.export_work import cannot_carry, no_row, write_formats
 from cai.pipeline.rebuilding import export_command
 from cai.records import Json
 from cai.storage.run import Run, write_json
@@ -58,7 +58,7 @@ class ExportRequest:
 def export_run(folder: Path, request: ExportRequest) -> Json:
     """Write the formats; returns the facts of each, and under "refused" why the others of "all" are not there.
 
-    Raises a `CAIError` and changes nothing when a format that was named cannot carry the run's dialogues.
+    Raises a `CAIError` and changes nothing when a format that was named cannot carry the run's dialogues or has no row.
     """
     check_options(request.options, request.helpful_share)
     about = RunFacts.read(Run.existing(folder))
@@ -140,10 +140,15 @@ def _filtered(about: RunFacts, exports: Mapping[str, Export], request: ExportReq
 
 
 def _refused(writers: Mapping[str, DatasetWriter], request: ExportRequest) -> dict[str, str]:
-    """Why formats are refused that cannot carry some dialogues; raises `ConfigError` if they were asked for by name."""
-    if request.single_turn_only:
-        return {}
-    found = {name: why for name, writer in writers.items() if (why := cannot_carry(writer.counts))}
+    """Why formats are refused that cannot carry some dialogues or would have no row.
+
+    Raises `ConfigError` if they were asked for by name.
+    """
+    found: dict[str, str] = {}
+    for name, writer in writers.items():
+        lost = "" if request.single_turn_only else cannot_carry(writer.counts)
+        if why := lost or no_row(writer.counts):
+            found[name] = why
     if found and ALL not in request.formats:
         raise ConfigError("; ".join(f"{name}: {why}" for name, why in found.items()))
     return found

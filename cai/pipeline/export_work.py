@@ -82,6 +82,14 @@ def cannot_carry(counts: Mapping[str, int], what: str = "rows", option: str = "-
     )
 
 
+def no_row(counts: Mapping[str, int]) -> str:
+    """That an export would be empty, with why by its `counts`; empty where it has a row."""
+    if any(counts.get(split) for split in SPLITS):
+        return ""
+    lost = ", ".join(f"{n:,} {why}" for why, n in counts.items() if n)
+    return f"would have no row ({lost or 'the run has none to make it of'})"
+
+
 def told_besides(job: Job) -> Json:
     """What rows of some formats say of the run, and how its grades are weighed: they change the datasets too."""
     about = RunFacts(job.run, job.recipe, job.constitution)

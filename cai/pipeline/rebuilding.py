@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cai.recipe import Recipe
+from cai.recipe_files import load_recipe
 from cai.storage.run import Run
 
 if TYPE_CHECKING:
@@ -18,13 +20,17 @@ _PASSWORD = re.compile(r"(?<=://)[^/\s'\"@]+@")
 _SERVER = re.compile(r"@https?://[^\s'\"]+")
 """Where the model of an engine's name, ``openai/NAME@URL``, was reached."""
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
+_ADDRESS = re.compile(r"https?://[^\s'\"]+")
 _PLACE = re.compile(r"(?:(?<![\w.~:/@*)-])|(?<=\bhf/))/(?:[^\s/'\",\]]+/)+(?=[^\s/'\",\]])")
 """The folders of an absolute path, of a model's folder too; not those of an address or of a relative path."""
 _QUOTED_PLACE = re.compile(r"((?:^|(?<=[\s=\[]))['\"](?:hf/)?)/(?:[^/'\"\n]+/)+(?=[^/'\"\n]+['\"])", re.MULTILINE)
 
 
-def rebuild_command(run: Run) -> str:
-    """The `cai run …` that the manifest remembers, one option a line."""
+def rebuild_command(run: Run, place: str | None = None) -> str:
+    """The `cai run …` that the manifest remembers, one option a line.
+
+    With `place`, which names the run's folder to the commands that follow, it makes the run there.
+    """
     command = run.manifest.get("command", {})
     overrides = dict(command.get("overrides", {}))
     parts = ["cai run", *([f"--recipe {shlex.quote(command['recipe'])}"] if command.get("recipe") else [])]
@@ -32,9 +38,24 @@ def rebuild_command(run: Run) -> str:
     parts += [f"--prompts {shlex.quote(str(one))}" for one in prompts]
     parts += [f"--{key} {shlex.quote(str(overrides.pop(key)))}" for key in _FLAGS if overrides.get(key) is not None]
     parts += [f"--set {shlex.quote(f'{key}={_plain(value)}')}" for key, value in overrides.items()]
-    parts += [f"--out {shlex.quote(command['out'])}"] if command.get("out") else []
+    out = command.get("out")
+    if place is not None and Path(out or _usual_place(run)) != Path(place):
+        out = place
+    parts += [f"--out {shlex.quote(out)}"] if out else []
     parts += ["--accept-audit"] if command.get("accept_audit") else []
     return " \\\n    ".join(parts)
+
+
+def _usual_place(run: Run) -> Path:
+    """Where `cai run` without --out puts a run of this recipe."""
+    path = run.path("recipe.yaml")
+    return Path("outputs") / (load_recipe(str(path)) if path.exists() else Recipe()).name
+
+
+def of_run(exported: str, place: str) -> str:
+    """An `export_command`, made from wherever it was asked, with `place` for its run."""
+    words = shlex.split(exported)
+    return shlex.join([*words[:2], place, *words[3:]])
 
 
 def export_command(folder: Path, request: ExportRequest) -> str:
@@ -54,13 +75,24 @@ def export_command(folder: Path, request: ExportRequest) -> str:
 
 
 def public_path(folder: Path) -> str:
-    """A folder under this one by its way from here, any other by its last name."""
-    place = folder.resolve()
-    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else place.name
+    """A folder under this one by its way from here, any other, and this one itself, by its last name."""
+    place, here = folder.resolve(), Path.cwd()
+    return str(place.relative_to(here)) if here in place.parents else place.name
+
+
+def public_file(spec: str) -> str:
+    """A prompt file and its options without the folder that it lies in."""
+    file, mark, options = spec.partition("?")
+    return Path(file).name + mark + options
 
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def public_reason(text: str, run: Run) -> str:
+    """`public_text` of a reason, without any address at all: it may be that of the server that refused."""
+    return _ADDRESS.sub("(address)", public_text(text, run))
 
 
 def public_text(text: str, run: Run) -> str:

@@ -184,18 +184,25 @@ class Spending:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def check(self, specs: Mapping[str, str]) -> None:
-        """Raise `ConfigError` for a budget of money while a model that costs money has no price.
+        """Raise `ConfigError` for a budget of money while a model that costs money has no price, or none costs any.
 
         `specs` names the model of each role that is asked.
         """
         if self.budget.money is None:
             return
         unpriced = [role for role, spec in specs.items() if not is_local(spec) and self.prices.of(role, spec) is None]
-        if unpriced or not any(self.prices.of(role, spec) for role, spec in specs.items()):
-            whose = f" of {' and '.join(unpriced)}" if unpriced else ""
+        if unpriced:
             raise ConfigError(
-                f"--budget {self.budget.money:g} is money, and there is no price{whose}: give --price-prompt and "
-                "--price-completion (for a million tokens), or bound the calls (2000calls) or tokens (3Mtokens)"
+                f"--budget {self.budget.money:g} is money, and there is no price of {' and '.join(unpriced)}: give "
+                "--price-prompt and --price-completion (for a million tokens), or bound the calls (2000calls) or "
+                "tokens (3Mtokens)"
+            )
+        if not any(self.prices.of(role, spec) for role, spec in specs.items()):
+            so = ", so that the prices apply to nothing" if self.prices.given else ""
+            raise ConfigError(
+                f"--budget {self.budget.money:g} is money, and no model of this run is an endpoint{so}: name the role "
+                "of a model on this machine to price it (--price-prompt judge=0.15), or bound the calls (2000calls) or "
+                "tokens (3Mtokens)"
             )
 
     def meter(self, role: str, spec: str) -> Meter:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cai.errors import InputError
+from cai.errors import InputError, json_limit
 from cai.prompts.spec import PromptFile
 
 _BOM = b"\xef\xbb\xbf"
@@ -103,7 +103,7 @@ def _loads(text: str, path: Path, line: int) -> Any:
     except json.JSONDecodeError as error:
         raise _bad_json(error, path, line) from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"JSON that cannot be read: {error}", path, line) from None
+        raise InputError(f"JSON that cannot be read: {json_limit(error)}", path, line) from None
 
 
 def _bad_json(error: json.JSONDecodeError, path: Path, line: int = 1) -> InputError:
@@ -126,7 +126,7 @@ def _json(path: Path) -> Iterator[Row]:
             return
         raise _bad_json(error, path) from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"JSON that cannot be read: {error}", path) from None
+        raise InputError(f"JSON that cannot be read: {json_limit(error)}", path) from None
     yield from _rows_of_object(value, path)
 
 
@@ -150,7 +150,7 @@ def _array(text: str, path: Path) -> Iterator[Row]:
     except json.JSONDecodeError as error:
         raise _bad_json(error, path) from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"JSON that cannot be read: {error}", path, line) from None
+        raise InputError(f"JSON that cannot be read: {json_limit(error)}", path, line) from None
 
 
 def _space(text: str, position: int) -> int:

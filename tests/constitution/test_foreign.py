@@ -208,3 +208,12 @@ def test_the_command_offers_every_format() -> None:
 
     [option] = [one for one in import_.params if one.name == "format_name"]
     assert tuple(option.type.choices) == ("auto", *FORMATS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("[" * 100_000, "nested too deep"), ("[" + "1" * 4301, "a number of more than 4,300 digits")]
+)
+def test_json_beyond_the_readers_limits_is_told_in_own_words(text, why, tmp_path):
+    (tmp_path / "source.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"source.json: this is not JSON that can be read: {why}$"):
+        read_foreign([tmp_path / "source.json"])

@@ -264,7 +264,7 @@ REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ASKED}, "'rejected' is not one assistant message"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [{"role": "tool", "content": "x"}]}, "has the role 'tool'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "p_chosen": 2}, "'p_chosen' is not a number"),
-    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "weight": -1}, "'weight' is not a number from 0 up"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "weight": -1}, "'weight' is not a finite number"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "kind": "hlpful"}, "did you mean 'helpful'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": [SAID], "split": "tset"}, "did you mean 'test'"),
     ({"prompt": [*ASKED, {"role": "system", "content": "s"}, *ASKED], "chosen": ANSWERED, "rejected": [SAID]},
@@ -385,3 +385,37 @@ def _two(folder: Path) -> str:
     for name in ("a.jsonl", "b.jsonl"):
         write_rows(two, PAIRS["hh"], name=name)
     return str(two)
+
+
+HUGE = 10**399
+
+
+@pytest.mark.parametrize(("form", "cells"), [
+    ("preference", {"weight": HUGE}), ("preference_text", {"weight": HUGE}), ("preference", {"weight": str(HUGE)}),
+    ("ultrafeedback", {"score_chosen": HUGE}), ("ultrafeedback", {"score_rejected": -HUGE}),
+    ("hh", {"score_chosen": HUGE, "score_rejected": 1}), ("alpaca_eval", {"preference": HUGE}),
+    ("ultrafeedback_raw", {"completions": [
+        {"response": "b", "overall_score": 1}, {"response": "a", "overall_score": HUGE}]}),
+])  # fmt: skip
+def test_a_number_beyond_any_float_rejects_its_row_alone(form, cells, tmp_path):
+    file = write_rows(tmp_path, PAIRS[form], PAIRS[form] | cells)
+    read, report = read_preferences(find_sources(file))
+    assert len(read) == 1 == report.kept == report.rejected.total() and report.units == 2
+    [(why, place)] = report.first.items()
+    assert place == f"{file}:2" and re.search("larger than any float|not a finite number", why)
+
+
+def test_a_weight_beyond_any_float_rejects_its_row_of_human_preferences_alone(tmp_path):
+    row = PAIRS["preference_text"]
+    found = read_human_preferences(write_rows(tmp_path, row, row | {"weight": HUGE}))
+    assert len(found.preferences) == 1
+
+
+def test_a_dataset_info_that_cannot_be_read_is_told_in_own_words(tmp_path):
+    for text, why in (
+        ("[" * 100_000, "nested too deep"),
+        ('{"a": ' + "1" * 4301, "a number of more than 4,300 digits"),
+    ):
+        (tmp_path / "dataset_info.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=f"dataset_info.json: JSON that cannot be read: {why}$"):
+            find_sources(str(tmp_path))

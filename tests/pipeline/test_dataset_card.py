@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 
 from cai.cli import main
+from cai.pipeline.job import resolved
 from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe, parse_set
-from cai.storage.run import Run
+from cai.storage.run import Run, signature
 from tests.pipeline.runs import fake_run, write_prompts
 
 
@@ -148,3 +149,59 @@ def test_the_commands_have_all_that_was_given_and_no_folder_of_this_machine(tmp_
 )  # fmt: skip
 def test_absolute_paths_are_told_by_their_last_names(text: str, shown: str, tmp_path: Path) -> None:
     assert public_text(text, Run(tmp_path / "run")) == shown
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HOST = "judge.example"
+
+
+@pytest.mark.parametrize(
+    ("judge", "shown"),
+    [
+        (f"hf/{CHECKOUT}/cai/embedded/weights", "Judge hf/weights."),
+        (f"openai/gpt@https://me:secret@{HOST}/v1", "Judge openai/gpt."),
+        ("embedded", "Judge embedded."),
+    ],
+)
+def test_neither_card_nor_export_tells_where_a_judge_was_reached(judge: str, shown: str, tmp_path: Path) -> None:
+    folder, truth = tmp_path / "run", tmp_path / "of people.jsonl"
+    pairs = [{"prompt": f"What is {n}?", "chosen": "a number", "rejected": f"no {n}"} for n in range(4)]
+    truth.write_text("".join(json.dumps(one) + "\n" for one in pairs), encoding="utf-8")
+    fake_run(folder, write_prompts(tmp_path, 8, 4), audit__items=4, audit__truth=[str(truth)])
+    run = Run.existing(folder)
+    reason = f"the server refused this request: no {CHECKOUT}/weights at http://{HOST}/v1/models"
+    run.steps["respond"]["reasons"] = {reason: 3}
+    audit = run.path("metrics/audit.json")
+    figures = json.loads(audit.read_text(encoding="utf-8"))
+    audit.write_text(json.dumps(figures | {"judge": resolved(judge)}), encoding="utf-8")
+    signed = signature(audit)
+    run.steps["audit"] |= {"sha256": signed["sha256"], "files": {"metrics/audit.json": signed}}
+    run.save()
+    recipe = run.path("recipe.yaml").read_text(encoding="utf-8")
+    assert "\njudge: null\n" in recipe
+    run.path("recipe.yaml").write_text(recipe.replace("\njudge: null\n", f"\njudge: {judge}\n"), encoding="utf-8")
+    words = ["export", str(folder), "--format", "preference", "--format", "native", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert shown in card and "agreement with the truth (of people.jsonl)" in card and "no weights at" in card
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").rglob("export.json")]
+    for text in [card, *written]:
+        assert not any(secret in text for secret in (str(CHECKOUT), str(tmp_path), HOST, "secret"))
+
+
+def test_the_commands_of_the_card_name_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_run(tmp_path / "outputs" / "rl-cai", write_prompts(tmp_path, 4, 2), until="prompts")
+    (tmp_path / "outputs" / "rl-cai").rename(tmp_path / "moved")
+    for cwd, asked, out in ((tmp_path, "moved", "moved"), (tmp_path / "moved", ".", "moved")):
+        monkeypatch.chdir(cwd)
+        done = CliRunner().invoke(main, ["export", asked, "--format", "prompts"], catch_exceptions=False)
+        assert done.exit_code == 0
+        command = (tmp_path / "moved" / "exports" / "README.md").read_text(encoding="utf-8").partition("cai run")[2]
+        assert f"--out {out}\n" in command and f"cai export {out} --format prompts\n" in command
+    (tmp_path / "moved").rename(tmp_path / "outputs" / "rl-cai")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["export", "outputs/rl-cai", "--format", "prompts"], catch_exceptions=False)
+    command = (tmp_path / "outputs/rl-cai/exports/README.md").read_text(encoding="utf-8").partition("cai run")[2]
+    assert done.exit_code == 0 and "cai export outputs/rl-cai --format prompts\n" in command
+    assert "--out" not in command.partition("cai export")[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -368,6 +370,7 @@ def test_models_are_named_without_where_they_were_reached():
     assert public_name("openai/gpt@https://me:secret@host/v1") == "openai/gpt"
     assert public_name("hf//home/me/models/mine") == public_name("hf/./mine") == "hf/mine"
     assert public_name("hf/org/model") == "hf/org/model"
+    assert public_name("/home/me/models/mine") == "mine"
     assert public_name("embedded") == "embedded"
 
 
@@ -499,3 +502,57 @@ def test_a_run_of_which_nothing_can_be_made_is_an_error(sample, tmp_path):
     manifest = json.loads((sample / "manifest.json").read_text())
     (bare / "manifest.json").write_text(json.dumps(manifest | {"steps": {}}))
     assert invoke(str(bare), "--format", "all")[0] != 0
+
+
+# ------------------------------------------------------------------------------------------------------- no rows
+
+
+def test_an_export_without_a_row_is_refused_and_the_old_one_stays(run, tmp_path):
+    asked = (str(run), "--format", "prompts", "--format", "preference", "--out", str(tmp_path))
+    assert invoke(*asked)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = CliRunner().invoke(main, ["export", *asked, "--decontaminate", str(run / "prompts.jsonl")])
+    assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert "prompts: would have no row (28 contaminated)" in done.stderr
+    assert re.search(r"; preference: would have no row \(\d+ contaminated\)\n", done.stderr)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_all_leaves_out_formats_without_a_row_and_says_so_once(tmp_path):
+    run = write_sample_run(tmp_path / "run", "single")
+    ties = [replace(one, p_a=0.5) for one in sample_preferences(sample_prompts("single"))]
+    (run / "preferences.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in ties))
+    code, output = invoke(str(run), "--format", "all", "--out", str(tmp_path / "out"))
+    [line] = [line for line in output.splitlines() if line.endswith(": not written: would have no row (12 ties)")]
+    names = line.partition(":")[0].split(", ")
+    assert code == 0 and "preference" in names and "hh" in names
+    assert not any((tmp_path / "out" / name).exists() for name in names)
+
+
+# ---------------------------------------------------------------------------------------------- one line a reason
+
+
+def test_a_note_names_all_the_formats_that_it_is_of(sample, tmp_path):
+    names = ("unpaired_preference", "llamafactory_kto")
+    _, output = invoke(str(sample), "--out", str(tmp_path), *(word for name in names for word in ("--format", name)))
+    [note] = [line for line in output.splitlines() if "do not come from absolute rubrics" in line]
+    assert note.startswith(f"note: {', '.join(names)}: ")
+
+
+def test_a_refusal_of_many_formats_is_one_line(tmp_path):
+    fake_run(tmp_path / "run", write_prompts(tmp_path, 30, 30), **{"sample.kinds": ["red_team"]})
+    code, output = invoke(str(tmp_path / "run"), "--format", "all", "--mix", "0.5", "--out", str(tmp_path / "out"))
+    refusals = [line for line in output.splitlines() if ": not written: " in line]
+    sources = [load_export(line.partition(",")[0].partition(":")[0]).source for line in refusals]
+    assert code == 0 and len(sources) == len(set(sources)) == 3
+    assert sum(len(line.partition(":")[0].split(", ")) for line in refusals) == sum(
+        load_export(name).source in sources for name in EXPORTS
+    )
+
+
+def test_the_card_says_that_dialogues_are_left_out_only_where_some_are(sample, tmp_path):
+    export_run(sample, ExportRequest(("hh", "preference"), out=tmp_path, single_turn_only=True))
+    rows = (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
+    [carries] = [row for row in rows if row.startswith("| `preference` |")]
+    [lacks] = [row for row in rows if row.startswith("| `hh` |")]
+    assert "cannot carry left out" in lacks and "left out" not in carries

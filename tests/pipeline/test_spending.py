@@ -243,6 +243,20 @@ def test_a_plan_without_the_length_of_answers_cannot_tell_of_tokens() -> None:
     assert fits_budget(planned, Budget(calls=100)) == {"fits": True, "passes": None}
 
 
+@pytest.mark.parametrize(
+    ("prices", "so"),
+    [
+        ([], "endpoint: name"),
+        (["--price-prompt", "1", "--price-completion", "2"], "so that the prices apply to nothing"),
+    ],
+)
+def test_a_budget_of_money_without_an_endpoint_says_so(tmp_path: Path, prices: list[str], so: str) -> None:
+    out = tmp_path / "out" / "run"
+    code, _, text = cai("plan", "--recipe", "demo", "--out", str(out), *prices, "--budget", "0.5")
+    assert (code, text.count("\n")) == (2, 1) and not (tmp_path / "out").exists()
+    assert "--budget 0.5 is money, and no model of this run is an endpoint" in text and so in text
+
+
 def test_a_run_stops_before_its_budget_and_goes_on_with_a_greater_one(tmp_path: Path) -> None:
     prompts, log = write_prompts(tmp_path), tmp_path / "log"
     command = ["run", "--model", f"fake?log={log}", "--prompts", str(prompts), *DATA, "--set", "max_rejected=1.0"]
