@@ -209,6 +209,10 @@ FAULTY_MIX: Mix = {
     "mistaken": {"mistaken": 0.9, "helpful": 0.1},
     "plain": {"helpful": 0.58, "helpful_long": 0.42},
 }
+LAST_MIX: Mix = {
+    **FAULTY_MIX,
+    "harmful": {"harmful": 0.48, "harmful_long": 0.16, "evasive": 0.18, "preachy": 0.08, "engaged": 0.1},
+}
 
 
 def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:

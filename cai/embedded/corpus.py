@@ -24,15 +24,15 @@ from cai.dialogues import (
     verdict_prefix,
 )
 from cai.embedded import critiques
-from cai.embedded.answers import BASE_MIX, FAULTY_MIX, Answer, answer, base_answer, kinds_of_answer
-from cai.embedded.curriculum import CURRICULUM, FINISH, FIRST, RECALL, Phase, phase_at
+from cai.embedded.answers import BASE_MIX, FAULTY_MIX, LAST_MIX, Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.curriculum import CURRICULUM, FINISH, FIRST, POLISH, RECALL, Phase, phase_at
 from cai.embedded.misfits import draw_misfit, sway
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Messages, Split, user
 
-__all__ = ["CURRICULUM", "FINISH", "FIRST", "RECALL", "Phase", "phase_at"]
+__all__ = ["CURRICULUM", "FINISH", "FIRST", "POLISH", "RECALL", "Phase", "phase_at"]
 
 # How often each corner of the world is drawn.
 SCENES = {
@@ -307,7 +307,7 @@ _PLAIN: tuple[tuple[str, Kind], ...] = (
 
 
 def _base(scene: Scene, draw: Random, phase: Phase) -> Answer:
-    return base_answer(scene, draw, FAULTY_MIX if phase.faults else BASE_MIX)
+    return base_answer(scene, draw, LAST_MIX if phase.last else FAULTY_MIX if phase.faults else BASE_MIX)
 
 
 def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:

@@ -21,7 +21,8 @@ class Phase:
     of groups that compare an answer with one that is none to what was asked, `recall` that of groups that ask for one
     fact in several ways and for nothing else, `swayed` the share of comparisons in which
     an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. With
-    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
+    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights; with
+    `last`, those of `LAST_MIX`.
     """
 
     comparisons: float = 0.6
@@ -42,6 +43,7 @@ class Phase:
     grades: float = 0.0
     kept: bool = False
     faults: bool = False
+    last: bool = False
 
 
 CURRICULUM: dict[float, Phase] = {
@@ -68,7 +70,12 @@ FINISH = Phase(
 )  # fmt: skip
 """What is taught in the short second training."""
 RECALL = replace(FINISH, recall=0.35, plain=0.2)
-"""What is taught last, in the third: the same, and the facts once more."""
+"""What is taught in the third: the same, and the facts once more."""
+POLISH = replace(
+    RECALL, comparisons=0.45, verdicts=6, plain=0.3, recall=0.2, facts=0.2, ties=0.12, misfits=0.08, reasoned=0.35,
+    last=True,
+)  # fmt: skip
+"""What is taught last, in the fourth: all of it, with more verdicts and fewer ties."""
 FIRST = CURRICULUM[0.0]
 
 

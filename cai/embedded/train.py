@@ -36,13 +36,13 @@ BLOCK = 8  # steps whose batches are drawn and packed together
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The shares `finish` and `recall` of the steps, the last ones, are a short second and third training. The weights
+    The shares `finish`, `recall` and `polish` of the steps, the last ones, are three short trainings more. The weights
     that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes
     fewer slips.
     """
 
     seed: int = 0
-    steps: int = 6120
+    steps: int = 6720
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -53,8 +53,9 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 0.0654
-    recall: float = 0.0523
+    finish: float = 400 / 6720
+    recall: float = 320 / 6720
+    polish: float = 600 / 6720
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
@@ -69,13 +70,18 @@ class TrainSettings:
     @property
     def second(self) -> int:
         """The steps before the third training."""
-        return self.steps - round(self.recall * self.steps)
+        return self.third - round(self.recall * self.steps)
+
+    @property
+    def third(self) -> int:
+        """The steps before the fourth training."""
+        return self.steps - round(self.polish * self.steps)
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then two shorter falls from `finish_lr`."""
-    first, second = settings.first, settings.second
-    for begun, end in ((second, settings.steps), (first, second)):
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then three shorter falls from `finish_lr`."""
+    first, second, third = settings.first, settings.second, settings.third
+    for begun, end in ((third, settings.steps), (second, third), (first, second)):
         if step >= begun:
             return settings.finish_lr * (1 - 0.98 * (step - begun) / (end - begun))
     start = settings.decay_from * first
@@ -138,7 +144,9 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
     at = block * BLOCK
-    phase = corpus.RECALL if at >= settings.second else corpus.phase_at(at / settings.first)
+    phase = corpus.phase_at(at / settings.first)
+    if at >= settings.second:
+        phase = corpus.POLISH if at >= settings.third else corpus.RECALL
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -306,11 +314,14 @@ def _save_checkpoint(
     shutil.rmtree(old, ignore_errors=True)
 
 
+_LATER = (corpus.FINISH, corpus.RECALL, corpus.POLISH)
+
+
 @functools.cache
 def _curriculum() -> str:
     """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
-    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH, corpus.RECALL)).encode(), digest_size=8)
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    told = hashlib.blake2b(repr((corpus.CURRICULUM, *_LATER)).encode(), digest_size=8)
+    for phase in (*corpus.CURRICULUM.values(), *_LATER):
         told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
     return told.hexdigest()
 
