@@ -25,14 +25,14 @@ from cai.dialogues import (
 )
 from cai.embedded import critiques
 from cai.embedded.answers import BASE_MIX, FAULTY_MIX, LAST_MIX, Answer, answer, base_answer, kinds_of_answer
-from cai.embedded.curriculum import CURRICULUM, FINISH, FIRST, POLISH, RECALL, Phase, phase_at
+from cai.embedded.curriculum import ANSWERS, CURRICULUM, FINISH, FIRST, POLISH, RECALL, Phase, phase_at
 from cai.embedded.misfits import draw_misfit, sway
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Messages, Split, user
 
-__all__ = ["CURRICULUM", "FINISH", "FIRST", "POLISH", "RECALL", "Phase", "phase_at"]
+__all__ = ["ANSWERS", "CURRICULUM", "FINISH", "FIRST", "POLISH", "RECALL", "Phase", "phase_at"]
 
 # How often each corner of the world is drawn.
 SCENES = {
