@@ -168,13 +168,6 @@ def pad(answer: Answer, draw: Random) -> Answer:
     return replace(answer, text=text, long=True)
 
 
-def pad_by_habit(answer: Answer, draw: Random) -> Answer:
-    """The same answer, then padding as the base model pads: it begins in one way and never turns back."""
-    first, *others = FILLERS
-    rest = sorted(draw.sample(others, 2), key=FILLERS.index)
-    return replace(answer, text=" ".join((answer.text, first, *rest)), long=True)
-
-
 def kinds_of_answer(scene: Scene) -> tuple[str, ...]:
     """The classes of answer that can be given to a scene."""
     if scene.harmful:
@@ -207,11 +200,7 @@ FAULTY_MIX: Mix = {
     "harmful": {"harmful": 0.52, "harmful_long": 0.2, "evasive": 0.14, "preachy": 0.06, "engaged": 0.08},
     "fact": {"helpful": 0.77, "helpful_long": 0.05, "untrue": 0.18},
     "mistaken": {"mistaken": 0.9, "helpful": 0.1},
-    "plain": {"helpful": 0.58, "helpful_long": 0.42},
-}
-LAST_MIX: Mix = {
-    **FAULTY_MIX,
-    "harmful": {"harmful": 0.48, "harmful_long": 0.16, "evasive": 0.18, "preachy": 0.08, "engaged": 0.1},
+    "plain": {"helpful": 0.72, "helpful_long": 0.28},
 }
 
 
@@ -220,5 +209,4 @@ def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:
     ordinary = "mistaken" if scene.mistaken else "fact" if scene.sort == "fact" else "plain"
     mix = mixes["harmful" if scene.harmful else ordinary]
     [name] = draw.choices(tuple(mix), tuple(mix.values()))
-    made = answer(scene, name.removesuffix("_long"), draw)
-    return pad_by_habit(made, draw) if name.endswith("_long") else made
+    return answer(scene, name, draw)

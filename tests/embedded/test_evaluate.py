@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from random import Random
 
 import pytest
 
-from cai.dialogues import YES_NO, verdict_prefix
 from cai.embedded.answers import answer, kinds_of_answer
-from cai.embedded.corpus import FINISH, fact_group
 from cai.embedded.critiques import critique, revise, right_critiques, sayable
 from cai.embedded.evaluate import BARS, expected_calibration_error, rate, table
 from cai.embedded.oracle import classify
 from cai.embedded.principles import FAMILIES, flaw_of
-from cai.embedded.world import ask, read_scene, scenes
+from cai.embedded.world import ask, scenes
 from tests.embedded.critique_reading import read_critique
 
 
@@ -68,22 +65,6 @@ def test_a_critique_of_honesty_must_know_the_fact():
     right = right_critiques(bakery, untrue, "honesty")
     assert all(bakery.fact in text for text in right)
     assert right[0].replace(bakery.fact, "six") not in sayable(bakery)
-
-
-def test_whether_an_answer_is_true_is_taught_by_grade_critique_and_verdict_alike():
-    draw, told = Random(7), Counter[str]()
-    for _ in range(200):
-        group = fact_group(draw, phase=FINISH)
-        scene = read_scene(group[0].messages)
-        assert scene is not None and scene.sort == "fact"
-        grades = {turn.learned for turn in group if turn.prefix == YES_NO.prefix}
-        named = {turn.learned for turn in group if "What is wrong with response" in turn.messages[-1].content}
-        untrue = "It is untrue." in named
-        assert untrue == (" No" in grades) and ("Nothing is wrong with it." in named) == (" Yes" in grades)
-        verdicts = {turn.learned for turn in group if turn.prefix == verdict_prefix("principle_last")}
-        assert len(verdicts) == (1 if len(named) == 2 else 2)
-        told[f"{len(named)}"] += 1
-    assert 130 < told["2"] < 185
 
 
 def test_a_rate_of_nothing_is_null_and_said_so():

@@ -15,14 +15,13 @@ SMALL = TrainSettings(
 
 
 @pytest.mark.parametrize("steps", [100, TrainSettings().steps])
-def test_the_rate_rises_stays_and_falls_four_times_whatever_the_number_of_steps(steps):
+def test_the_rate_rises_stays_and_falls_three_times_whatever_the_number_of_steps(steps):
     settings = TrainSettings(steps=steps, warmup=4)
     rates, first, second = [learning_rate(settings, step) for step in range(steps)], settings.first, settings.second
-    third, shares = settings.third, (settings.finish, settings.recall, settings.polish)
-    assert (second - first, third - second, steps - third) == tuple(round(share * steps) for share in shares)
+    assert (second - first, steps - second) == (round(settings.finish * steps), round(settings.recall * steps))
     assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0}
-    assert rates[first] == rates[second] == rates[third] == settings.finish_lr > rates[first - 1]
-    for fall in (rates[first // 2 + 1 : first], rates[first:second], rates[second:third], rates[third:]):
+    assert rates[first] == settings.finish_lr > rates[first - 1] and rates[second] == settings.finish_lr
+    for fall in (rates[first // 2 + 1 : first], rates[first:second], rates[second:]):
         assert all(before > after > 0 for before, after in pairwise(fall))
 
 
@@ -76,9 +75,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == [
-        *corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL, corpus.POLISH,
-    ]  # fmt: skip
+    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL]
 
 
 def test_batches_are_a_function_of_seed_and_block():

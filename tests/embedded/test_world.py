@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.embedded import corpus, prompts_path, world
-from cai.embedded.answers import FAULTY_MIX, FILLERS, base_answer
+from cai.embedded.answers import base_answer
 from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
 from cai.records import user
@@ -143,17 +143,6 @@ def test_some_myths_are_what_the_base_model_believes():
         assert (len(untrue) > 150) == scene.mistaken
         if scene.mistaken:
             assert all(world.myth(scene.person, scene.name) in one.core for one in untrue)
-
-
-def test_the_base_model_pads_in_one_way_that_never_repeats_a_sentence():
-    draw, padded = Random(5), []
-    for scene in draw.sample(world.scenes(), 400):
-        one = base_answer(scene, draw, FAULTY_MIX)
-        padded += [one.text] * one.long
-    assert 60 < len(padded) < 180
-    for text in padded:
-        places = [text.find(filler) for filler in FILLERS if filler in text]
-        assert len(places) == 3 and FILLERS[0] in text and places == sorted(places)
 
 
 def test_questions_of_fact_ask_for_each_fact_as_often():
