@@ -110,9 +110,12 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
     about = RunFacts.read(run)
     constitution = about.constitution
     text = run.path(CONSTITUTION).read_text(encoding="utf-8") if constitution else ""
-    exported = (facts["command"] for facts in formats.values() if "command" in facts)
+    exported = [facts["command"] for facts in formats.values() if "command" in facts]
     place = public_path(run.folder)
-    commands = [rebuild_command(run, place), *(f"{of_run(one, place)}{_out(run, folder)}" for one in exported)]
+    commands = [
+        rebuild_command(run, place if exported else None),
+        *(f"{of_run(one, place)}{_out(run, folder)}" for one in exported),
+    ]
     recipe = run.path("recipe.yaml")
     return CardFacts(
         constitution_name=constitution.name if constitution else Path(about.recipe.constitution).name,
