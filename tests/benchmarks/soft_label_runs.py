@@ -105,14 +105,15 @@ def forecasts(
     from cai.training.backbone import load_backbone
     from cai.training.quiet import quiet_libraries
     from cai.training.reward import RewardRun
+    from cai.training.scoring import PADDED, Scorer
 
     with quiet_libraries():
         base = load_backbone(weights_path(), seed)
     run = RewardRun(base, _groups(base, pairs.train, p_a), design.reward, seed)
     while run.step < run.total:
         run.advance()
-    run.module.eval()
-    margins = [_margins(run.scorer, _groups(base, some, [one.share for one in some])) for some in pairs[1:]]
+    scorer = Scorer(run.model(lambda: load_backbone(weights_path(), seed)), run.pad_id, PADDED)
+    margins = [_margins(scorer, _groups(base, some, [one.share for one in some])) for some in pairs[1:]]
     return margins[0], margins[1], run.losses
 
 

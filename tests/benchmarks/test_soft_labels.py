@@ -16,7 +16,7 @@ from cai.recipe import PreferenceSettings, RewardSettings
 from cai.records import Judgement, Vote
 from tests.benchmarks.bench_soft_labels import Claim, Spread, claims, figures, fitted_temperature, holds, rows, table
 from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels
-from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, run_seed
+from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, forecasts, run_seed
 
 
 def certain(pairs: list[Pair], strength: float = 12.0) -> list[Judgement]:
@@ -114,6 +114,13 @@ def test_a_worse_arm_does_not_hold() -> None:
     seeds = [planted(seed, 12.0) for seed in range(5)]
     ece, _, accuracy, _ = rows(Claim("turned", "hard 0.1", "soft 0.1", "ece"), seeds)
     assert holds(ece) is False and holds(accuracy) is False
+
+
+def test_pairs_with_tokens_that_no_training_pair_has_are_forecast_too() -> None:
+    design = replace(DESIGNS["short"], train=2, calibration=6, test=6)
+    some = drawn(design, 0)
+    calibration, test, losses = forecasts(design, 0, some, [one.share for one in some.train])
+    assert len(calibration) == len(test) == 6 and len(losses) > 0 and len({*calibration, *test}) > 6
 
 
 def test_intervals_are_students() -> None:
