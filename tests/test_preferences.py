@@ -140,6 +140,8 @@ def test_abstentions_are_counted_by_kind_and_by_reason() -> None:
         except ParseError:
             figures.add(judgement, None)
     said_no = judged(replace(counted("ab", 0, 0), refused=True), counted("ba", 0, 0))
+    with pytest.raises(ParseError, match="the judge refused"):
+        soft_label(said_no, PreferenceSettings())
     figures.add(said_no, None)
     figures.add_unanswered("helpful", "not answered")
     figures.add_unanswered("red_team", "not answered")

@@ -57,7 +57,8 @@ def clamp_of(judgement: Judgement, settings: PreferenceSettings) -> tuple[float,
 
 
 def why_abstained(judgement: Judgement, mass_floor: float) -> str:
-    """Why no principle's votes count: "no verdict could be read" or that their mass is under the floor."""
+    """Why no principle's votes count: the judge refused, no verdict could be read, or their mass is under the floor."""
     if all(unread(ab) or unread(ba) for ab, ba in paired_votes(judgement).values()):
-        return "no verdict could be read in both orders"
+        refused = any(vote.refused for vote in judgement.votes)
+        return "the judge refused" if refused else "no verdict could be read in both orders"
     return f"no principle has mass {mass_floor:g} in both orders"

@@ -69,7 +69,8 @@ def train_reward(
         key = fingerprint(
             "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups)
         )
-        store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "rows that are read")))
+        # a checkpoint holds the embeddings that are read alone: none that holds all of them may be gone on with
+        store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "embeddings that are read")))
         report = finished(out, key)
         team.wait()
         if report is None:
