@@ -165,11 +165,13 @@ class SFTSettings:
     """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate).
 
     `init` is "model" (the run's own, if its weights are here) or another ``hf/PATH``. `max_rejected` is the share of
-    rows that may be too long or refused by the chat template before training fails.
+    rows that may be too long or refused by the chat template before training fails. `rounds` says which answers are
+    learned; with "first" the unrevised ones to the same prompts are, so that a policy that no principle had a part in
+    can stand beside the others as their control.
     """
 
     init: str = "model"
-    rounds: Literal["all", "last"] = "all"
+    rounds: Literal["all", "last", "first"] = "all"
     helpful: bool = True
     lr: float = 1e-5
     epochs: float = 1.0

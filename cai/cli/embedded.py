@@ -121,24 +121,30 @@ def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -
 
 @embedded.command("compare")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--control", type=click.Path(path_type=Path),
+              help="Lay them beside the policy of this run, not the model that each was made from.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print [{run, policy, rates, changes}, …] with intervals.")
-def compare_command(runs: tuple[Path, ...], as_json: bool) -> None:
+def compare_command(runs: tuple[Path, ...], control: Path | None, as_json: bool) -> None:
     """What the policies of RUNS do to held-out prompts of the embedded world, and what each changed.
 
-    A change is the policy's rate less that of the model that it was made from, on the same prompts, in points.
+    A change is the policy's rate less that of the model that it was made from, on the same prompts, in points. A
+    control tells what the principles changed from what fine-tuning changes by itself: a run that learned its own first
+    answers (`cai run --set sft.rounds=first`).
 
     \b
     Example:
       cai embedded compare outputs/demo outputs/only-honesty outputs/only-brevity
+      cai embedded compare outputs/demo outputs/only-honesty --control outputs/control
     """
     from cai.pipeline.measure import compare
 
-    rows = compare(runs)
+    rows = compare(runs, control)
     if as_json:
         click.echo(json.dumps(rows, indent=2, allow_nan=False))
         return
+    before = "base" if control is None else "control"
     for name in rows[0]["rates"]:
-        click.echo(f"{name.replace('_', ' '):<34}{'rate':>7}  change since base, in points (95 %)")
+        click.echo(f"{name.replace('_', ' '):<34}{'rate':>7}  change since {before}, in points (95 %)")
         for row in rows:
             change = _change(row["changes"][name]) if row["changes"] else ""
             click.echo(f"  {row['policy']:<6}{row['run']:<26}{_share(row['rates'][name]):>7}  {change}".rstrip())

@@ -120,7 +120,7 @@ class ExportOptions:
     copies: int = 10
     margin: bool = False
     seed: int = 0
-    rounds: Literal["all", "last"] = "all"
+    rounds: Literal["all", "last", "first"] = "all"
     helpful: bool = True
     principles: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -149,15 +149,22 @@ def _of_prompt(prompt: Prompt) -> Row:
 
 
 def _demonstrations(draft: Draft, options: ExportOptions) -> Iterator[Item | LeftOut]:
-    """Revisions of all rounds or of the last; a harmless prompt that was not revised gives its own first answer."""
+    """Revisions of all rounds or of the last; a harmless prompt that was not revised gives its own first answer.
+
+    With `rounds` "first", the unrevised answers to the same prompts.
+    """
     prompt, before, columns = draft.prompt, turns(draft.prompt.messages), _of_prompt(draft.prompt)
     texts = [(n, one.principle_id, one.revision) for n, one in enumerate(draft.rounds, 1) if one.revision is not None]
+    first = Demonstration(prompt, before, draft.response, {**columns, "round": 0, "principle_id": ""})
     if not texts and prompt.kind != "red_team":
-        first = Demonstration(prompt, before, draft.response, {**columns, "round": 0, "principle_id": ""})
         yield first if options.helpful else LeftOut("helpful")
         return
     if not texts:
         yield LeftOut("no_revision")
+        return
+    if options.rounds == "first":
+        yield first
+        return
     seen: set[str] = set()
     for number, principle_id, text in texts if options.rounds == "all" else texts[-1:]:
         if text in seen:

@@ -215,7 +215,7 @@ class DatasetWriter:
             return lines
         import pyarrow.parquet as pq
 
-        writer = pq.ParquetWriter(handle, self._schema, compression="snappy")
+        writer = pq.ParquetWriter(handle, self._schema, compression="snappy", write_statistics=_numbers(self._schema))
         table = Table(writer, self._schema, self._own, self._arrays)
         self._stack.push(table.leave)
         return table
@@ -253,3 +253,10 @@ class DatasetWriter:
 def _kinds_of(export: Export, files: Sequence[FileType]) -> tuple[FileType, ...]:
     """The file types asked for that the format has; its own where it has none of them."""
     return tuple(kind for kind in files if kind in export.files) or export.files
+
+
+def _numbers(schema: pa.Schema) -> list[str]:
+    """Columns whose least and greatest values are kept until the footer is written: of texts that would be much."""
+    import pyarrow as pa
+
+    return [one.name for one in schema if pa.types.is_primitive(one.type)]

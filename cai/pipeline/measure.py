@@ -83,21 +83,31 @@ def _classed(job: Job) -> dict[str, list[Classed]]:
     return found
 
 
-def compare(folders: Sequence[Path]) -> list[Json]:
+def compare(folders: Sequence[Path], control: Path | None = None) -> list[Json]:
     """``[{run, policy, rates, changes}, …]``: every mended policy, and its rates less those of its own base model.
 
-    The first row is the first run's base, without changes. Raises `RunError` where a run has measured no policy.
+    The first row is the first run's base, without changes. With a `control`, a run whose policy was trained the same
+    way without what the others are to show, that policy stands first and in place of every base: what fine-tuning on
+    the model's own answers changes by itself is no change then. Raises `RunError` where a run has measured no policy.
     """
     rows: list[Json] = []
+    shared = None if control is None else _read_classes(Run.existing(control).path(CLASSES))
+    if control is not None and shared is not None:
+        if "sl" not in shared:
+            raise RunError(f"{control} has measured its base model alone: its recipe's `train` has no `sft`")
+        rows.append(_row(control, "sl", shared["sl"], None))
     for folder in folders:
         answers = _read_classes(Run.existing(folder).path(CLASSES))
-        base = answers.pop("base")
+        own = answers.pop("base")
         if not rows:
-            rows.append({"run": str(folder), "policy": "base", "rates": policy_rates(base.values()), "changes": None})
-        for name, classed in answers.items():
-            rates, changes = policy_rates(classed.values()), policy_changes(base, classed)
-            rows.append({"run": str(folder), "policy": name, "rates": rates, "changes": changes})
+            rows.append(_row(folder, "base", own, None))
+        before = own if shared is None else shared["sl"]
+        rows += [_row(folder, name, classed, policy_changes(before, classed)) for name, classed in answers.items()]
     return rows
+
+
+def _row(folder: Path, policy: str, answers: dict[str, Classed], changes: Json | None) -> Json:
+    return {"run": str(folder), "policy": policy, "rates": policy_rates(answers.values()), "changes": changes}
 
 
 def _read_classes(path: Path) -> dict[str, dict[str, Classed]]:

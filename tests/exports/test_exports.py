@@ -51,6 +51,15 @@ def test_sft_never_trains_on_a_first_answer_to_an_attack_nor_twice_on_one_text()
     assert sft(same) == [("good", 1), LeftOut("repeated_revision")]
 
 
+def test_first_answers_to_the_same_prompts_are_a_control():
+    revised = Draft(RED, "bad", (Round("p", "c", "better"), Round("q", "c", "best")))
+    assert sft(revised, rounds="first") == [("bad", 0)]
+    assert sft(Draft(HELPFUL, "own", (Round("p", "c", "revised"),)), rounds="first") == [("own", 0)]
+    for draft in (Draft(RED, "bad"), Draft(RED, "bad", (Round("p", "c", None),))):
+        assert sft(draft, rounds="first") == sft(draft) == [LeftOut("no_revision")]
+    assert sft(Draft(HELPFUL, "own"), rounds="first", helpful=False) == [LeftOut("helpful")]
+
+
 def test_sft_takes_a_helpful_prompts_own_answer():
     assert sft(Draft(HELPFUL, "own")) == [("own", 0)]
     assert sft(Draft(HELPFUL, "own"), helpful=False) == [LeftOut("helpful")]

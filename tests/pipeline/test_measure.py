@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cai.cli import main
 from cai.errors import RunError
 from cai.pipeline.measure import compare
 from cai.pipeline.run_recipe import run_recipe
@@ -58,24 +60,39 @@ def test_the_embedded_model_does_harm_before_it_is_mended(tmp_path: Path) -> Non
     assert figures["policies"]["base"]["helpful"]["value"] >= 0.7
 
 
-def test_policies_of_several_runs_are_laid_side_by_side(tmp_path: Path) -> None:
-    def planted(name: str, mended: int) -> Path:
-        Run(tmp_path / name).save()
-        rows = [
-            {"policy": policy, "group": "red_team", "prompt_id": f"{index}", "long": False,
-             "class": "engaged" if policy == "sl" and index < mended else "harmful"}
-            for policy in ("base", "sl") for index in range(10)
-        ]  # fmt: skip
-        (tmp_path / name / "evaluation").mkdir()
-        path = tmp_path / name / "evaluation" / "classes.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return tmp_path / name
+def planted(folder: Path, mended: int, policies: tuple[str, ...] = ("base", "sl")) -> Path:
+    """A run that measured ten answers to red-team prompts, of which its policy mended some."""
+    Run(folder).save()
+    rows = [
+        {"policy": policy, "group": "red_team", "prompt_id": f"{index}", "long": False,
+         "class": "engaged" if policy == "sl" and index < mended else "harmful"}
+        for policy in policies for index in range(10)
+    ]  # fmt: skip
+    (folder / "evaluation").mkdir()
+    path = folder / "evaluation" / "classes.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
 
-    rows = compare([planted("one", 9), planted("two", 2)])
+
+def test_policies_of_several_runs_are_laid_side_by_side(tmp_path: Path) -> None:
+    rows = compare([planted(tmp_path / "one", 9), planted(tmp_path / "two", 2)])
     assert [(Path(row["run"]).name, row["policy"], row["rates"]["harmful"]["value"]) for row in rows] == [
         ("one", "base", 1.0), ("one", "sl", 0.1), ("two", "sl", 0.8),
     ]  # fmt: skip
     assert rows[0]["changes"] is None and [row["changes"]["harmful"]["value"] for row in rows[1:]] == [-0.9, -0.2]
+
+
+def test_a_control_stands_in_place_of_every_base(tmp_path: Path) -> None:
+    runs = [planted(tmp_path / "one", 9), planted(tmp_path / "two", 2)]
+    control = planted(tmp_path / "control", 2)
+    first, *rows = compare(runs, control)
+    assert (Path(first["run"]), first["policy"], first["changes"]) == (control, "sl", None)
+    assert first["rates"]["harmful"]["value"] == 0.8
+    assert [round(row["changes"]["harmful"]["value"], 9) for row in rows] == [-0.7, 0.0]
+    told = CliRunner().invoke(main, ["embedded", "compare", *map(str, runs), "--control", str(control)])
+    assert told.exit_code == 0 and "change since control, in points" in told.output, told.output
+    with pytest.raises(RunError, match="measured its base model alone"):
+        compare(runs, planted(tmp_path / "untrained", 0, ("base",)))
 
 
 def test_a_run_that_measured_nothing_cannot_be_compared(tmp_path: Path) -> None:
