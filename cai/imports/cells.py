@@ -56,6 +56,24 @@ def text(cells: Cells, name: str) -> str:
     return value
 
 
+def number(value: Any) -> float | None:
+    """A number, also one written as text, as a CSV has it; None for what is none or is larger than any float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+_TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def truth(value: Any) -> bool | None:
+    """Whether a label calls its answer good: true or 1, false or 0, also as text; None for anything else."""
+    return _TRUTHS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
+
+
 def optional_text(cells: Cells, name: str | None) -> str:
     """The text of a column that may be missing, hold nothing or be empty."""
     return "" if name is None or cells.get(name) is None else text(cells, name)
