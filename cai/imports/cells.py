@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, read_messages
+from cai.prompts.shapes import UnusableRow, keys_beside, read_messages
 from cai.records import Message, Messages, assistant, user
 
 Cells = dict[str, Any]
@@ -85,7 +86,10 @@ def turns(row: Row, value: Any, name: str, tags: Tags | None = None) -> Messages
         value = [_translated(one, tags) for one in (value if isinstance(value, list) else [value])]
     if not isinstance(value, list | dict):
         raise UnusableRow(f"'{name}' is not a list of messages")
-    return read_messages(row, value, name)
+    messages = read_messages(row, value, name)
+    if isinstance(row.value, WatchedCells):
+        row.value.leave(f"{name}[].{key}" for key in keys_beside(value))
+    return messages
 
 
 def _translated(turn: Any, tags: Tags) -> Any:
@@ -93,7 +97,8 @@ def _translated(turn: Any, tags: Tags) -> Any:
         return turn
     role = turn.get(tags.role)
     known = tags.roles or {}
-    return {"role": known.get(role, role) if isinstance(role, str) else role, "content": turn.get(tags.content)}
+    rest = {key: value for key, value in turn.items() if key not in (tags.role, tags.content)}
+    return {**rest, "role": known.get(role, role) if isinstance(role, str) else role, "content": turn.get(tags.content)}
 
 
 def prompt_turns(row: Row, cells: Cells, columns: Columns) -> Messages:

@@ -49,11 +49,9 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
-    asked, both = (
-        user(text(cells, columns.prompt or "")),
-        [cell(cells, one) for one in (columns.chosen, columns.rejected)],
-    )
-    whole = all(isinstance(one, list) and asked in turns(row, one, "the answer")[:-1] for one in both)
+    asked, both = user(text(cells, columns.prompt or "")), (columns.chosen, columns.rejected)
+    said = [(name, cell(cells, name)) for name in both]
+    whole = all(isinstance(one, list) and asked in turns(row, one, name)[:-1] for name, one in said)
     yield from (implicit if whole else explicit)(row, cells, columns)
 
 
