@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
+from cai.prompts.transcripts import READS_SO
 from cai.records import Message, Messages
 
 _CHOSEN = ("chosen", "chosen_messages")
@@ -247,6 +248,8 @@ def _whole(row: Row, cell: Any, column: str, near: str) -> Messages:
         raise row.error(f"no prompt: no 'prompt' column, and '{column}' is not a Human:/Assistant: transcript{near}")
     if not messages:
         raise row.error(f"'{column}' has no turns")
+    if isinstance(cell, str) and messages[-1].role == "user" and not cell.rstrip().endswith("Assistant:"):
+        raise UnusableRow(f"a transcript ends with a Human turn, not with an answer {READS_SO}")
     return messages
 
 

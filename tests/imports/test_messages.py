@@ -93,3 +93,22 @@ def test_messages_under_names_of_their_own_are_watched_too(tmp_path):
     read, report = read_preferences(find_sources(folder, "one"))
     assert len(read) == 1 and report.unread == {"talk[].mood": 2}
     assert "'good' message 1 has tool_calls" in next(iter(report.rejected))
+
+
+ENDS = [
+    ("\n\nHuman: q\n\nAssistant: a\n\nHuman: more", "a transcript ends with a Human turn, not with an answer"),
+    ("\n\nHuman: q\n\nAssistant: a\n\nHuman:", "a transcript ends with a Human turn that is empty"),
+    ("\n\nHuman: q\n\nAssistant: ", "an answer is empty"),
+]
+
+
+@pytest.mark.parametrize(("said", "why"), ENDS)
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+def test_a_transcript_that_ends_with_a_human_turn_is_called_so(said, why, side, tmp_path):
+    plain = {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}
+    file = write_rows(tmp_path, plain, plain | {side: said})
+    read, report = read_preferences(find_sources(file))
+    [reason] = report.rejected
+    assert len(read) == 1 and reason.startswith(why)
+    assert ('"\\n\\nHuman:" mark inside of an answer' in reason) == ("Human turn" in why) and "\n" not in reason
+    assert list(read_human_preferences(file).notes.skipped) == [reason]
