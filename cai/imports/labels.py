@@ -31,10 +31,14 @@ def ranker_of(cells: Cells, default: Ranker) -> Ranker:
 
 
 def prompt_source(cells: Cells) -> str:
-    """The name of the prompt's source, or the empty string where the row has none."""
-    inner = [_inside(cells, name, "source") for name in _INNER]
-    found = (cells.get("prompt_source"), *inner, cells.get("source"))
-    return next((one for one in found if isinstance(one, str) and one not in ("", "ai", "human")), "")
+    """The name of the prompt's source, or the empty string where the row has none.
+
+    A `source` of "ai" or "human" beside a ranking says who ranked it, and so nothing of the prompt.
+    """
+    own = [cells.get("prompt_source"), _inside(cells, "metadata", "prompt_source"), _inside(cells, "prompt", "source")]
+    shared = [_inside(cells, "extra_info", "source"), _inside(cells, "metadata", "source"), cells.get("source")]
+    found = [*own, *(one for one in shared if one not in ("ai", "human"))]
+    return next((one for one in found if isinstance(one, str) and one), "")
 
 
 def weight_of(cells: Cells) -> float:
