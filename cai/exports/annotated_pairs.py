@@ -20,7 +20,7 @@ _METADATA = {
     "description": "Pairs of answers, the soft label of each, and what every principle says of it",
     "dataset_name": "annotated_pairs",
     "default_annotator": LABEL,
-    "available_metadata_keys_per_comparison": ["p_a", "weight", "kind", "source", "split"],
+    "available_metadata_keys_per_comparison": ["p_a", "weight", "kind", "source", "prompt_source", "split"],
 }
 
 

@@ -19,18 +19,23 @@ COLUMNS: Mapping[Source, Mapping[str, str]] = {
         "id": "text", "kind": "text", "source": "text", "split": "text", "round": "int", "principle_id": "text",
     },
     "pairs": {
-        "p_chosen": "float", "weight": "float", "id": "text", "kind": "text", "source": "text", "split": "text",
+        "p_chosen": "float", "weight": "float", "id": "text", "kind": "text", "source": "text",
+        "prompt_source": "text", "split": "text",
     },
     "answers": {
         "p_desirable": "float", "label_from": "text", "weight": "float", "id": "text", "kind": "text", "source": "text",
-        "split": "text",
+        "prompt_source": "text", "split": "text",
     },
     "comparisons": {
-        "p_a": "float", "weight": "float", "id": "text", "kind": "text", "source": "text", "split": "text",
+        "p_a": "float", "weight": "float", "id": "text", "kind": "text", "source": "text", "prompt_source": "text",
+        "split": "text",
     },
     "prompts": {"id": "text", "kind": "text", "source": "text", "split": "text"},
 }  # fmt: skip
-"""The columns after the consumer's own, by source. `p_chosen` is the probability that `chosen` is the better answer."""
+"""The columns after the consumer's own, by source. `p_chosen` is the probability that `chosen` is the better answer.
+
+`source` says who ranked the answers where there is a ranking, and `prompt_source` then where the prompt is from.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +194,7 @@ def _pairs(one: Preference, options: ExportOptions) -> Iterator[Pair | LeftOut]:
             p, chosen, rejected = 1.0 - p, rejected, chosen
         columns = {
             "p_chosen": float(p), "weight": float(one.weight), "id": identity, "kind": one.prompt.kind,
-            "source": one.source, "split": one.prompt.split,
+            "source": one.source, "prompt_source": one.prompt.source, "split": one.prompt.split,
         }  # fmt: skip
         yield Pair(one.prompt, before, chosen, rejected, columns)
 
@@ -213,7 +218,7 @@ def _graded(one: GradedAnswer, options: ExportOptions) -> Iterator[Item | LeftOu
         return
     columns = {
         "p_desirable": one.p_yes, "label_from": "rubric", "weight": 1.0, "id": one.id, "kind": one.prompt.kind,
-        "source": "ai", "split": one.prompt.split,
+        "source": "ai", "prompt_source": one.prompt.source, "split": one.prompt.split,
     }  # fmt: skip
     before = turns(one.prompt.messages)
     for label in labels:
@@ -226,7 +231,7 @@ def _comparisons(record: Preference | Judged, options: ExportOptions) -> Iterato
     one = judged.preference
     columns = {
         "p_a": float(one.p_a), "weight": float(one.weight), "id": one.id, "kind": one.prompt.kind,
-        "source": one.source, "split": one.prompt.split,
+        "source": one.source, "prompt_source": one.prompt.source, "split": one.prompt.split,
     }  # fmt: skip
     yield Comparison(one, turns(one.prompt.messages), judged.votes, judged.p_by_principle, options, columns)
 

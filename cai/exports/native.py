@@ -20,7 +20,6 @@ def _native(one: Comparison) -> Row:
         "response_b": preference.response_b,
         "tags": "\n".join(preference.prompt.tags),
         "prompt_id": preference.prompt.id,
-        "prompt_source": preference.prompt.source,
         "votes": [_vote(vote) for vote in one.votes],
         "provenance": {name: one.options.provenance.get(name, "") for name in PROVENANCE},
     }
@@ -49,6 +48,6 @@ NATIVE = Export(
     _native,
     {
         "prompt": "turns", "response_a": "text", "response_b": "text", "tags": "text", "prompt_id": "text",
-        "prompt_source": "text", "votes": "votes", "provenance": "provenance",
+        "votes": "votes", "provenance": "provenance",
     },
 )  # fmt: skip

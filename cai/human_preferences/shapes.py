@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
+from cai.prompts.transcripts import READS_SO
 from cai.records import Message, Messages
 
 _CHOSEN = ("chosen", "chosen_messages")
@@ -49,11 +50,15 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
 
 
 def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
-    """A number from 0 to `most` in a column that may be missing; raises `InputError` for anything else."""
+    """A number from 0 to `most`, also one written as text, in a column that may be missing or an empty text.
+
+    Raises `InputError` for anything else.
+    """
     value = cells.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
+    found = default if value == "" else _numeric(value)
+    if found is None or not 0.0 <= found <= most or math.isinf(found):
         raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
-    return _float(value)
+    return found
 
 
 def _float(value: int | float | str) -> float:
@@ -84,7 +89,7 @@ def is_own(cells: dict[str, Any]) -> bool:
 
 
 def _own(row: Row, cells: dict[str, Any]) -> Ranked:
-    messages = read_messages(row, cells["prompt"], "prompt")
+    messages = read_cell(row, cells["prompt"], "prompt").messages
     for name in ("response_a", "response_b"):
         _text(row, cells[name], name)
     return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, "p_a", 0.5, 1.0))
@@ -172,9 +177,9 @@ def _chosen(row: Row, cells: dict[str, Any]) -> Ranked:
 
 def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
     """The soft label where there is one; else 1, or 0.5 where both answers have one score (UltraFeedback binarized)."""
-    if "p_chosen" in cells:
+    if cells.get("p_chosen", "") != "":
         return number(row, cells, "p_chosen", 1.0, 1.0)
-    if misspelt := get_close_matches("p_chosen", cells, n=1, cutoff=0.9):
+    if "p_chosen" not in cells and (misspelt := get_close_matches("p_chosen", cells, n=1, cutoff=0.9)):
         raise row.error(f"unknown column '{misspelt[0]}'; did you mean 'p_chosen'?")
     better, worse = _numeric(cells.get("score_chosen")), _numeric(cells.get("score_rejected"))
     if better is None or worse is None or math.isnan(better) or math.isnan(worse) or better > worse:
@@ -243,6 +248,8 @@ def _whole(row: Row, cell: Any, column: str, near: str) -> Messages:
         raise row.error(f"no prompt: no 'prompt' column, and '{column}' is not a Human:/Assistant: transcript{near}")
     if not messages:
         raise row.error(f"'{column}' has no turns")
+    if isinstance(cell, str) and messages[-1].role == "user" and not cell.rstrip().endswith("Assistant:"):
+        raise UnusableRow(f"a transcript ends with a Human turn, not with an answer {READS_SO}")
     return messages
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, read_messages
+from cai.prompts.shapes import UnusableRow, keys_beside, read_messages
 from cai.records import Message, Messages, assistant, user
 
 Cells = dict[str, Any]
@@ -56,6 +57,24 @@ def text(cells: Cells, name: str) -> str:
     return value
 
 
+def number(value: Any) -> float | None:
+    """A number, also one written as text, as a CSV has it; None for what is none or is larger than any float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+_TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def truth(value: Any) -> bool | None:
+    """Whether a label calls its answer good: true or 1, false or 0, also as text; None for anything else."""
+    return _TRUTHS.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
+
+
 def optional_text(cells: Cells, name: str | None) -> str:
     """The text of a column that may be missing, hold nothing or be empty."""
     return "" if name is None or cells.get(name) is None else text(cells, name)
@@ -67,7 +86,10 @@ def turns(row: Row, value: Any, name: str, tags: Tags | None = None) -> Messages
         value = [_translated(one, tags) for one in (value if isinstance(value, list) else [value])]
     if not isinstance(value, list | dict):
         raise UnusableRow(f"'{name}' is not a list of messages")
-    return read_messages(row, value, name)
+    messages = read_messages(row, value, name)
+    if isinstance(row.value, WatchedCells):
+        row.value.leave(f"{name}[].{key}" for key in keys_beside(value))
+    return messages
 
 
 def _translated(turn: Any, tags: Tags) -> Any:
@@ -75,7 +97,8 @@ def _translated(turn: Any, tags: Tags) -> Any:
         return turn
     role = turn.get(tags.role)
     known = tags.roles or {}
-    return {"role": known.get(role, role) if isinstance(role, str) else role, "content": turn.get(tags.content)}
+    rest = {key: value for key, value in turn.items() if key not in (tags.role, tags.content)}
+    return {**rest, "role": known.get(role, role) if isinstance(role, str) else role, "content": turn.get(tags.content)}
 
 
 def prompt_turns(row: Row, cells: Cells, columns: Columns) -> Messages:

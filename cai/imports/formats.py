@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from cai.errors import ConfigError, did_you_mean
 from cai.imports import pairs
-from cai.imports.cells import Cells, Columns
+from cai.imports.cells import Cells, Columns, truth
 from cai.prompts.files import Row
+from cai.prompts.kinds import xstest_label
 
 Carries = Literal["preferences", "judged", "prompts"]
 Content = Literal["text", "turns", "flag", "any"]
@@ -41,7 +42,7 @@ def _holds(value: Any, content: Content) -> bool:
     if content == "turns":
         return isinstance(value, list | dict)
     if content == "flag":
-        return isinstance(value, bool)
+        return truth(value) is not None
     return value is not None
 
 
@@ -67,7 +68,7 @@ _TEXTS: Mapping[str, Content] = {"chosen": "text", "rejected": "text"}
 # The first that fits is taken, so what has more columns of its own stands first.
 FORMATS: dict[str, Format] = {
     "native": Format(
-        "preferences", pairs.native, {"prompt": "turns", "response_a": "text", "response_b": "text", "p_a": "any"}
+        "preferences", pairs.native, {"prompt": "any", "response_a": "text", "response_b": "text", "p_a": "any"}
     ),
     "annotated_pairs": Format(
         "preferences", pairs.annotated, {"response_a": "turns", "response_b": "turns", "annotations": "turns"}
@@ -151,26 +152,34 @@ def recognise(row: Row) -> str:
 
 _ANSWERS = re.compile(r"(chosen|rejected|response|answer|completion|output_).*", re.IGNORECASE)
 _SEVERAL = re.compile(
-    r"(chosen|rejected)([_-].*)?|(response|answer|completion|output)s?[_-]?([0-9]+|[a-z])", re.IGNORECASE
+    r"(chosen|rejected)([_-].*)?|(response|answer|completion|output)s?[_-]?([0-9]+|[a-z])|completion", re.IGNORECASE
 )
 """Columns that hold answers where a prompt stands alone, and those that do beside a training example's own answer."""
+_LABELS = ("label", "kto_tag")
 
 
 def loses_answers(name: str, cells: Cells) -> str:
-    """Why a row cannot be read as prompts: the columns of answers that `name` would drop; empty where it drops none."""
+    """Why a row cannot be read as prompts: the columns of answers and of their labels that `name` would drop.
+
+    Empty where it drops none. A label that says the kind of the prompt (XSTest's) is read and so is not dropped.
+    """
     form = FORMATS[name]
     if form.carries != "prompts":
         return ""
     like = _ANSWERS if name == "prompts" else _SEVERAL
-    found = [one for one, value in cells.items() if value not in (None, "") and like.fullmatch(one)]
-    found = [one for one in found if one not in form.needs]
+    labels = _LABELS if xstest_label(cells) is None else ()
+    held = [one for one, value in cells.items() if value not in (None, "") and one not in form.needs]
+    found = [one for one in held if like.fullmatch(one) or one.lower() in labels]
     if not found:
         return ""
+    labelled = any(one.lower() in labels for one in found)
     columns = ", ".join(repr(one[:40]) for one in found[:12])
     near = [one for one, other in FORMATS.items() if other.carries != "prompts" and {*found} & {*other.needs}]
     near = near or [one for one, other in FORMATS.items() if other.carries != "prompts"]
+    near.sort(key=lambda one: len(FORMATS[one].needs.keys() - cells.keys()))
     formats = ", ".join(f"{one} ({', '.join(FORMATS[one].needs)})" for one in near[:4])
     return (
-        f"columns that look like answers and that the format '{name}' would drop: {columns}; "
-        f"formats with answers are {formats}; --format {name} takes the prompts alone"
+        f"columns that look like answers{' or their labels' * labelled} and that the format '{name}' would drop: "
+        f"{columns}; formats with answers are {formats}; {'labels are true or false, 1 or 0; ' * labelled}"
+        f"--format {name} takes the prompts alone"
     )

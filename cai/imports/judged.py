@@ -54,9 +54,9 @@ def _crossed(good: Sequence[Item], bad: Sequence[Item]) -> Iterator[tuple[Item, 
 
 def _p_better(good: Cells, bad: Cells) -> float:
     """The probability that the good answer is the wanted one, given that one of the two is, by their `p_desirable`."""
-    if good.get("p_chosen") is not None or good.get("label_from") == "pair":
+    if good.get("p_chosen") not in (None, "") or good.get("label_from") == "pair":
         return p_chosen(good)
-    p, q = (share(one, "p_desirable") if one.get("p_desirable") is not None else None for one in (good, bad))
+    p, q = (share(one, "p_desirable") if one.get("p_desirable") not in (None, "") else None for one in (good, bad))
     if p is None or q is None:
         return p_chosen(good)
     wanted, other = p * (1.0 - q), q * (1.0 - p)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
-from cai.imports.cells import Cells
+from cai.imports.cells import Cells, number
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow
 
@@ -31,16 +31,20 @@ def ranker_of(cells: Cells, default: Ranker) -> Ranker:
 
 
 def prompt_source(cells: Cells) -> str:
-    """The name of the prompt's source, or the empty string where the row has none."""
-    inner = [_inside(cells, name, "source") for name in _INNER]
-    found = (cells.get("prompt_source"), *inner, cells.get("source"))
-    return next((one for one in found if isinstance(one, str) and one not in ("", "ai", "human")), "")
+    """The name of the prompt's source, or the empty string where the row has none.
+
+    A `source` of "ai" or "human" beside a ranking says who ranked it, and so nothing of the prompt.
+    """
+    own = [cells.get("prompt_source"), _inside(cells, "metadata", "prompt_source"), _inside(cells, "prompt", "source")]
+    shared = [_inside(cells, "extra_info", "source"), _inside(cells, "metadata", "source"), cells.get("source")]
+    found = [*own, *(one for one in shared if one not in ("ai", "human"))]
+    return next((one for one in found if isinstance(one, str) and one), "")
 
 
 def weight_of(cells: Cells) -> float:
     """The weight of a pair, 1 where there is none; raises `UnusableRow` for one that is no finite number from 0 up."""
     value = _said(cells, "weight")
-    weight = 1.0 if value is None else _number(value)
+    weight = 1.0 if value in (None, "") else number(value)
     if weight is None or not 0.0 <= weight < math.inf:
         raise UnusableRow("'weight' is not a finite number from 0 up")
     return weight
@@ -63,13 +67,3 @@ def _inside(cells: Cells, name: str, key: str) -> Any:
     """What an object in a column holds under `key`; a column without it does not count as read."""
     inner = dict.get(cells, name)
     return cells[name][key] if isinstance(inner, dict) and key in inner else None
-
-
-def _number(value: Any) -> float | None:
-    """A number, also one written as text; None for what is none or is larger than any float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None

@@ -8,9 +8,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cai.human_preferences.shapes import Ranked, ranked_pairs
-from cai.imports.cells import Cells, Columns, answer, cell, optional_text, prompt_turns, text, turns, with_system
+from cai.imports.cells import (
+    Cells,
+    Columns,
+    answer,
+    cell,
+    number,
+    optional_text,
+    prompt_turns,
+    text,
+    truth,
+    turns,
+    with_system,
+)
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow
+from cai.prompts.shapes import UnusableRow, read_cell
 from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import is_transcript, parse_transcript
 from cai.records import Message, Messages, Prompt, Role, content_id, user
@@ -37,11 +49,9 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
-    asked, both = (
-        user(text(cells, columns.prompt or "")),
-        [cell(cells, one) for one in (columns.chosen, columns.rejected)],
-    )
-    whole = all(isinstance(one, list) and asked in turns(row, one, "the answer")[:-1] for one in both)
+    asked, both = user(text(cells, columns.prompt or "")), (columns.chosen, columns.rejected)
+    said = [(name, cell(cells, name)) for name in both]
+    whole = all(isinstance(one, list) and asked in turns(row, one, name)[:-1] for name, one in said)
     yield from (implicit if whole else explicit)(row, cells, columns)
 
 
@@ -62,8 +72,8 @@ def ranked(row: Row, cells: Cells, columns: Columns) -> Pairs:
     both = cell(cells, "completions")
     if not isinstance(both, list) or len(both) != 2 or not all(isinstance(one, dict) for one in both):
         raise UnusableRow("'completions' is not a list of two objects with rank and completion")
-    ranks = [one.get("rank") for one in both]
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in ranks):
+    ranks = [rank for one in both if (rank := number(one.get("rank"))) is not None and not math.isnan(rank)]
+    if len(ranks) < 2:
         raise UnusableRow("'rank' is not a number")
     texts = [answer(row, one, "completion", messages) for one in both]
     order = (0, 1) if ranks[0] <= ranks[1] else (1, 0)
@@ -72,19 +82,24 @@ def ranked(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 
 def native(row: Row, cells: Cells, columns: Columns) -> Pairs:
-    """Our own rows: response_a, response_b and p_a; the prompt is a record, or its messages alone."""
+    """Our own rows: response_a, response_b and p_a; the prompt is a record, or its messages alone, or a text."""
     prompt = cell(cells, "prompt")
-    messages = turns(row, prompt["messages"] if isinstance(prompt, dict) and "messages" in prompt else prompt, "prompt")
+    if isinstance(prompt, str):
+        messages = read_cell(row, prompt, "prompt").messages
+    else:
+        record = isinstance(prompt, dict) and "messages" in prompt
+        messages = turns(row, prompt["messages"] if record else prompt, "prompt")
     yield Ranked(messages, text(cells, "response_a"), text(cells, "response_b"), share(cells, "p_a"))
 
 
 def safe_rlhf(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """PKU-SafeRLHF: two responses and the number of the better one."""
-    better = cell(cells, "better_response_id")
-    if better not in (0, 1):
+    better = number(cell(cells, "better_response_id"))
+    if better not in (0.0, 1.0):
         raise UnusableRow("'better_response_id' is neither 0 nor 1")
     both = (text(cells, "response_0"), text(cells, "response_1"))
-    yield Ranked((user(text(cells, "prompt")),), both[better], both[1 - better], 1.0)
+    first, second = both if better == 0.0 else both[::-1]
+    yield Ranked((user(text(cells, "prompt")),), first, second, 1.0)
 
 
 def annotated(row: Row, cells: Cells, columns: Columns) -> Pairs:
@@ -99,7 +114,7 @@ def annotated(row: Row, cells: Cells, columns: Columns) -> Pairs:
 def _annotation(cells: Cells) -> float:
     said = cells.get("metadata")
     if isinstance(said, dict) and isinstance(said.get("p_a"), str):
-        return share({"p_a": _number(said["p_a"])}, "p_a")
+        return share(said, "p_a")
     annotations = cell(cells, "annotations")
     verdict = annotations.get(cells.get("default_annotator")) if isinstance(annotations, dict) else None
     if not isinstance(verdict, dict):
@@ -109,13 +124,6 @@ def _annotation(cells: Cells) -> float:
     if verdict.get("pref") not in ("a", "b", "text_a", "text_b"):
         raise UnusableRow(f"no verdict (no_pref_reason is {verdict.get('no_pref_reason')})")
     return float(verdict["pref"] in ("a", "text_a"))
-
-
-def _number(written: str) -> float | None:
-    try:
-        return float(written)
-    except ValueError:
-        return None
 
 
 def transcripts(row: Row, cells: Cells, columns: Columns) -> Pairs:
@@ -163,11 +171,9 @@ def pair_ids(found: Ranked) -> tuple[str, str]:
 
 def judged(row: Row, cells: Cells, columns: Columns) -> Judged:
     """One answer and its label: beside its prompt, or as the last turn of a dialogue (`completion` None)."""
-    good = cell(cells, columns.label)
-    if isinstance(good, int | str) and not isinstance(good, bool):
-        good = {"1": True, "0": False, "true": True, "false": False}.get(str(good).lower())
-    if not isinstance(good, bool):
-        raise UnusableRow(f"'{columns.label}' is not true or false")
+    good = truth(cell(cells, columns.label))
+    if good is None:
+        raise UnusableRow(f"'{columns.label}' is not true or false, 1 or 0")
     messages = prompt_turns(row, cells, columns)
     if columns.completion is not None:
         return Judged(messages, answer(row, cells, columns.completion, messages, columns.tags), good)
@@ -200,25 +206,24 @@ def turns_of(transcript: str) -> list[Cells]:
 
 def p_chosen(cells: Cells) -> float:
     """The soft label where the row has one; else 1, or 0.5 where both answers have one score."""
-    if cells.get("p_chosen") is not None:
+    if cells.get("p_chosen") not in (None, ""):
         return share(cells, "p_chosen")
-    if cells.get("label_from") == "pair" and cells.get("p_desirable") is not None:
+    if cells.get("label_from") == "pair" and cells.get("p_desirable") not in (None, ""):
         return share(cells, "p_desirable")
     scores = [cells.get("score_chosen"), cells.get("score_rejected")]
-    try:
-        known = [float(one) for one in scores if isinstance(one, int | float) and not isinstance(one, bool)]
-    except OverflowError:
-        raise UnusableRow("a score is larger than any float") from None
-    if len(known) < 2 or math.isnan(known[0]) or math.isnan(known[1]) or known[0] > known[1]:
+    better, worse = map(number, scores)
+    if any(isinstance(one, int) and number(one) is None and not isinstance(one, bool) for one in scores):
+        raise UnusableRow("a score is larger than any float")
+    if better is None or worse is None or math.isnan(better) or math.isnan(worse) or better > worse:
         return 1.0
-    if known[0] < known[1]:
+    if better < worse:
         raise UnusableRow("the rejected answer has the higher score")
     return 0.5
 
 
 def share(cells: Cells, name: str) -> float:
-    """A number from 0 to 1."""
-    value = cell(cells, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+    """A number from 0 to 1, also one written as text."""
+    value = number(cell(cells, name))
+    if value is None or not 0.0 <= value <= 1.0:
         raise UnusableRow(f"'{name}' is not a number from 0 to 1")
-    return float(value)
+    return value

@@ -1,9 +1,9 @@
-"""Which columns of a file an import took something from, and so which ones it left where they were."""
+"""Which columns of a file an import took something from, and so which ones it left, also inside of messages."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,23 @@ from cai.prompts.files import Row
 
 
 class WatchedCells(dict[str, Any]):
-    """The cells of a row; a column whose cell is asked for is added to `taken`. `dict.get(cells, name)` only looks."""
+    """The cells of a row; a column whose cell is asked for is added to `taken`. `dict.get(cells, name)` only looks.
 
-    __slots__ = ("taken",)
+    `left` counts the rows in which messages held more than was taken of them, by its name.
+    """
 
-    def __init__(self, cells: Mapping[str, Any], taken: set[str]) -> None:
+    __slots__ = ("_told", "left", "taken")
+
+    def __init__(self, cells: Mapping[str, Any], taken: set[str], left: Counter[str]) -> None:
         super().__init__(cells)
-        self.taken = taken
+        self.taken, self.left = taken, left
+        self._told: frozenset[str] = frozenset()
+
+    def leave(self, names: Iterable[str]) -> None:
+        """Count what the messages of this row hold beside their texts, however often they are read."""
+        if new := {*names} - self._told:
+            self.left.update(sorted(new))
+            self._told |= new
 
     def __getitem__(self, name: str) -> Any:
         self.taken.add(name)
@@ -30,17 +40,21 @@ class WatchedCells(dict[str, Any]):
 
 @dataclass(slots=True)
 class Watch:
-    """The columns that any row was read by, and in how many rows each column held something."""
+    """The columns that any row was read by, and in how many rows each column, or more in its messages, was held."""
 
     taken: set[str] = field(default_factory=set)
     held: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
 
     def row(self, row: Row) -> Row:
         """The row, whose value must be an object, with its cells watched."""
         self.held.update(name for name, one in row.value.items() if one is not None)
-        return replace(row, value=WatchedCells(row.value, self.taken))
+        return replace(row, value=WatchedCells(row.value, self.taken, self.left))
 
     @property
     def unread(self) -> Counter[str]:
-        """The columns that held something and were never read, with the number of rows, in the file's order."""
-        return Counter({name: rows for name, rows in self.held.items() if name not in self.taken})
+        """The columns that held something and were never read, with the number of rows, in the file's order.
+
+        After them what messages held beside their texts, as ``messages[].weight``.
+        """
+        return Counter({name: rows for name, rows in self.held.items() if name not in self.taken}) + self.left

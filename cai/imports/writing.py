@@ -18,6 +18,7 @@ from cai.records import Kind, Preference, Prompt
 from cai.storage.run import atomic_write
 
 Wanted = Literal["preferences", "prompts"]
+_NO_ROWS = "holds no rows"
 
 
 def import_data(
@@ -82,7 +83,7 @@ def _carried(sources: Sequence[Source], format_name: str) -> Wanted:
             form = FORMATS[recognise(first)] if first is not None else None
         if form is not None:
             return "prompts" if form.carries == "prompts" else "preferences"
-    raise InputError("holds no rows", sources[0].spec.path)
+    raise InputError(_NO_ROWS, sources[0].spec.path)
 
 
 def _check_free(paths: Sequence[Path], sources: Sequence[Source], force: bool) -> None:
@@ -94,6 +95,8 @@ def _check_free(paths: Sequence[Path], sources: Sequence[Source], force: bool) -
 
 
 def _nothing(report: ImportReport, wanted: Wanted, beside: Path) -> str:
+    if not report.rows:
+        return _NO_ROWS
     why = "; ".join(f"{count:,} × {reason}" for reason, count in report.rejected.most_common(3))
     hint = "; --as prompts takes its prompts" if wanted == "preferences" else ""
-    return f"holds no {wanted} that can be carried ({why or 'it has no rows'}){hint}; each row is in {beside}"
+    return f"holds no {wanted} that can be carried ({why}){hint}; each row is in {beside}"

@@ -43,13 +43,13 @@ def find_kind(row: Row, spec: PromptFile, default: Kind = "red_team") -> tuple[K
         near = did_you_mean(own, KINDS) if isinstance(own, str) else ""
         allowed = ", ".join(KINDS)
         raise row.error(f"kind {own!r}{near} (allowed: {allowed}; ?kind=… on the file's name sets it for all)")
-    if (labelled := _xstest_label(cells)) is not None:
+    if (labelled := xstest_label(cells)) is not None:
         return labelled, "label"
     named = kind_of_name(spec.name) or kind_of_name(spec.path.parent.name)
     return (named, "name") if named else (default, "default")
 
 
-def _xstest_label(cells: Mapping[str, Any]) -> Kind | None:
+def xstest_label(cells: Mapping[str, Any]) -> Kind | None:
     """XSTest says of each prompt whether it is safe (and only looks unsafe); by `label`, or by `type` alone."""
     if not {"prompt", "type"} <= cells.keys() or not ({"focus", "final_label"} & cells.keys()):
         return None

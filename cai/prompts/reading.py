@@ -10,7 +10,7 @@ from pathlib import Path
 from cai.errors import ConfigError, InputError
 from cai.prompts.files import Row, read_rows
 from cai.prompts.kinds import GROUNDS, Ground, find_kind
-from cai.prompts.shapes import UnusableRow, read_dialogue
+from cai.prompts.shapes import UnusableRow, keys_beside, read_dialogue
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.records import Json, Kind, Prompt, Split
@@ -173,6 +173,8 @@ def _read_row(row: Row, spec: PromptFile, counts: _Counts) -> _Found:
     counts.kinds[kind, ground] += 1
     counts.columns[dialogue.column] += 1
     counts.unread.update((column, None) for column in cells if column not in _USED and column != dialogue.column)
+    beside = keys_beside(cells.get(dialogue.column))
+    counts.unread.update((f"{dialogue.column}[].{key}", None) for key in beside)
     for note in dialogue.notes:
         counts.notes[note] += 1
         counts.first.setdefault(note, row.place)

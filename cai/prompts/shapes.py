@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,10 @@ from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import UnusableRow, is_transcript, parse_transcript
 from cai.records import Message, Role, user
 
-__all__ = ["Dialogue", "UnusableRow", "check_messages", "find_column", "read_cell", "read_dialogue", "read_messages"]
+__all__ = [
+    "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "read_cell", "read_dialogue",
+    "read_messages",
+]  # fmt: skip
 
 COLUMNS = (
     "messages", "prompt", "conversations", "conversation", "chosen", "transcript", "chosen_messages", "rl_prompt",
@@ -25,6 +28,11 @@ _ROLES: dict[str, Role] = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
     "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
 }  # fmt: skip
+_MESSAGE = ("role", "content", "from", "value", "name")
+_MORE_THAN_TEXT = (
+    "tool_calls", "tool_call", "function_call", "image", "images", "image_url", "audio", "audios", "video", "videos",
+    "file", "files", "attachments",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +152,25 @@ def _user_turns(row: Row, cell: list[Any], reference: Any, first_only: bool) -> 
 
 def read_messages(row: Row, cell: Any, column: str) -> tuple[Message, ...]:
     """Messages as chat APIs and TRL (`role`, `content`) or ShareGPT (`from`, `value`) write them; one or a list."""
-    if isinstance(cell, dict) and all(isinstance(one, list) for one in cell.values()):
-        cell = [dict(zip(cell, ones, strict=False)) for ones in zip(*cell.values(), strict=False)]
-    if isinstance(cell, dict):
-        cell = [cell]
+    cell = _listed(cell)
     if not isinstance(cell, list):
         raise row.error(f"'{column}' holds {_kind_of(cell)}, expected a text or a list of messages")
     return tuple(_message(row, one, f"'{column}' message {number}") for number, one in enumerate(cell, 1))
+
+
+def _listed(cell: Any) -> Any:
+    """One message as a list of one, and lists of roles and of contents as a list of messages."""
+    if isinstance(cell, dict) and all(isinstance(one, list) for one in cell.values()):
+        cell = [dict(zip(cell, ones, strict=False)) for ones in zip(*cell.values(), strict=False)]
+    return [cell] if isinstance(cell, dict) else cell
+
+
+def keys_beside(cell: Any) -> Iterator[str]:
+    """What the messages of a cell hold something under, and `read_messages` takes nothing from; with repeats."""
+    listed = _listed(cell)
+    for turn in listed if isinstance(listed, list) else ():
+        if isinstance(turn, dict):
+            yield from (key for key, value in turn.items() if key not in _MESSAGE and value not in (None, "", [], {}))
 
 
 def _kind_of(cell: Any) -> str:
@@ -168,6 +188,8 @@ def _message(row: Row, turn: Any, where: str) -> Message:
         raise row.error(f"{where} has the role {name!r}{near} (allowed: system, user, assistant; human, gpt)")
     if isinstance(content, list):
         content = _text_parts(row, content, where)
+    if more := [key for key in _MORE_THAN_TEXT if turn.get(key) not in (None, "", [], {})]:
+        raise row.error(f"{where} has {' and '.join(more)} beside its text; only messages that are text alone are read")
     if not isinstance(content, str):
         raise row.error(f"{where} has {_kind_of(content)} as its content, expected a text")
     return Message(role, content)

@@ -9,6 +9,7 @@ from cai.records import Message, Role
 
 _HH = re.compile(r"(?:\A|\n\n+)(Human|Assistant|\ASystem):")
 _HEADED = re.compile(r"(?:\A|\n)## *(Human|Assistant|System):")
+READS_SO = '(a "\\n\\nHuman:" mark inside of an answer reads so)'
 _ROLES: dict[str, Role] = {"Human": "user", "Assistant": "assistant", "System": "system"}
 
 
@@ -49,6 +50,8 @@ def parse_transcript(text: str) -> Transcript:
         turns.pop()
     messages: list[Message] = []
     joined = 0
+    if turns[-1:] == [("user", "")] and len(turns) > 1:
+        raise UnusableRow(f"a transcript ends with a Human turn that is empty {READS_SO}")
     for role, content in turns:
         if not content:
             raise UnusableRow(f"a transcript with an empty {role} turn")

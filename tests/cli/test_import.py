@@ -10,7 +10,7 @@ from cai.cli import main
 from cai.human_preferences import read_human_preferences
 from cai.prompts import read_prompts
 from cai.records import Preference, user
-from tests.prompts.writing import TWO, write_rows
+from tests.prompts.writing import TWO, write, write_rows
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data"
 real_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not there")
@@ -85,6 +85,15 @@ def test_where_nothing_can_be_carried_no_output_is_left(tmp_path):
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["preferences.rejected.jsonl"]
     assert "holds no rows" in run(write_rows(tmp_path), "--out", tmp_path / "new").stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
+@pytest.mark.parametrize("more", [["--format", "preference"], ["--as", "prompts"], ["--format", "sft"], []])
+def test_a_file_without_rows_is_said_to_be_one(more, name, tmp_path):
+    file = write(tmp_path, name, "prompt,chosen,rejected\n" if name == "p.csv" else "\n")
+    done = run(file, *more, "--out", tmp_path / "out")
+    assert (done.exit_code, done.stderr) == (2, f"Error: {file}: holds no rows\n")
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_file_that_breaks_half_way_leaves_nothing(tmp_path):

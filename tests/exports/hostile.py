@@ -64,7 +64,8 @@ def _siblings(draw: random.Random, number: int, long: bool) -> list[Preference]:
 
 def preference(messages: Messages, first: str, second: str, p_a: float, draw: random.Random) -> Preference:
     """A preference with its other fields drawn; its side of the split goes by the opening turn, as everywhere."""
-    prompt = Prompt.make(messages, draw.choice(("red_team", "helpful", "lookalike")), "hostile", _side(messages))
+    source = ("hostile", "other set")[len(first) % 2]
+    prompt = Prompt.make(messages, draw.choice(("red_team", "helpful", "lookalike")), source, _side(messages))
     return Preference(prompt, first, second, p_a, draw.choice((1.0, 0.5, 2.25)), draw.choice(("ai", "human")))
 
 

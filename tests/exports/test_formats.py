@@ -218,7 +218,14 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
         LABEL: {"pref": None, "no_pref_reason": "tie"}, honest: {"pref": "a"},
         kind: {"pref": None, "no_pref_reason": "invalid"},
     }  # fmt: skip
-    assert tie["metadata"] == {"p_a": "0.5", "weight": "1.0", "kind": "red_team", "source": "ai", "split": "train"}
+    assert tie["metadata"] == {
+        "p_a": "0.5",
+        "weight": "1.0",
+        "kind": "red_team",
+        "source": "ai",
+        "split": "train",
+        "prompt_source": "sample",
+    }
 
 
 def test_principles_of_one_text_are_two_annotators(tmp_path):

@@ -98,7 +98,7 @@ def check_round_trip(name: str, made: Sequence[Preference], folder: Path, **how:
     assert report.duplicates == 0
     assert {one.id for one in read} == expected.keys()
     for one in read:
-        same_preference(one, expected[one.id], whole=name == "native")
+        same_preference(one, expected[one.id], tags=name == "native")
 
 
 def accounted(name: str, made: Sequence[Preference], counts: dict[str, int]) -> int:
@@ -109,9 +109,11 @@ def accounted(name: str, made: Sequence[Preference], counts: dict[str, int]) -> 
     return 2 * (len(made) - early) + early
 
 
-def same_preference(found: Preference, made: Preference, whole: bool = False) -> None:
-    if whole:
-        assert (found.prompt.tags, found.prompt.source) == (made.prompt.tags, made.prompt.source)
+def same_preference(found: Preference, made: Preference, tags: bool = False) -> None:
+    """Every format carries what a row says of itself as columns; only `native` has tags."""
+    if tags:
+        assert found.prompt.tags == made.prompt.tags
+    assert found.prompt.source == made.prompt.source
     assert found.prompt.messages == made.prompt.messages
     assert (found.response_a, found.response_b) == (made.response_a, made.response_b)
     assert found.p_a == pytest.approx(made.p_a, abs=1e-12)
@@ -125,6 +127,16 @@ def same_preference(found: Preference, made: Preference, whole: bool = False) ->
 @pytest.mark.parametrize("name", PREFERENCES)
 def test_200_hostile_preferences(name, tmp_path):
     check_round_trip(name, make_hostile(200), tmp_path / name)
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_prompts_of_files_that_are_called_ai_or_human_keep_their_source(name, tmp_path):
+    sources = ("ai", "human", "a set, of 1")
+    made = [
+        Preference(Prompt.make((user(f"q{n}"),), "helpful", source), "a", "b", 0.75, 1.0, ranker)
+        for n, (source, ranker) in enumerate((source, ranker) for source in sources for ranker in ("ai", "human"))
+    ]
+    check_round_trip(name, made, tmp_path / name)
 
 
 @pytest.mark.slow
