@@ -49,10 +49,11 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
 
 
 def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
-    """A number from 0 to `most` in a column that may be missing; raises `InputError` for anything else."""
+    """A finite number from 0 to `most` in a column that may be missing; raises `InputError` for anything else."""
     value = cells.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
-        raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most or value == math.inf:
+        wanted = "finite number from 0 up" if most == math.inf else f"number from 0 to {most:g}"
+        raise row.error(f"{name} is {value!r}, expected a {wanted}")
     return _float(value)
 
 
