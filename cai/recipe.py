@@ -195,7 +195,10 @@ class RewardSettings:
     `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory and the last bits of
     a sum: a training that was cut off under another value starts afresh. The same holds for `sft`.
 
-    `loss` "listwise" fits the ranking that a prompt's labels give three or more answers (Plackett–Luce). `mega_batch`
+    A pair counts by its `weight` over the mean weight of the whole training set, in whatever step it is.
+
+    `loss` "listwise" fits the rankings that a prompt's soft labels stand for, each as likely as they make it
+    (Plackett–Luce), where they connect three to ten answers; more are refused. Two are a pair as ever. `mega_batch`
     steps at a time are drawn together and dealt out by length, which saves pads where rows have any. `dtype` is what is
     computed in; weights stay float32. `freeze_backbone` trains the head alone.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def _preference(row: Row) -> Preference:
 
     try:
         one = Preference.from_json(row.value)
-        sound = one.prompt.messages and 0 <= one.p_a <= 1 and one.weight >= 0
+        sound = one.prompt.messages and 0 <= one.p_a <= 1 and 0 <= one.weight <= sys.float_info.max
         texts = (*(turn.content for turn in one.prompt.messages), one.response_a, one.response_b)
     except KeyError as error:
         [name] = error.args
@@ -90,8 +91,8 @@ def _preference(row: Row) -> Preference:
         raise row.error("not a preference of a run: a value is of the wrong type") from None
     if not sound or not all(isinstance(text, str) for text in texts):
         raise row.error(
-            f"not a preference of a run: p_a must lie in 0 … 1, weight in 0 … ∞, and all answers be text; p_a is "
-            f"{one.p_a!r}, weight {one.weight!r}"
+            f"not a preference of a run: p_a must lie in 0 … 1, weight be a finite number from 0 up, and all "
+            f"answers be text; p_a is {one.p_a!r}, weight {one.weight!r}"
         )
     return one
 

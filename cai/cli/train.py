@@ -66,7 +66,8 @@ def train_reward_command(
 
     Labels of a run whose judge failed its audit are refused, and so are those that no audit is of: none was made, or
     the votes, the judge or the settings are others since (RUN/metrics/audit.json). What --accept-audit accepts is
-    written into RUN's manifest and into training.json of the model.
+    written into RUN's manifest and into training.json of the model. Labels that say they are an AI judge's and lie in
+    no run are trained on, and it is said and written down that no audit of them is known.
 
     Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
     `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.
@@ -81,6 +82,7 @@ def train_reward_command(
     settings, weights = _settings("reward", sets), _weights(model)
     audited = _audited(file, accept_audit, out)
     preferences = read_pairs(file, test_share, told=_leads())
+    audited = audited or _unknown(file, preferences)
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
 
@@ -145,6 +147,18 @@ def _audited(file: str, accepted: bool, out: Path) -> str:
     if _leads():
         note_accepted(path, out, said)
     return said
+
+
+def _unknown(file: str, preferences: list[Preference]) -> str:
+    """What is said of labels without a run: said on standard error too where an AI judge gave any; else nothing."""
+    from cai.pipeline.audit_standing import UNKNOWN
+
+    judged = sum(one.source == "ai" for one in preferences)
+    if not judged:
+        return ""
+    if _leads():
+        click.echo(f"{file}: {UNKNOWN}: an AI judge gave {judged:,}, and the file lies in no run", err=True)
+    return UNKNOWN
 
 
 def _read_dialogues(file: str) -> list[Messages]:

@@ -17,6 +17,8 @@ from cai.storage.run import MANIFEST, Run, file_sha256
 
 OUTPUT = "metrics/audit.json"
 VOTES, LABELS, DATASETS = "label.jsonl", "preferences.jsonl", "datasets"
+UNKNOWN = "no audit of these labels is known"
+"""What is said of an AI judge's labels that lie in no run."""
 ACCEPTED = "accepted_audits"
 """In a run's manifest: folder of a model that was trained on its labels -> which labels, and what was accepted."""
 

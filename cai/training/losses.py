@@ -1,19 +1,15 @@
-"""The losses of a reward model: on pairs with soft labels, and on a whole ranking."""
+"""The losses of a reward model: on pairs with soft labels, and on the rankings that they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from cai.training.rows import Comparison, Group
-
-_ROUNDS = 200
-_PRIOR = 0.1
-_TIE = 1e-3
+from cai.training.plackett_luce import Listed, members
+from cai.training.rows import Group
 
 
 def preference_loss(
@@ -30,13 +26,14 @@ def preference_loss(
     return fit, fit + centering * torch.sum(weight * (a + b).square())
 
 
-def group_loss(
-    scores: Tensor, groups: Sequence[Group], centering: float = 0.0, listwise: bool = False
-) -> tuple[Tensor, Tensor]:
+def group_loss(scores: Tensor, groups: Sequence[Group], centering: float = 0.0) -> tuple[Tensor, Tensor]:
     """`preference_loss` over all comparisons of `groups`; `scores` are (answers,), one group's after the other's.
 
-    With `listwise`, a group of three or more answers is fitted by `plackett_luce_loss` per place of its ranking, times
-    the weight of its comparisons; centring stays as it is, and so do groups of two, whose labels stay soft.
+    Groups that were encoded for it are fitted listwise: each three or more answers that comparisons connect have in
+    place of their pairs their `plackett_luce_loss` per place, times the sum of their comparisons' weights. So K − 1
+    comparisons in a chain weigh what K − 1 pairs do, one place each; and where all pairs of K answers are labelled,
+    the best one is at equal rewards drawn up as much as by its pairs. Answers that one comparison or several connect
+    with one other alone keep their pair loss, answers in no comparison have no part, centring is as for pairs.
     """
     starts = [0]
     for group in groups:
@@ -47,60 +44,36 @@ def group_loss(
     p_first = torch.tensor([one.p_first for _, one in rows], device=scores.device)
     weight = torch.tensor([one.weight for _, one in rows], device=scores.device)
     fit, objective = preference_loss(scores[first], scores[second], p_first, weight, centering)
-    if not listwise or all(len(group.tails) == 2 for group in groups):
+    lists = [(start, one) for start, group in zip(starts, groups, strict=False) for one in group.lists or ()]
+    if not lists:
         return fit, objective
-    listed = torch.zeros((), device=scores.device)
-    for start, group in zip(starts, groups, strict=False):
-        own = scores[start : start + len(group.tails)].float()
-        listed = listed + (_pairs_alone(own, group) if len(group.tails) == 2 else _ranked(own, group))
+    ranked = {start + number for start, one in lists for number in one.answers}
+    alone = torch.tensor([start + one.first not in ranked for start, one in rows], device=scores.device)
+    pairs = preference_loss(scores[first][alone], scores[second][alone], p_first[alone], weight[alone])[0]
+    listed = pairs + _ranked(scores, lists)
     return listed, listed + objective - fit
 
 
-def plackett_luce_loss(scores: Tensor, tiers: Sequence[Sequence[int]]) -> Tensor:
-    """Mean over the places of a ranking of −log P(the answer there is taken first of all that are left), in nats.
+def plackett_luce_loss(scores: Tensor, left: Tensor, taken: Tensor) -> Tensor:
+    """(n,) float32, in nats: Σ_S left_S · logsumexp(scores_S) − Σ_i taken_i · scores_i of n sets of k answers each.
 
-    `scores` is (answers,), `tiers` their numbers from best to worst; those of one tier are tied, and each of them is
-    taken with all of them still there (Breslow 1974). A last place that only one is left for counts for nothing.
+    `scores` and `taken` are (n, k), `left` is (n, 2^k − k − 1), as `plackett_luce.Listed` has them: the result is the
+    expectation of −log PL(ranking | scores) over the rankings that the labels stand for.
     """
-    order = torch.tensor([number for tier in tiers for number in tier], device=scores.device)
-    starts = torch.tensor([at for at, tier in zip(_offsets(tiers), tiers, strict=True) for _ in tier])
-    ranked = scores.float()[order]
-    left = ranked.flip(0).logcumsumexp(0).flip(0)[starts.to(scores.device)]
-    return torch.sum(left - ranked) / max(1, len(order) - (len(tiers[-1]) == 1))
+    own = scores.float()
+    own = own - own.detach().amax(-1, keepdim=True)
+    sets = own[:, None, :].masked_fill(~members(own.shape[1], own.device), -torch.inf)
+    return torch.sum(left * sets.logsumexp(-1), -1) - torch.sum(taken * own, -1)
 
 
-@lru_cache(maxsize=1 << 16)
-def ranking(answers: int, comparisons: tuple[Comparison, ...]) -> list[list[int]]:
-    """Numbers of the answers from best to worst, tied ones together, by Bradley–Terry strengths (Hunter 2004, §3).
-
-    Soft labels count as shares of a win. Each answer has also drawn a little against one of strength 1, so that
-    strengths are finite, and comparable where no label connects them.
-    """
-    strengths = [1.0] * answers
-    for _ in range(_ROUNDS):
-        won, met = [_PRIOR / 2] * answers, [_PRIOR / (1.0 + one) for one in strengths]
-        for one in comparisons:
-            share = one.weight / (strengths[one.first] + strengths[one.second])
-            for number, p in ((one.first, one.p_first), (one.second, 1.0 - one.p_first)):
-                won[number] += one.weight * p
-                met[number] += share
-        strengths = [wins / meetings for wins, meetings in zip(won, met, strict=True)]
-    tiers: list[list[int]] = []
-    for number in sorted(range(answers), key=lambda one: -strengths[one]):
-        if tiers and strengths[number] >= (1.0 - _TIE) * strengths[tiers[-1][-1]]:
-            tiers[-1].append(number)
-        else:
-            tiers.append([number])
-    return tiers
-
-
-def _ranked(scores: Tensor, group: Group) -> Tensor:
-    return group.weight * plackett_luce_loss(scores, ranking(len(group.tails), group.comparisons))
-
-
-def _pairs_alone(scores: Tensor, group: Group) -> Tensor:
-    return group_loss(scores, [group])[0]
-
-
-def _offsets(tiers: Sequence[Sequence[int]]) -> list[int]:
-    return [sum(map(len, tiers[:at])) for at in range(len(tiers))]
+def _ranked(scores: Tensor, lists: Sequence[tuple[int, Listed]]) -> Tensor:
+    """The weighted loss of all lists, each with the number of its group's first answer; those of one length at once."""
+    total = torch.zeros((), device=scores.device)
+    for count in sorted({len(one.answers) for _, one in lists}):
+        some = [(start, one) for start, one in lists if len(one.answers) == count]
+        at = torch.tensor([[start + number for number in one.answers] for start, one in some], device=scores.device)
+        left = torch.stack([one.left for _, one in some]).to(scores.device)
+        taken = torch.stack([one.taken for _, one in some]).to(scores.device)
+        weight = torch.tensor([one.weight for _, one in some], device=scores.device)
+        total = total + torch.sum(weight * plackett_luce_loss(scores[at], left, taken))
+    return total

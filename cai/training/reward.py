@@ -39,7 +39,7 @@ from cai.training.losses import group_loss
 from cai.training.parallel import Team, placed, unwrapped, whole
 from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
-from cai.training.rows import Counts, Group, encode_groups
+from cai.training.rows import Counts, Group, encode_groups, in_mean_weights
 from cai.training.schedule import Plan, dealt, lr_factor
 from cai.training.scoring import PADDED, Scorer, best_way
 from cai.training.vocabulary import read_rows
@@ -63,12 +63,14 @@ def train_reward(
         team = Team.gathered()
         base = load_backbone(backbone, seed, template)
         limit = min(settings.max_length, base.context or settings.max_length)
-        groups, counts = encode_groups(base.chat, preferences, limit, settings.too_long)
+        listwise = settings.loss == "listwise"
+        groups, counts = encode_groups(base.chat, preferences, limit, settings.too_long, listwise)
         counts.check(limit, settings.max_rejected)
         check_ids(base.tokenizer, [row for group in groups for row in group.rows])
         key = fingerprint(
-            "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups)
-        )
+            "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups),
+            *_since(groups, listwise),
+        )  # fmt: skip
         # a checkpoint holds the embeddings that are read alone: none that holds all of them may be gone on with
         store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "embeddings that are read")))
         report = finished(out, key)
@@ -100,7 +102,9 @@ class RewardRun:
         self, base: Backbone, groups: Sequence[Group], settings: RewardSettings, seed: int, team: Team | None = None
     ) -> None:
         torch.manual_seed(seed)
-        self.groups, self.settings, self.seed = groups, settings, seed
+        self.groups, self.settings, self.seed = in_mean_weights(groups), settings, seed
+        if settings.loss == "listwise" and any(group.lists is None for group in groups):
+            raise ValueError("groups for a listwise loss are encoded with listwise=True")
         self.team = team or Team.gathered()
         self.pad_id = base.tokenizer.pad_token_id
         sizes, widths = [len(group.comparisons) for group in groups], [group.width for group in groups]
@@ -124,19 +128,23 @@ class RewardRun:
         )
 
     def advance(self) -> float:
-        """One optimizer step over `batch_size` pairs, in as many forward passes as `batch_tokens` asks for."""
+        """One optimizer step over `batch_size` pairs, in as many forward passes as `batch_tokens` asks for.
+
+        Its loss, in nats, is the weighted sum over the batch's pairs over their number times the mean weight of the
+        whole training set: a light pair has a small gradient in whatever batch it is.
+        """
         torch.manual_seed(_step_seed(self.seed, self.step))
         batch = self.plan.batch(self.step)
-        total_weight = sum(self.groups[at].weight for at in batch)
+        pairs = sum(len(self.groups[at].comparisons) for at in batch)
         self.module.train()
         mine = self._micro_batches(batch)
         loss = 0.0
         for number, chosen in enumerate(mine):
             with self.team.alone(self.module, last=number + 1 == len(mine)):
                 fit, objective = self._losses(chosen or batch[:1])
-                share = self.team.size / total_weight if chosen else 0.0
+                share = self.team.size / pairs if chosen else 0.0
                 (objective * share).backward()  # type: ignore[no-untyped-call]
-                loss += fit.item() / total_weight if chosen else 0.0
+                loss += fit.item() / pairs if chosen else 0.0
         loss = self.team.summed(loss)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -161,7 +169,7 @@ class RewardRun:
     def _losses(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
         groups = [self.groups[at] for at in chosen]
         scores = self.module(groups)
-        return group_loss(scores, groups, self.settings.centering, self.settings.loss == "listwise")
+        return group_loss(scores, groups, self.settings.centering)
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """What is learnt, by name; with several processes, each has its part."""
@@ -249,6 +257,12 @@ def _listed(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
 
 def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
+
+
+def _since(groups: Sequence[Group], listwise: bool) -> list[str]:
+    """What tells a training from one of the same name before its loss was changed."""
+    weights = {one.weight for group in groups for one in group.comparisons}
+    return ["expected rankings"] * listwise + ["weights of the whole set"] * (len(weights) > 1)
 
 
 def _fingerprint(groups: Sequence[Group]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cai.chat import Chat
 from cai.errors import ConfigError, TrainingError
 from cai.records import Json, Messages, Preference, assistant
+from cai.training.plackett_luce import Listed, listed
 
 TooLong = Literal["truncate_left", "reject"]
 
@@ -33,11 +35,15 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One prompt and its different answers: all begin with `stem`, `tails` are what is left of each, EOS included."""
+    """One prompt and its different answers: all begin with `stem`, `tails` are what is left of each, EOS included.
+
+    `lists` are what a listwise loss needs, three or more answers each; None where it was not asked for.
+    """
 
     stem: list[int]
     tails: tuple[list[int], ...]
     comparisons: tuple[Comparison, ...]
+    lists: tuple[Listed, ...] | None = None
 
     @property
     def rows(self) -> list[list[int]]:
@@ -53,10 +59,6 @@ class Group:
     def tokens(self) -> int:
         """Tokens with the stem counted once."""
         return len(self.stem) + sum(map(len, self.tails))
-
-    @property
-    def weight(self) -> float:
-        return sum(one.weight for one in self.comparisons)
 
 
 @dataclass(slots=True)
@@ -79,10 +81,13 @@ class Counts:
     def check(self, max_length: int, max_rejected: float) -> None:
         """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected."""
         rejected = self.too_long + self.not_rendered + self.same_answer
+        if self.zero_weight and self.zero_weight == self.given:
+            raise TrainingError(f"nothing can be trained on: all {self.given} rows have weight 0")
         if self.used and rejected <= max_rejected * self.given:
             return
         why = f"{self.too_long} too long for {max_length} tokens, {self.not_rendered} not rendered"
         why += f", {self.same_answer} with one answer twice" if self.same_answer else ""
+        why += f"; weight 0: {self.zero_weight}" if self.zero_weight and not self.used else ""
         first = f" (first: {self.reason})" if self.reason else ""
         raise TrainingError(
             f"{rejected} of {self.given} rows cannot be trained on: {why}{first}; "
@@ -109,19 +114,20 @@ def encode_dialogues(
 
 
 def encode_groups(
-    chat: Chat, preferences: Sequence[Preference], max_length: int, too_long: TooLong
+    chat: Chat, preferences: Sequence[Preference], max_length: int, too_long: TooLong, listwise: bool = False
 ) -> tuple[list[Group], Counts]:
     """The preferences of each prompt as one `Group`, in order of first appearance; each answer is there once.
 
     All rows of a group lose the same tokens of the prompt, so that only the answers differ; where that would reach an
-    answer, the longest one goes, with its pairs. `Counts` counts pairs. Raises `TrainingError` for what is no label.
+    answer, the longest one goes, with its pairs. `Counts` counts pairs. `listwise` prepares the groups for that loss.
+    Raises `TrainingError` for what is no label, and for a prompt that a listwise loss cannot take.
     """
     counts = Counts(given=len(preferences))
     asked: dict[Messages, list[Preference]] = {}
     for one in preferences:
         if not (0.0 <= one.p_a <= 1.0 and 0.0 <= one.weight < float("inf")):
             raise TrainingError(
-                f"preference {one.id}: p_a {one.p_a} must lie in 0 … 1 and weight {one.weight} in 0 … ∞"
+                f"preference {one.id}: p_a {one.p_a} must lie in 0 … 1 and weight {one.weight} be finite, from 0 up"
             )
         if one.weight == 0.0:
             counts.zero_weight += 1
@@ -132,7 +138,8 @@ def encode_groups(
         rows, kept = _answers(chat, messages, pairs, counts)
         rows, kept = _fitted(chat, rows, kept, max_length, too_long, counts)
         if kept:
-            groups.append(_group(rows, kept))
+            group = _group(rows, kept)
+            groups.append(_with_lists(group, messages) if listwise else group)
     counts.used = sum(len(group.comparisons) for group in groups)
     return groups, counts
 
@@ -178,6 +185,31 @@ def _group(rows: dict[str, Row], pairs: Sequence[Preference]) -> Group:
     stem = _common_start(list(numbers))
     comparisons = (Comparison(number[one.response_a], number[one.response_b], one.p_a, one.weight) for one in pairs)
     return Group(stem, tuple(list(ids[len(stem) :]) for ids in numbers), tuple(comparisons))
+
+
+def _with_lists(group: Group, messages: Messages) -> Group:
+    try:
+        return replace(group, lists=listed(group.comparisons))
+    except TrainingError as error:
+        asked = " ".join(messages[-1].content.split())
+        raise TrainingError(f"{error}; the prompt: {asked[:80]!r}; reward.loss=pairs takes any number") from None
+
+
+def in_mean_weights(groups: Sequence[Group]) -> Sequence[Group]:
+    """`groups` with all weights divided by the mean weight of their comparisons, so that their mean is 1."""
+    weights = [one.weight for group in groups for one in group.comparisons]
+    most = max(weights)
+    mean = most * (math.fsum(one / most for one in weights) / len(weights))
+    if mean == 1.0:
+        return groups
+    return [
+        replace(
+            group,
+            comparisons=tuple(replace(one, weight=one.weight / mean) for one in group.comparisons),
+            lists=group.lists and tuple(replace(one, weight=one.weight / mean) for one in group.lists),
+        )
+        for group in groups
+    ]
 
 
 def _common_start(rows: Sequence[tuple[int, ...]]) -> list[int]:

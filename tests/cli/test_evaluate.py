@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -184,7 +185,8 @@ def test_a_file_of_nothing_but_equal_texts_is_refused(model, tmp_path):
         ({**WHOLE, "p_choosen": 0.7}, ":2: unknown column 'p_choosen'; did you mean 'p_chosen'?"),
         ({**WHOLE, "p_chosen": 1.5}, ":2: p_chosen is 1.5, expected a number from 0 to 1"),
         ({**WHOLE, "p_chosen": None}, ":2: p_chosen is None, expected a number from 0 to 1"),
-        ({**WHOLE, "weight": -1}, ":2: weight is -1, expected a number from 0 to inf"),
+        ({**WHOLE, "weight": -1}, ":2: weight is -1, expected a finite number from 0 up"),
+        ({**WHOLE, "weight": math.inf}, ":2: weight is inf, expected a finite number from 0 up"),
         ({**WHOLE, "kind": "lookalik"}, "did you mean 'lookalike'?"),
         ({"prompt": "q", "chosen": 7, "rejected": "b"}, ":2: 'chosen' holds a number"),
     ],
@@ -198,6 +200,9 @@ def test_a_row_that_is_wrong_has_its_line_and_the_nearest_name(model, tmp_path, 
     [
         ({"p_a": 1.01}, "p_a is 1.01"),
         ({"weight": -0.5}, "weight -0.5"),
+        ({"weight": math.inf}, "weight inf"),
+        ({"weight": math.nan}, "weight nan"),
+        ({"weight": 10**400}, "weight 1000"),
         ({"p_a": ...}, "it has no 'p_a'; did you mean 'p_b'?"),
         ({"weight": ...}, "it has no 'weight'"),
     ],

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.training.losses import group_loss, plackett_luce_loss, preference_loss, ranking
-from cai.training.rows import Comparison
+from cai.training.losses import group_loss, preference_loss
 from tests.training.groups import group
 
 
@@ -88,58 +86,3 @@ def test_every_comparison_of_every_group_is_in_the_loss(answers):
         scores[list(first)], scores[list(second)], torch.tensor(p), torch.tensor(weight), 0.1
     )  # fmt: skip
     assert (fit.item(), objective.item()) == pytest.approx([one.item() for one in expected])
-
-
-def test_a_ranking_of_two_is_a_pair():
-    torch.manual_seed(0)
-    scores = torch.randn(2)
-    expected = preference_loss(scores[:1], scores[1:], torch.ones(1), torch.ones(1))[0]
-    assert plackett_luce_loss(scores, [[0], [1]]).item() == pytest.approx(expected.item())
-    both = [group(3, [1, 2]), group(2, [2, 2])]
-    four = torch.randn(4)
-    assert group_loss(four, both, 0.1, listwise=True) == group_loss(four, both, 0.1)
-
-
-def test_a_ranking_is_the_chance_to_draw_it_place_by_place():
-    scores = torch.tensor([0.3, -1.0, 2.0])
-    strong = [math.exp(one) for one in scores]
-    drawn = strong[2] / sum(strong) * strong[0] / (strong[0] + strong[1])
-    assert plackett_luce_loss(scores, [[2], [0], [1]]).item() == pytest.approx(-math.log(drawn) / 2)
-    tied = strong[2] / sum(strong) * strong[0] * strong[1] / (strong[0] + strong[1]) ** 2
-    assert plackett_luce_loss(scores, [[2], [0, 1]]).item() == pytest.approx(-math.log(tied) / 3)
-
-
-def test_a_listed_group_weighs_what_its_comparisons_weigh():
-    light, heavy = (group(3, [1, 1, 1], weight=weight) for weight in (1.0, 3.0))
-    scores = torch.tensor([0.3, -1.0, 2.0])
-    one, three = (group_loss(scores, [made], listwise=True)[0].item() for made in (light, heavy))
-    assert three == pytest.approx(3 * one)
-    expected = light.weight * plackett_luce_loss(scores, ranking(3, light.comparisons)).item()
-    assert one == pytest.approx(expected)
-    with_centring = group_loss(scores, [light], 0.1, listwise=True)
-    assert (with_centring[1] - with_centring[0]).item() == pytest.approx(
-        (group_loss(scores, [light], 0.1)[1] - group_loss(scores, [light], 0.1)[0]).item(), rel=1e-4
-    )
-
-
-@settings(deadline=None)
-@given(st.permutations(range(5)), st.floats(0.55, 1.0))
-def test_a_ranking_is_found_from_all_pairs_or_a_chain_of_them(order, p):
-    place = {number: at for at, number in enumerate(order)}
-    every = [(a, b) for b in range(5) for a in range(b)]
-    chain = list(pairwise(order))
-    for pairs in (every, chain):
-        compared = tuple(Comparison(a, b, p if place[a] < place[b] else 1 - p, 1.0) for a, b in pairs)
-        assert ranking(5, compared) == [[number] for number in order]
-
-
-def test_answers_that_no_label_parts_are_tied():
-    assert ranking(3, (Comparison(0, 1, 0.5, 1.0), Comparison(1, 2, 0.5, 1.0), Comparison(0, 2, 0.5, 1.0))) == [
-        [0, 1, 2]
-    ]
-    assert ranking(3, (Comparison(0, 1, 0.9, 1.0), Comparison(0, 2, 0.9, 1.0), Comparison(1, 2, 0.5, 1.0))) == [
-        [0],
-        [1, 2],
-    ]
-    circle = (Comparison(0, 1, 1.0, 1.0), Comparison(1, 2, 1.0, 1.0), Comparison(2, 0, 1.0, 1.0))
-    assert ranking(3, circle) == [[0, 1, 2]]

@@ -40,7 +40,7 @@ def losses(out: Path) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("how", ["whole", "adapters", "frozen"])
+@pytest.mark.parametrize("how", ["whole", "adapters", "frozen", "listwise"])
 def test_two_processes_learn_what_one_learns(tmp_path, way, how):
     base = build_tiny_model(tmp_path / "base")
     train(base, tmp_path / "one", how=how)

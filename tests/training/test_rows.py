@@ -5,7 +5,7 @@ import pytest
 from cai.chat import Chat
 from cai.errors import TrainingError
 from cai.records import Message, Preference, Prompt, assistant, user
-from cai.training.rows import Comparison, encode_dialogues, encode_groups
+from cai.training.rows import Comparison, encode_dialogues, encode_groups, in_mean_weights
 from tests.tiny import build_tiny_tokenizer
 
 LONG = "What is the capital of France? Tell me which of these answers is better. " * 4
@@ -55,7 +55,7 @@ def test_the_answers_of_a_prompt_are_one_group(chat):
     wholes = [chat.encode_dialogue((user("q"), assistant(text))) for text in (a, b, c)]
     assert group.rows == wholes
     assert group.comparisons == (Comparison(0, 1, 0.9, 1.0), Comparison(2, 0, 0.2, 2.0))
-    assert group.tokens == sum(map(len, wholes)) - 2 * len(group.stem) and group.weight == 3.0
+    assert group.tokens == sum(map(len, wholes)) - 2 * len(group.stem)
     assert group.stem == chat.encode((user("q"),)) and other.stem[: len(other.stem) - 1] != group.stem
     assert counts.used == counts.given == 3
 
@@ -95,6 +95,37 @@ def test_weight_zero_is_left_out_and_counted(chat):
     rows = [preference("q", "a", "b", weight=0.0), preference("q", "a", "b")]
     groups, counts = encode_groups(chat, rows, 99, "reject")
     assert (len(groups), counts.zero_weight, counts.used) == (1, 1, 1)
+
+
+def test_rows_that_all_have_weight_zero_are_told_so(chat):
+    _, counts = encode_groups(chat, [preference("q", "a", "b", weight=0.0)] * 12, 99, "reject")
+    with pytest.raises(TrainingError, match=r"^nothing can be trained on: all 12 rows have weight 0$"):
+        counts.check(99, 0.5)
+    rows = [preference("q", "a", "b", weight=0.0), preference("What?", LONG, "No.")]
+    _, counts = encode_groups(chat, rows, 40, "reject")
+    with pytest.raises(TrainingError, match=r"1 of 2 rows .*: 1 too long .*; weight 0: 1; 0 are left"):
+        counts.check(40, 1.0)
+
+
+def test_weights_in_mean_weights_have_the_mean_one(chat):
+    rows = [preference("q", "a", "b", weight=1e300), preference("q", "b", "c", weight=3e300), preference("o", "a", "b")]
+    groups, _ = encode_groups(chat, rows, 99, "reject", listwise=True)
+    same = in_mean_weights(groups)
+    assert [one.weight for group in same for one in group.comparisons] == pytest.approx([0.75, 2.25, 0.0])
+    assert same[0].lists[0].weight == pytest.approx(1.5) and same[1].lists == ()
+    for weight in (0.3, 1e-320, 1e308):
+        groups, _ = encode_groups(chat, [preference(q, "a", "b", weight=weight) for q in "xyz"], 99, "reject")
+        assert [one.weight for group in in_mean_weights(groups) for one in group.comparisons] == [1.0] * 3
+    groups, _ = encode_groups(chat, [preference("q", "a", "b")], 99, "reject")
+    assert in_mean_weights(groups) is groups
+
+
+def test_a_prompt_with_too_many_answers_for_a_list_is_named(chat):
+    rows = [preference("Which\nof these?", "Paris.", f"{number}.") for number in range(10)]
+    assert encode_groups(chat, rows, 99, "reject")[0][0].lists is None
+    with pytest.raises(TrainingError, match=r"at most 10 answers .*, not 11; the prompt: 'Which of these\?'; ") as told:
+        encode_groups(chat, rows, 99, "reject", listwise=True)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(("p_a", "weight"), [(1.1, 1.0), (-0.1, 1.0), (float("nan"), 1.0), (0.5, -1.0)])
