@@ -116,5 +116,6 @@ ANNOTATED_PAIRS = Export(
     {"prompt": "text", "response_a": "text", "response_b": "text", "annotations": "text"},
     carries=Carries(turns=False, system=False, any_order=False),
     files=("json",),
+    usage="feedback-forensics --datapath FOLDER/annotated_pairs.json",
     document=Document,
 )
