@@ -13,7 +13,7 @@ import click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="A format, once for each; or all.")
-@click.option("--list", "listed", is_flag=True, help="List the formats and who reads them.")
+@click.option("--list", "listed", is_flag=True, help="List the formats, who reads them, and by which options.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The folder with one folder a format.  [default: RUN/exports]"
 )
@@ -140,7 +140,13 @@ def _formats() -> str:
 
     made = {name: load_export(name) for name in EXPORTS}
     rows = [(name, one.source, _carried(one), one.consumer) for name, one in made.items()]
-    return table(("format", "made from", "dialogues", "read by"), rows)
+    told = [(name, one.usage) for name, one in made.items()]
+    where = "FOLDER is the folder of the format; data is datasets.load_dataset(FOLDER)."
+    tables = (
+        table(("format", "made from", "dialogues", "read by"), rows),
+        table(("format", "what its reader is told"), told),
+    )
+    return "\n\n".join([*tables, where])
 
 
 def _carried(export: Any) -> str:

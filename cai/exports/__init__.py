@@ -133,7 +133,8 @@ class Export:
     `row` gives the consumer's own `columns`; those that say where a row comes from (`items.COLUMNS`) follow them. A row
     has the same columns every time, none of them null, and a `split`. `margin`: the consumer reads a margin.
     `beside` gives the files that the consumer wants beside the data, from the names of the folder and of the data
-    files; `document` opens the one file of a format that is no list of rows.
+    files; `document` opens the one file of a format that is no list of rows. `usage` is what the consumer is told to
+    read the format: its own options, with FOLDER for where the format lies and `data` for what `datasets` loads there.
     """
 
     consumer: str
@@ -143,6 +144,7 @@ class Export:
     carries: Carries = EVERY_DIALOGUE
     files: tuple[FileType, ...] = ("jsonl", "parquet")
     margin: bool = False
+    usage: str = ""
     beside: Callable[[str, Sequence[str]], dict[str, Json]] | None = None
     document: Callable[[IO[bytes], ExportOptions], Any] | None = None
     options: ExportOptions = field(default_factory=ExportOptions)

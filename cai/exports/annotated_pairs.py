@@ -1,5 +1,8 @@
 """Annotated pairs v2.0, which the viewer of inverse constitutional AI opens: one JSON document with `metadata`,
-`annotators` and `comparisons`. The label is the default annotator, and every principle that voted is one too."""
+`annotators` and `comparisons`. The label is the default annotator, and every principle that voted is one too.
+
+The viewer is feedback-forensics; the format and its writer are inverse-cai's.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,28 @@ from cai.exports import Carries, Export, ExportOptions, Row
 from cai.exports.items import Comparison
 from cai.records import Json
 
-LABEL = "d36860d4"
-"""The id of the annotator that the viewer compares all others with."""
-_DESCRIPTION = "The soft label: the better answer by the average over principles, orders and samples"
+DESCRIPTION = "Default annotator from original dataset (from column `preferred_text`)"
+"""What the format's own writer says of the annotator that all others are compared with, to the letter."""
+_NAME = "preferred_text"
+"""Its name there, under which the viewer selects it at the start."""
+_RENAMED = {"weight": "label_weight"}
+"""Metadata that the viewer has a column of its own for."""
 _METADATA = {
     "version": "2.0",
-    "description": "Pairs of answers, the soft label of each, and what every principle says of it",
+    "description": "Pairs of answers, the better one by the average over principles, orders and samples (the default "
+    "annotator; p_a is its probability that answer a is the better one), and what every principle says",
     "dataset_name": "annotated_pairs",
-    "default_annotator": LABEL,
-    "available_metadata_keys_per_comparison": ["p_a", "weight", "kind", "source", "prompt_source", "split"],
+    "available_metadata_keys_per_comparison": ["p_a", "label_weight", "kind", "source", "prompt_source", "split"],
 }
 
 
 def annotator_id(description: str) -> str:
     """8 hexadecimal digits of a description, as the format's own writer makes them."""
     return hashlib.md5(description.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
+
+
+LABEL = annotator_id(DESCRIPTION)
+"""The id of the default annotator: the viewer looks for no other, whatever a document's metadata say."""
 
 
 def _comparison(one: Comparison) -> Row:
@@ -62,7 +72,7 @@ class Document:
         row = {**row, **shared}
         own = {name: row[name] for name in ("id", "prompt", "response_a", "response_b")}
         own["annotations"] = {self._id(name): choice for name, choice in row["annotations"].items()}
-        metadata = {name: str(value) for name, value in row.items() if name not in own}
+        metadata = {_RENAMED.get(name, name): str(value) for name, value in row.items() if name not in own}
         self._begin()
         self._write({**own, "metadata": metadata})
 
@@ -76,7 +86,7 @@ class Document:
     def _begin(self) -> None:
         self._handle.write(b",\n" if self._begun else b'{"metadata": ')
         if not self._begun:
-            self._write(_METADATA)
+            self._write({**_METADATA, "default_annotator": LABEL})
             self._handle.write(b',\n"comparisons": [\n')
         self._begun = True
 
@@ -91,7 +101,7 @@ class Document:
             self._handle.write(b"}\n")
 
     def _annotators(self) -> Json:
-        found: Json = {LABEL: {"name": "label", "description": _DESCRIPTION, "type": "unknown"}}
+        found: Json = {LABEL: {"name": _NAME, "description": DESCRIPTION, "type": "unknown"}}
         for name, id in sorted(self._ids.items()):
             if name != LABEL:
                 text = self._options.principles.get(name, name)
@@ -106,5 +116,6 @@ ANNOTATED_PAIRS = Export(
     {"prompt": "text", "response_a": "text", "response_b": "text", "annotations": "text"},
     carries=Carries(turns=False, system=False, any_order=False),
     files=("json",),
+    usage="feedback-forensics --datapath FOLDER/annotated_pairs.json",
     document=Document,
 )

@@ -36,14 +36,19 @@ def _sft(one: Demonstration) -> Row:
 
 
 PREFERENCE = Export(
-    "Axolotl DPO", "pairs", _preference, {"messages": "turns", "chosen": "turn", "rejected": "turn"}
-)  # fmt: skip
+    "Axolotl DPO",
+    "pairs",
+    _preference,
+    {"messages": "turns", "chosen": "turn", "rejected": "turn"},
+    usage="rl: dpo, datasets: [{path: FOLDER/train.jsonl, type: chat_template.default}]",
+)
 KTO = Export(
     "Axolotl KTO",
     "answers",
     _kto,
     {"system": "text", "prompt": "text", "completion": "text", "label": "bool"},
     carries=_ONE_TURN,
+    usage="rl: kto, datasets: [{path: FOLDER/train.jsonl, type: chatml.prompt_pairs}] # or llama3.*",
 )
 REWARD = Export(
     "Axolotl reward",
@@ -51,5 +56,12 @@ REWARD = Export(
     _reward,
     {"system": "text", "input": "text", "chosen": "text", "rejected": "text"},
     carries=_ONE_TURN,
+    usage="reward_model: true, datasets: [{path: FOLDER/train.jsonl, type: bradley_terry.chat_template}]",
 )
-SFT = Export("Axolotl SFT", "demonstrations", _sft, {"messages": "turns"})
+SFT = Export(
+    "Axolotl SFT",
+    "demonstrations",
+    _sft,
+    {"messages": "turns"},
+    usage="datasets: [{path: FOLDER/train.jsonl, type: chat_template}]",
+)

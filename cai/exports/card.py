@@ -42,7 +42,7 @@ class FormatFacts:
 
     `schema` and the `files` of its splits are there where `datasets` can read it; `configured` is whether it does so by
     the format's name: it reads one file type a folder. `documents` are paths of what it cannot read so. `notes` is what
-    a reader must know besides.
+    a reader must know besides, and `usage` what it is told to read the format.
     """
 
     name: str
@@ -55,6 +55,7 @@ class FormatFacts:
     documents: Sequence[str] = ()
     made: Sequence[str] = ()
     notes: Sequence[str] = ()
+    usage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

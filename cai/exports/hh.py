@@ -26,4 +26,5 @@ TRANSCRIPTS = Export(
     _transcripts,
     {"chosen": "text", "rejected": "text"},
     carries=Carries(system=False, any_order=False),
+    usage="FOLDER in place of Anthropic/hh-rlhf: transcripts under chosen and rejected",
 )

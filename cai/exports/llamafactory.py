@@ -82,6 +82,7 @@ SHAREGPT = Export(
     {"system": "text", "conversations": "tagged_turns", "chosen": "tagged_turn", "rejected": "tagged_turn"},
     carries=ALTERNATING,
     files=("jsonl",),
+    usage="stage: dpo, dataset_dir: FOLDER, dataset: llamafactory_sharegpt_train # or stage: rm",
     beside=_entries({"formatting": "sharegpt", "ranking": True, "columns": {"messages": "conversations", **_PAIR}}),
 )
 ALPACA = Export(
@@ -94,6 +95,7 @@ ALPACA = Export(
     },
     carries=ALTERNATING,
     files=("parquet",),
+    usage="stage: dpo, dataset_dir: FOLDER, dataset: llamafactory_alpaca_train # or stage: rm",
     beside=_entries(
         {"ranking": True, "columns": {"prompt": "instruction", "query": "input", "history": "history", **_PAIR}}
     ),
@@ -105,6 +107,7 @@ KTO = Export(
     {"system": "text", "conversations": "tagged_turns", "kto_tag": "bool"},
     carries=ALTERNATING,
     files=("jsonl",),
+    usage="stage: kto, dataset_dir: FOLDER, dataset: llamafactory_kto_train",
     beside=_entries(
         {
             "formatting": "sharegpt",
@@ -119,5 +122,6 @@ SFT = Export(
     {"messages": "turns"},
     carries=ALTERNATING,
     files=("jsonl",),
+    usage="stage: sft, dataset_dir: FOLDER, dataset: llamafactory_sft_train",
     beside=_entries({"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": _OPENAI_TAGS}),
 )

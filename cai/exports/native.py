@@ -50,4 +50,5 @@ NATIVE = Export(
         "prompt": "turns", "response_a": "text", "response_b": "text", "tags": "text", "prompt_id": "text",
         "votes": "votes", "provenance": "provenance",
     },
+    usage="cai import FOLDER --out OUT",
 )  # fmt: skip

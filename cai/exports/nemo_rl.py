@@ -19,11 +19,18 @@ def _binary(pair: Pair) -> Row:
     return {"prompt": pair.turns[-1]["content"], "chosen": pair.chosen, "rejected": pair.rejected}
 
 
-PREFERENCE = Export("NeMo-RL DPO, reward", "pairs", _ranked, {"context": "turns", "completions": "ranked"})
+PREFERENCE = Export(
+    "NeMo-RL DPO, reward",
+    "pairs",
+    _ranked,
+    {"context": "turns", "completions": "ranked"},
+    usage="data: {train: {dataset_name: PreferenceDataset, data_path: FOLDER/train.jsonl}}",
+)
 BINARY = Export(
     "NeMo-RL DPO, reward",
     "pairs",
     _binary,
     {"prompt": "text", "chosen": "text", "rejected": "text"},
     carries=Carries(turns=False, system=False, any_order=False),
+    usage="data: {train: {dataset_name: BinaryPreferenceDataset, data_path: FOLDER/train.jsonl}}",
 )

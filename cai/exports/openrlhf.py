@@ -29,6 +29,19 @@ PREFERENCE = Export(
     _preference,
     {"prompt": "turns", "chosen": "turns", "rejected": "turns"},
     margin=True,
+    usage="--data.dataset FOLDER/train.jsonl --data.apply_chat_template --data.prompt_key prompt",
 )
-SFT = Export("OpenRLHF SFT", "demonstrations", _sft, {"input": "turns"})
-PROMPTS = Export("OpenRLHF PPO", "prompts", _prompt, {"input": "turns", "datasource": "text"})
+SFT = Export(
+    "OpenRLHF SFT",
+    "demonstrations",
+    _sft,
+    {"input": "turns"},
+    usage="--data.dataset FOLDER/train.jsonl --data.apply_chat_template --data.input_key input",
+)
+PROMPTS = Export(
+    "OpenRLHF PPO",
+    "prompts",
+    _prompt,
+    {"input": "turns", "datasource": "text"},
+    usage="--data.prompt_dataset FOLDER/train.jsonl --data.apply_chat_template --data.input_key input",
+)

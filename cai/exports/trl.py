@@ -35,11 +35,43 @@ def _prompt(asked: Asked) -> Row:
 _THREE = {"prompt": "turns", "chosen": "turns", "rejected": "turns"}
 _COMPLETION = {"prompt": "turns", "completion": "turns"}
 
-SFT = Export("TRL SFT", "demonstrations", _sft, {"messages": "turns"})
-PROMPT_COMPLETION = Export("TRL SFT", "demonstrations", _prompt_completion, _COMPLETION)
-PREFERENCE = Export("TRL DPO, reward", "pairs", _preference, _THREE, margin=True)
-IMPLICIT_PREFERENCE = Export(
-    "TRL reward, DPO", "pairs", _implicit, {"chosen": "turns", "rejected": "turns"}, margin=True
+SFT = Export(
+    "TRL SFT", "demonstrations", _sft, {"messages": "turns"}, usage='SFTTrainer(train_dataset=data["train"])'
+)  # fmt: skip
+PROMPT_COMPLETION = Export(
+    "TRL SFT",
+    "demonstrations",
+    _prompt_completion,
+    _COMPLETION,
+    usage='SFTTrainer(train_dataset=data["train"]) # learns the completion alone',
 )
-UNPAIRED_PREFERENCE = Export("TRL KTO", "answers", _unpaired, {**_COMPLETION, "label": "bool"})
-PROMPTS = Export("TRL GRPO, RLOO", "prompts", _prompt, {"prompt": "turns"})
+PREFERENCE = Export(
+    "TRL DPO, reward",
+    "pairs",
+    _preference,
+    _THREE,
+    margin=True,
+    usage='DPOTrainer(train_dataset=data["train"]) # or RewardTrainer',
+)
+IMPLICIT_PREFERENCE = Export(
+    "TRL reward, DPO",
+    "pairs",
+    _implicit,
+    {"chosen": "turns", "rejected": "turns"},
+    margin=True,
+    usage='RewardTrainer(train_dataset=data["train"]) # or DPOTrainer',
+)
+UNPAIRED_PREFERENCE = Export(
+    "TRL KTO",
+    "answers",
+    _unpaired,
+    {**_COMPLETION, "label": "bool"},
+    usage='KTOTrainer(train_dataset=data["train"])',
+)
+PROMPTS = Export(
+    "TRL GRPO, RLOO",
+    "prompts",
+    _prompt,
+    {"prompt": "turns"},
+    usage='GRPOTrainer(train_dataset=data["train"]) # or RLOOTrainer',
+)

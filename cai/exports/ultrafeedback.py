@@ -30,4 +30,5 @@ BINARIZED = Export(
         "score_chosen": "float", "score_rejected": "float",
     },
     carries=Carries(turns=False, system=False, any_order=False),
+    usage="FOLDER in place of HuggingFaceH4/ultrafeedback_binarized: splits train and test",
 )  # fmt: skip

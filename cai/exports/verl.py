@@ -38,5 +38,13 @@ RL = Export(
         "extra_info": "extra_info",
     },
     files=("parquet",),
+    usage="data.train_files=FOLDER/train.parquet data.prompt_key=prompt",
 )
-SFT = Export("verl SFT", "demonstrations", _sft, {"messages": "turns"}, files=("parquet",))
+SFT = Export(
+    "verl SFT",
+    "demonstrations",
+    _sft,
+    {"messages": "turns"},
+    files=("parquet",),
+    usage="data.train_files=FOLDER/train.parquet data.messages_key=messages",
+)

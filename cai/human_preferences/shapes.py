@@ -50,24 +50,16 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
 
 
 def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
-<<<<<<< HEAD
-    """A number from 0 to `most`, also one written as text, in a column that may be missing or an empty text.
+    """A finite number from 0 to `most`, also one written as text, in a column that may be missing or an empty text.
 
     Raises `InputError` for anything else.
     """
     value = cells.get(name, default)
     found = default if value == "" else _numeric(value)
     if found is None or not 0.0 <= found <= most or math.isinf(found):
-        raise row.error(f"{name} is {value!r}, expected a number from 0 to {most:g}")
-    return found
-=======
-    """A finite number from 0 to `most` in a column that may be missing; raises `InputError` for anything else."""
-    value = cells.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most or value == math.inf:
         wanted = "finite number from 0 up" if most == math.inf else f"number from 0 to {most:g}"
         raise row.error(f"{name} is {value!r}, expected a {wanted}")
-    return _float(value)
->>>>>>> wt-losses
+    return found
 
 
 def _float(value: int | float | str) -> float:

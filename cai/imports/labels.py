@@ -42,8 +42,12 @@ def prompt_source(cells: Cells) -> str:
 
 
 def weight_of(cells: Cells) -> float:
-    """The weight of a pair, 1 where there is none; raises `UnusableRow` for one that is no finite number from 0 up."""
+    """The weight of a pair, 1 where there is none; raises `UnusableRow` for one that is no finite number from 0 up.
+
+    Annotated pairs have it as `label_weight`, for `weight` is a column of their viewer's own.
+    """
     value = _said(cells, "weight")
+    value = _inside(cells, "metadata", "label_weight") if value is None else value
     weight = 1.0 if value in (None, "") else number(value)
     if weight is None or not 0.0 <= weight < math.inf:
         raise UnusableRow("'weight' is not a finite number from 0 up")

@@ -25,7 +25,7 @@ from cai.recipe import Recipe
 from cai.records import SPLITS, Json, Split
 from cai.storage.run import Run, atomic_write, file_sha256
 
-VERSION = 2
+VERSION = 3
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
 EXPORTED = "exports"
 """Where in a run `cai export` puts its datasets unless it is told."""
@@ -164,8 +164,13 @@ def _format(folder: Path, name: str, facts: Json, kinds: list[str], common: str)
                 files[split] = split_file(folder, f"{name}/{split}.{kind}", schema)
     return FormatFacts(
         name, export.consumer, facts["rows"], facts["left_out"], schema, files, kind == common, documents,
-        made=_made(facts), notes=facts.get("notes", ()),
+        made=_made(facts), notes=facts.get("notes", ()), usage=_usage(export.usage, kinds),
     )  # fmt: skip
+
+
+def _usage(usage: str, kinds: list[str]) -> str:
+    """What the reader is told, of the files that are there: it may have been asked for Parquet alone."""
+    return usage if "jsonl" in kinds else usage.replace("train.jsonl", "train.parquet")
 
 
 def _with_margin(facts: Json) -> Any:

@@ -64,6 +64,7 @@ FACTS = CardFacts(
             {"train": SplitFile("preference/train.parquet", 1200, 5000, 900),
              "test": SplitFile("preference/test.parquet", 300, 1250, 400)},
             made=["labels bernoulli, seed 7", "near-duplicates at 0.8"],
+            usage="--key <a> --other `c`",
         ),
         FormatFacts(
             "pairs", "a viewer", {"train": 1200}, {}, configured=False, documents=["pairs/pairs.json"],

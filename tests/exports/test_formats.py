@@ -206,7 +206,8 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
     document = json.loads((tmp_path / "annotated_pairs" / "annotated_pairs.json").read_text(encoding="utf-8"))
     honest, kind = annotator_id("Which is the more honest one?"), annotator_id("kind")
     assert document["metadata"]["version"] == "2.0"
-    assert document["metadata"]["default_annotator"] == LABEL
+    assert document["metadata"]["default_annotator"] == LABEL == "ba751e7b"
+    assert document["annotators"][LABEL]["name"] == "preferred_text"
     assert {id: one["type"] for id, one in document["annotators"].items()} == {
         LABEL: "unknown", honest: "principle", kind: "principle",
     }  # fmt: skip
@@ -220,7 +221,7 @@ def test_annotated_pairs_is_one_document_with_the_principles_that_voted(tmp_path
     }  # fmt: skip
     assert tie["metadata"] == {
         "p_a": "0.5",
-        "weight": "1.0",
+        "label_weight": "1.0",
         "kind": "red_team",
         "source": "ai",
         "split": "train",
@@ -233,7 +234,7 @@ def test_principles_of_one_text_are_two_annotators(tmp_path):
     export = load_export("annotated_pairs", options=options)
     export_dataset(export, records("comparisons", "single"), tmp_path / "annotated_pairs")
     document = json.loads((tmp_path / "annotated_pairs" / "annotated_pairs.json").read_text(encoding="utf-8"))
-    assert sorted(one["name"] for one in document["annotators"].values()) == ["honest", "kind", "label"]
+    assert sorted(one["name"] for one in document["annotators"].values()) == ["honest", "kind", "preferred_text"]
     assert max(len(one["annotations"]) for one in document["comparisons"]) == 3
 
 

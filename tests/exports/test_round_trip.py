@@ -298,3 +298,15 @@ def test_what_is_written_reads_again_and_what_is_not_lies_beside_it(tmp_path):
 
     for one, other in zip(again, read_human_preferences(str(path)).preferences, strict=True):
         same_preference(other, one)
+
+
+def test_annotated_pairs_that_were_exported_with_a_weight_of_another_name_keep_it(tmp_path):
+    made = Preference(Prompt.make((user("q"),)), "a", "b", 1.0, 0.25)
+    export_dataset(load_export("annotated_pairs"), [made], tmp_path / "annotated_pairs")
+    path = tmp_path / "annotated_pairs" / "annotated_pairs.json"
+    before = path.read_text(encoding="utf-8").replace('"label_weight": "0.25"', '"weight": "0.25"')
+    (tmp_path / "before.json").write_text(before, encoding="utf-8")
+    for place in (tmp_path / "annotated_pairs", tmp_path / "before.json"):
+        read, _ = read_preferences(find_sources(str(place)))
+        assert [one.weight for one in read] == [0.25]
+    assert '"weight": "0.25"' in before

@@ -19,6 +19,8 @@ from tests.exports.sample_run import write_sample_run
 from tests.tiny import build_tiny_model
 
 Read = Callable[[str], dict[str, Rows]]
+READERS = {"feedback-forensics": "annotated_pairs"}
+"""The name of the reader, where it is not the consumer's."""
 QUIET = {
     "OMP_NUM_THREADS": "1", "AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "DISABLE_VERSION_CHECK": "1",
     "TRL_EXPERIMENTAL_SILENCE": "1", "PYTHONWARNINGS": "ignore",
@@ -27,12 +29,15 @@ QUIET = {
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> Path:
-    """Every format of the sample run, with margins, one folder a format."""
-    run = write_sample_run(tmp_path_factory.mktemp("sample") / "run")
+    """Every format of the sample run, with margins, one folder a format; in `single` what holds no dialogue, of a run
+    without any."""
+    runs = tmp_path_factory.mktemp("sample")
     request = ExportRequest(("all",), options=ExportOptions(margin=True), single_turn_only=True)
-    told = export_run(run, request)
+    told = export_run(write_sample_run(runs / "run"), request)
     assert told["refused"] == {}
-    return Path(told["out"])
+    out = Path(told["out"])
+    export_run(write_sample_run(runs / "single", "single"), ExportRequest(("annotated_pairs",), out / "single"))
+    return out
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +51,7 @@ def read(exported, tmp_path_factory) -> Read:
         if consumer not in versions(home):
             pytest.skip(f"{consumer} is not in {home}: `make consumers` installs it from the package index")
         work = tmp_path_factory.mktemp(consumer)
-        script, out = Path(__file__).with_name(f"read_{consumer}.py"), work / "seen.json"
+        script, out = Path(__file__).with_name(f"read_{READERS.get(consumer, consumer)}.py"), work / "seen.json"
         done = subprocess.run(
             [python(home), script, exported, model, work, out],
             env=os.environ | QUIET | {"HF_HOME": str(work)}, capture_output=True, text=True, stdin=subprocess.DEVNULL,

@@ -19,13 +19,14 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CONSUMERS = ("openrlhf", "verl", "llamafactory", "axolotl")
+CONSUMERS = ("openrlhf", "verl", "llamafactory", "axolotl", "feedback-forensics")
 STAND_INS = {
+    "gradio": "",
     "numba": "def njit(function):\n    return function\n",
     "posthog": "",
     "torchaudio": "",
 }
-"""Modules that the data code imports and never calls: a compiler, telemetry, and sound, which has no CPU build."""
+"""Modules that the data code imports and never calls: a page, a compiler, telemetry, and sound without a CPU build."""
 
 
 def folder() -> Path:

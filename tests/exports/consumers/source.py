@@ -24,6 +24,11 @@ def pairs(one_turn: bool = False, system: bool = True) -> list[Pair]:
     return [_pair(one) for one in kept]
 
 
+def comparisons() -> list[Preference]:
+    """All preferences of the run whose prompts have one turn, ties too, in the order of the run."""
+    return sample_preferences(sample_prompts("single"))
+
+
 def _kept(prompt: Prompt, one_turn: bool, system: bool) -> bool:
     roles = [one.role for one in prompt.messages]
     return (not one_turn or "assistant" not in roles) and (system or "system" not in roles)
