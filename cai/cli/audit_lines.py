@@ -44,7 +44,7 @@ def _votes(figures: Json) -> list[str]:
     return [
         f"judge             {figures['judge']}",
         f"labels            {votes['pairs']:,} pairs, {votes['ties']:,} ties",
-        "intervals         of flips, first place and truth by prompt, all others by pair",
+        "intervals         of flips, first place, truth and κ by prompt, all others by pair",
         f"flips             {_share(votes['flip_rate'])} of verdicts turn with the order,",
         f"{_INDENT}{_share(votes['clear_flip_rate'])} of the clear ones",
         f"first place       P = {_estimate(votes['p_first'])} for what stands first",
