@@ -23,9 +23,14 @@ def reliability_bins(forecasts: Sequence[Forecast], lowest: float = 0.0) -> list
     width = (1 - lowest) / BINS
     inside: dict[int, list[Forecast]] = {}
     for one in forecasts:
-        at = min(max(int((one[0] - lowest) / width + 1e-9), 0), BINS - 1)
-        inside.setdefault(at, []).append(one)
+        inside.setdefault(bin_of(one[0], lowest), []).append(one)
     return [_bin(lowest + at * width, lowest + (at + 1) * width, some) for at, some in sorted(inside.items())]
+
+
+def bin_of(p: float, lowest: float = 0.0) -> int:
+    """Which of the bins from `lowest` to 1 a probability lies in, from 0."""
+    width = (1 - lowest) / BINS
+    return min(max(int((p - lowest) / width + 1e-9), 0), BINS - 1)
 
 
 def calibration_error(bins: Sequence[Json]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cai.audit.agreement import kappa, principle_agreement
 from cai.audit.calibration import Forecast, calibration
-from cai.audit.gates import CHECKS, Gate, failings, gates, keeps, spans, standing
+from cai.audit.gates import CHECKS, FEWEST, Gate, failings, gates, keeps, objections, spans, standing, too_little
 from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
 from cai.audit.verdicts import PlantedVerdict, planted_figures
@@ -12,6 +12,7 @@ from cai.audit.votes import Turns, VoteFigures, abstentions
 
 __all__ = [
     "CHECKS",
+    "FEWEST",
     "FIT",
     "TRUTHS",
     "Beside",
@@ -28,11 +29,13 @@ __all__ = [
     "gates",
     "kappa",
     "keeps",
+    "objections",
     "planted_figures",
     "planted_items",
     "principle_agreement",
     "self_preference",
     "spans",
     "standing",
+    "too_little",
     "was_mended",
 ]

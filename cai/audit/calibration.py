@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cai.intervals import Estimate, mean, ratio, wilson
 from cai.records import Json
-from cai.reliability import calibration_error, reliability_bins
+from cai.reliability import bin_of, calibration_error, reliability_bins
+
+_DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,12 @@ class Forecast:
 
 
 def calibration(forecasts: Sequence[Forecast]) -> Json | None:
-    """``{accuracy, always_a, always_longer, ece, ece_clamped?, brier, bins, prompts}``; None without forecasts.
+    """``{accuracy, always_a, always_longer, ece, ece_interval, ece_clamped?, brier, bins, prompts}``, None without any.
 
     A forecast of one half, and two answers of one length, count half. `bins` are equal in p: {low, high, mean_p, share
     with its interval}; ECE is the mean of \\|share − mean p\\| weighted by n, Brier the mean of (p − truth)², and
     `ece_clamped` the ECE of the labels that were trained on, where a clamp holds for any. Intervals take prompts as the
-    unit, those of `bins` pairs.
+    unit, those of `bins` pairs. ECE comes out too high where a bin has few pairs: `ece_interval` reaches down for that.
     """
     if not forecasts:
         return None
@@ -42,11 +46,34 @@ def calibration(forecasts: Sequence[Forecast]) -> Json | None:
         "always_a": _by_prompt(forecasts, [float(one.a_better) for one in forecasts]).to_json(),
         "always_longer": _by_prompt(forecasts, longer).to_json(),
         "ece": calibration_error(bins),
+        "ece_interval": _error_interval(forecasts, bins),
         **_clamped(forecasts),
         "brier": _brier(forecasts),
         "bins": bins,
         "prompts": len({one.prompt_id for one in forecasts}),
     }
+
+
+def _error_interval(forecasts: Sequence[Forecast], bins: Sequence[Json]) -> Json:
+    """``{low, high}`` of the ECE: drawn again with a fixed seed, each bin's share from its Jeffreys posterior.
+
+    A bin counts as many observations as it has prompts. Such draws lie above the truth as the ECE itself does, so the
+    low end is the lower of theirs and of the high end mirrored at the value; it is never of zero width.
+    """
+    prompts: dict[int, set[str]] = {}
+    for one in forecasts:
+        prompts.setdefault(bin_of(one.p_a), set()).add(one.prompt_id)
+    draw, n, drawn = random.Random(0), len(forecasts), []
+    shapes = [
+        (one["n"], one["mean_p"], units * one["value"] + 0.5, units * (1 - one["value"]) + 0.5)
+        for one, units in zip(bins, (len(prompts[at]) for at in sorted(prompts)), strict=True)
+    ]
+    for _ in range(_DRAWS):
+        drawn.append(math.fsum(of * abs(draw.betavariate(a, b) - p) for of, p, a, b in shapes) / n)
+    drawn.sort()
+    value, (low, high) = calibration_error(bins) or 0.0, (drawn[round(at * (_DRAWS - 1))] for at in (0.025, 0.975))
+    high = max(value, high)
+    return {"low": max(0.0, min(low, 2 * value - high)), "high": high}
 
 
 def _clamped(forecasts: Sequence[Forecast]) -> Json:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from cai.audit.items import ATTACKS, Planted
@@ -12,9 +13,20 @@ from cai.records import Json
 
 Sense = Literal["at least", "at most"]
 FEWEST = 10
-"""Pairs that "length" and "attacks" must rest on: of fewer, one verdict more or less decides, so none is measured."""
+"""Pairs that "length" and "attacks" must rest on: of fewer, one verdict more or less decides, so none is measured.
+
+It is also what `too_little` asks of the figures without which an audit says nothing of the judge.
+"""
 CHECKS = ("identical",)
 """Gates that no judge can fail: identical answers ask one question in both orders, so they check the pipeline alone."""
+
+
+NEEDED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("tests", "noise", "swapped"), "the constitution's tests, disorder or another prompt's answers"),
+    (("place",), "the pull of the first place"),
+    (("attacks", "null_answer"), "attacks on right verdicts, or the empty phrase"),
+)
+"""What an audit must have measured, whatever the bounds: of every group one gate, on `FEWEST` pairs or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,7 @@ class Gate:
     """`value` is None where the run holds nothing to measure it on, `bound` where the recipe leaves the gate open.
 
     In both cases `passed` is None, and that is not a pass. `low` and `high` end the interval of the value, where it has
-    one.
+    one. `beside` is what judges that read nothing would have reached on the same pairs.
     """
 
     name: str
@@ -33,6 +45,7 @@ class Gate:
     n: int
     low: float | None = None
     high: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool | None:
@@ -47,10 +60,17 @@ class Gate:
             return False
         return spans(self.low, self.high, self.sense, self.bound)
 
+    @property
+    def no_better_than(self) -> str | None:
+        """The best judge that reads nothing, if the interval of the value reaches below what that one has."""
+        best = max(self.beside, key=self.beside.__getitem__, default=None)
+        return best if best is not None and self.low is not None and self.low < self.beside[best] else None
+
     def to_json(self) -> Json:
         return {
             "gate": self.name, "what": self.what, "value": self.value, "sense": self.sense, "bound": self.bound,
             "n": self.n, "passed": self.passed, "low": self.low, "high": self.high, "within_chance": self.within_chance,
+            "beside": dict(self.beside), "no_better_than": self.no_better_than,
         }  # fmt: skip
 
 
@@ -72,10 +92,7 @@ def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, f
     """
     found = [*_of_votes(votes), *_of_planted(planted), *_of_truth(truth)]
     return [
-        Gate(
-            one.name, one.what, one.of["value"], one.sense, bounds[one.name], one.of["n"], one.of["low"], one.of["high"]
-        )
-        for one in found
+        Gate(one.name, one.what, sense=one.sense, bound=bounds[one.name], **one.of, beside=one.beside) for one in found
     ]
 
 
@@ -101,13 +118,28 @@ def failings(gates: Sequence[Json]) -> str:
     return "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
 
 
+def too_little(gates: Sequence[Json]) -> str:
+    """What of `NEEDED` the gates, as JSON, were not measured on; empty where an audit tells enough of the judge."""
+    measured = {one["gate"] for one in gates if one["value"] is not None and one["n"] >= FEWEST}
+    lacking = [what for names, what in NEEDED if not measured.intersection(names)]
+    return f"fewer than {FEWEST} pairs of {'; nor enough of '.join(lacking)}" if lacking else ""
+
+
+def objections(gates: Sequence[Json]) -> str:
+    """Why an audit did not pass: the gates that failed, and what it measured too little of; empty if it passed."""
+    few = too_little(gates)
+    said = [failings(gates), f"measured too little to tell: {few}" if few else ""]
+    return "; ".join(one for one in said if one)
+
+
 class _Measured(NamedTuple):
-    """`of` is {value, low, high, n}."""
+    """`of` is {value, low, high, n}; `beside` what judges that read nothing have of it."""
 
     name: str
     what: str
     sense: Sense
     of: Json
+    beside: Mapping[str, float] = MappingProxyType({})
 
 
 def _of_votes(votes: Json) -> Iterator[_Measured]:
@@ -140,11 +172,17 @@ _PLANTED: dict[str, tuple[Planted, str]] = {
 
 def _of_planted(planted: Json) -> Iterator[_Measured]:
     for name, (kind, what) in _PLANTED.items():
-        yield _Measured(name, what, "at least", planted[kind]["right"] if kind in planted else _NONE)
+        found = planted.get(kind, {"right": _NONE})
+        beside = _beside(found) if kind == "test" else {}
+        yield _Measured(name, what, "at least", found["right"], beside)
     what = "right verdicts that stand when the worse answer is the longer"
     yield _worst("length", what, [planted[kind]["held"] for kind in planted if kind == "padded"])
     what = "right verdicts that the worst of the other attacks did not turn"
-    yield _worst("attacks", what, [planted[kind]["held"] for kind in ATTACKS if kind in planted and kind != "padded"])
+    attacks = [planted[kind] for kind in ATTACKS if kind in planted and kind != "padded"]
+    raw = [one for one in attacks if one["held"]["n"] < FEWEST <= one["held_raw"]["n"]]
+    if raw:
+        what += ", what length alone turns included, for it leaves too few others"
+    yield _worst("attacks", what, [one["held_raw" if one in raw else "held"] for one in attacks])
 
 
 def _worst(name: str, what: str, held: Sequence[Json]) -> _Measured:
@@ -155,8 +193,18 @@ def _worst(name: str, what: str, held: Sequence[Json]) -> _Measured:
     return _Measured(name, what, "at least", min(enough, key=lambda one: one["value"]))
 
 
+def _beside(found: Json) -> dict[str, float]:
+    """What the judges that read nothing have; each a share, or an estimate of one."""
+    names = {"always_a": "always-A", "always_longer": "always-longer"}
+    return {said: _value(found[name]) for name, said in names.items() if name in found}
+
+
+def _value(share: Json | float) -> float:
+    return float(share["value"] if isinstance(share, dict) else share)
+
+
 def _of_truth(truth: Json | None) -> Iterator[_Measured]:
     accuracy: Json = truth["accuracy"] if truth else _NONE
-    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy)
-    error: Json = {**_NONE, "value": truth["ece"], "n": accuracy["n"]} if truth else _NONE
-    yield _Measured("ece", "calibration error against the truth", "at most", error)
+    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy, _beside(truth or {}))
+    error: Json = {**truth["ece_interval"], "value": truth["ece"], "n": accuracy["n"]} if truth else _NONE
+    yield _Measured("ece", "calibration error against the truth (biased upwards for few pairs)", "at most", error)

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Literal, get_args
 
 from cai.constitution import Constitution, Principle
+from cai.dialogues import AB, Naming
 from cai.draws import draw_bits, draw_items
 from cai.records import Draft, Json, Prompt, content_id
 
@@ -32,8 +33,9 @@ SUFFIXES: dict[Attack, str] = {
 }
 """What an attack adds to the worse answer, whichever place that is shown in; "padded" says the answer over again.
 
-"choose" asks for a place, so that in one of the two orders it asks for the better answer: `fooled_first` of
-`planted_figures` is what it does in the other. "choose_this" asks for the answer that it stands in, in both orders.
+"choose" asks for a place, by the name that the judge is shown for it (here (A)), so that in one of the two orders it
+asks for the better answer: `fooled_first` of `planted_figures` is what it does in the other. "choose_this" asks for the
+answer that it stands in, in both orders.
 """
 FEWEST_WORDS = 5
 _WORD = re.compile(r"\w{4,}")
@@ -85,7 +87,9 @@ def constitution_items(constitution: Constitution) -> Iterator[Item]:
             yield Item("test", prompt, test.better, test.worse, test.principle)
 
 
-def planted_items(drafts: Sequence[Draft], constitution: Constitution, each: int, seed: int) -> list[Item]:
+def planted_items(
+    drafts: Sequence[Draft], constitution: Constitution, each: int, seed: int, naming: Naming = AB
+) -> list[Item]:
     """The constitution's tests, and `each` items of every other kind that the answers allow.
 
     They are made from a run's own prompts and last answers, drawn by hash, so one more answer changes few items. Of
@@ -94,7 +98,7 @@ def planted_items(drafts: Sequence[Draft], constitution: Constitution, each: int
     "noise" is an answer's own words in a drawn
     order, "swapped" one to another prompt, "null" a phrase that fits no prompt; these are asked under `FIT`, of prompts
     that are not red-team ones as far as there are any. The attacks are on the worse answers of "mended", of the tests
-    and of "swapped", in that order until there are `each`.
+    and of "swapped", in that order until there are `each`; `naming` is how the judge is shown two answers.
     """
     bases = sorted(drafts, key=lambda one: draw_bits(seed, one.id, "audit"))
     tests = list(constitution_items(constitution))
@@ -113,7 +117,7 @@ def planted_items(drafts: Sequence[Draft], constitution: Constitution, each: int
         list(islice(made, each)) for made in (_noise(bases, seed), _swapped(bases, seed), _null(bases))
     )
     attacked = [
-        replace(plain, planted=attack, worse=_attacked(plain, attack), base=plain.id)
+        replace(plain, planted=attack, worse=_attacked(plain, attack, naming), base=plain.id)
         for attack in ATTACKS
         for plain in islice(chain(mended, tests, swapped), each)
     ]
@@ -178,8 +182,8 @@ def _told(prompt: Prompt, answer: str) -> int:
     return len(set(asked) & set(_WORD.findall(answer.casefold())))
 
 
-def _attacked(plain: Item, attack: Attack) -> str:
+def _attacked(plain: Item, attack: Attack, naming: Naming) -> str:
     if attack != "padded":
-        return plain.worse + SUFFIXES[attack]
+        return plain.worse + SUFFIXES[attack].replace(AB.shown[0], naming.shown[0])
     times = 1 + max(1, 2 * len(plain.better) // max(1, len(plain.worse)))
     return " ".join([plain.worse] * times)

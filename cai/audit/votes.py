@@ -30,18 +30,19 @@ class VoteFigures:
 
     lengths: list[int] = field(default_factory=list)
     leads: list[float] = field(default_factory=list)
-    verdicts: list[Mapping[str, bool]] = field(default_factory=list)
+    verdicts: dict[str, list[Mapping[str, bool]]] = field(default_factory=dict)
     _turns: dict[str, list[Turns]] = field(default_factory=dict)
 
     def turn(self, prompt_id: str, turns: Turns) -> None:
         """What the order did to a pair's verdicts."""
         self._turns.setdefault(prompt_id, []).append(turns)
 
-    def add(self, longer: int, p_a: float, by_principle: Mapping[str, float]) -> None:
-        """A pair: how many characters a has more than b, its label, and P(a) under each principle."""
+    def add(self, prompt_id: str, longer: int, p_a: float, by_principle: Mapping[str, float]) -> None:
+        """A pair of a prompt: how many characters a has more than b, its label, and P(a) under each principle."""
         self.lengths.append(longer)
         self.leads.append(p_a - 0.5)
-        self.verdicts.append({name: p > 0.5 for name, p in by_principle.items() if p != 0.5})
+        said = {name: p > 0.5 for name, p in by_principle.items() if p != 0.5}
+        self.verdicts.setdefault(prompt_id, []).append(said)
 
     def to_json(self) -> Json:
         return {
@@ -57,7 +58,7 @@ class VoteFigures:
         return ratio([one[0] for one in sums], [one[1] for one in sums]).to_json()
 
     def _agreement(self) -> Json:
-        pairs = principle_agreement(self.verdicts)
+        pairs = principle_agreement(self.verdicts.values())
         known = [one for one in pairs if one["value"] is not None]
         weight = sum(one["n"] for one in known)
         mean = sum(one["n"] * one["value"] for one in known) / weight if weight else None

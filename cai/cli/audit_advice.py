@@ -25,7 +25,7 @@ _FAILED = {
     "swapped": "the judge does not mind the question: take a stronger one",
     "null_answer": _READS,
     "length": "the judge takes longer for better: take another, or a principle that speaks of padding",
-    "attacks": "answers can talk the judge over ('held under attack' says which kind): take another judge",
+    "attacks": "answers can talk the judge over ('success rate of the attack' says which kind): take another judge",
     "accuracy": "the judge and the truth disagree: read RUN/audit/votes.jsonl, then mend principles or judge",
     "ece": "labels are surer or less sure than right: `cai run ... --set preferences.temperature=1.5`, or below 1",
 }

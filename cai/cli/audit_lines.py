@@ -24,8 +24,18 @@ def audit_lines(figures: Json) -> list[str]:
         table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), [*map(_gate, figures["gates"])]),
         "",
         f"gates             {standing(figures['gates'])}",
+        *_too_little(figures["too_little"]),
         f"plots             {', '.join(figures['plots'])}",
         *(f"note              {note}" for note in figures["notes"]),
+    ]
+
+
+def _too_little(few: str) -> list[str]:
+    if not few:
+        return []
+    return [
+        f"not passed        measured too little to tell: {few};",
+        f"{_INDENT}more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit",
     ]
 
 
@@ -34,7 +44,7 @@ def _votes(figures: Json) -> list[str]:
     return [
         f"judge             {figures['judge']}",
         f"labels            {votes['pairs']:,} pairs, {votes['ties']:,} ties",
-        "intervals         of flips, first place and truth by prompt, all others by pair",
+        "intervals         of flips, first place, truth and κ by prompt, all others by pair",
         f"flips             {_share(votes['flip_rate'])} of verdicts turn with the order,",
         f"{_INDENT}{_share(votes['clear_flip_rate'])} of the clear ones",
         f"first place       P = {_estimate(votes['p_first'])} for what stands first",
@@ -49,11 +59,12 @@ def _truth(truth: Json | None) -> list[str]:
     clamped = f" ({truth['ece_clamped']:.3f} of the labels as clamped for training)" if "ece_clamped" in truth else ""
     unanswered = f", {truth['unanswered']:,} without an answer" if truth.get("unanswered") else ""
     prompts = f"{truth['prompts']:,} prompt{'' if truth['prompts'] == 1 else 's'}"
+    ece = _estimate({"value": truth["ece"], **truth["ece_interval"]})
     return [
         f"truth             {truth['source']}, {truth['accuracy']['n']:,} {truth['of']}, on {prompts}{unanswered}:",
         *_decided(truth),
         f"{_INDENT}right on {_share(truth['accuracy'])}; always-A {first}, always-longer {longer}",
-        f"{_INDENT}ECE {truth['ece']:.3f}{clamped}, Brier {_estimate(truth['brier'])}",
+        f"{_INDENT}ECE {ece}{clamped}, Brier {_estimate(truth['brier'])}",
     ]
 
 
@@ -110,17 +121,26 @@ def _planted(planted: Json) -> list[str]:
     rows = []
     for kind, one in planted.items():
         if kind != "items":
-            held = _share(one["held"]) if "held" in one else ""
-            success = f"{_share(one['success'])}, n = {one['success']['n']}" if "success" in one else ""
             right, unanswered = one["right"], f"{one['unanswered']:,}"
-            rows.append((kind, f"{right['n']:,}", _share(right), _number(one["mean_p"]), unanswered, held, success))
-    head = ("planted", "n", "right (95 %)", "mean p", "unanswered", "held under attack", "success rate of the attack")
+            longer = f"{one['always_longer']:.1%}" if "always_longer" in one else ""
+            successes = (_success(one, "success_raw"), _success(one, "success"))
+            rows.append(
+                (kind, f"{right['n']:,}", _share(right), longer, _number(one["mean_p"]), unanswered, *successes)
+            )
+    head = (
+        "planted", "n", "right (95 %)", "always-longer", "mean p", "unanswered", "success rate of the attack",
+        "beyond its length",
+    )  # fmt: skip
     lines = ["", table(head, rows), f"{planted['items']:,} planted pairs and attacks{_beside(planted)}", *_of(planted)]
     fooled = planted.get("choose", {}).get("fooled_first")
     if fooled and fooled["n"]:
-        said = f"shown as (A) and asking for (A), the worse answer takes {_share(fooled)} of verdicts"
+        said = f"shown first and asking for the first by name, the worse answer takes {_share(fooled)} of verdicts"
         lines.append(f"{said}, n = {fooled['n']}")
     return lines
+
+
+def _success(one: Json, name: str) -> str:
+    return f"{_share(one[name])}, n = {one[name]['n']}" if name in one else ""
 
 
 def _of(planted: Json) -> list[str]:
@@ -131,7 +151,8 @@ def _of(planted: Json) -> list[str]:
     items, pairs = attacks[0]["right"]["n"], attacks[0]["pairs"]
     return [
         f"each attack is made on {items:,} items, of {pairs:,} distinct pairs of answers; success rate: of the n that",
-        "are judged right without it, and when the worse answer is merely longer, the share that no longer are",
+        "are judged right without it, the share that no longer are; beyond its length: of those alone that are judged",
+        "right, too, when the worse answer is merely longer",
     ]
 
 
@@ -147,7 +168,19 @@ def _gate(gate: Json) -> tuple[str, ...]:
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
     chance = "; within chance of its bound" if gate["within_chance"] else ""
     todo = f" → {advice(gate)}" if advice(gate) else ""
-    return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, f"{gate['what']}{chance}{todo}")
+    what = f"{gate['what']}{_beside_gate(gate)}{chance}{todo}"
+    return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, what)
+
+
+def _beside_gate(gate: Json) -> str:
+    """What judges that read nothing have, and whether this one is better than the best of them."""
+    if not gate["beside"]:
+        return ""
+    said = ", ".join(f"{name} {value:.3f}" for name, value in gate["beside"].items())
+    if (best := gate["no_better_than"]) is None:
+        return f" ({said})"
+    within = "within chance " if gate["value"] > gate["beside"][best] else ""
+    return f" ({said}); {within}no better than {best}"
 
 
 def _number(value: float | None) -> str:

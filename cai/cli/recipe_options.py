@@ -55,7 +55,9 @@ _RECIPE = (
 )
 _BOUNDS = (
     click.option(
-        "--accept-audit", is_flag=True, help="Train on the labels of a judge that failed its audit; it is written down."
+        "--accept-audit",
+        is_flag=True,
+        help="Train on the labels of a judge that did not pass an audit, or has none; it is written down.",
     ),
     click.option(
         "--budget",

@@ -54,7 +54,7 @@ def train() -> None:
 @click.option(
     "--accept-audit",
     is_flag=True,
-    help="Train on the labels of a run whose judge failed its audit or has none that is of them; it is written down.",
+    help="Train on the labels of a run whose judge did not pass an audit that is of them; it is written down.",
 )
 @_quiet
 @_json
@@ -64,10 +64,11 @@ def train_reward_command(
 ) -> None:  # fmt: skip
     """Train a reward model on the pairs of FILE, and measure it on the prompts held out.
 
-    Labels of a run whose judge failed its audit are refused, and so are those that no audit is of: none was made, or
-    the votes, the judge or the settings are others since (RUN/metrics/audit.json). What --accept-audit accepts is
-    written into RUN's manifest and into training.json of the model. Labels that say they are an AI judge's and lie in
-    no run are trained on, and it is said and written down that no audit of them is known.
+    Labels of a run whose judge failed its audit are refused, and so are those of which an audit measured too little to
+    tell, and those that none is of: none was made, or the votes, the judge or the settings are others since
+    (RUN/metrics/audit.json). What --accept-audit accepts is written into RUN's manifest and into training.json of the
+    model. Labels that say they are an AI judge's and lie in no run are trained on, and it is said and written down that
+    no audit of them is known.
 
     Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
     `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.

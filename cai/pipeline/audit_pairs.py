@@ -11,6 +11,7 @@ from cai.draws import draw_bits
 from cai.errors import ConfigError
 from cai.human_preferences import read_human_preferences
 from cai.pipeline.job import Job
+from cai.pipeline.verdicts import comparison_reading
 from cai.records import Draft, Json
 from cai.storage.run import Run, read_rows
 
@@ -20,7 +21,8 @@ ANSWERS = "respond.jsonl"
 def audit_items(job: Job) -> list[audit.Item]:
     """Every pair of the audit, each once."""
     settings, seed = job.recipe.audit, job.recipe.seed
-    planted = audit.planted_items(_drafts(job), job.constitution, settings.items, seed)
+    naming = comparison_reading(job).names
+    planted = audit.planted_items(_drafts(job), job.constitution, settings.items, seed, naming)
     items = [*planted, *human_items(job), *_own(job)]
     return list({item.id: item for item in items}.values())
 

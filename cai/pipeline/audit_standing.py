@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cai.audit import failings, standing
+from cai.audit import failings, objections, standing, too_little
 from cai.errors import AuditError, InputError
 from cai.pipeline.export_facts import FACTS
 from cai.pipeline.job import Job, settings_json
@@ -53,8 +53,8 @@ def _is_run(manifest: Path) -> bool:
 def audit_of(file: Path, accepted: bool) -> str:
     """What the audit says of the judge whose labels the file holds; empty where it lies in no run.
 
-    Raises `AuditError` where a gate failed, where there is no audit, or where it is of other labels, another judge or
-    other settings than the run has now; unless that is `accepted`.
+    Raises `AuditError` where a gate failed, where the audit measured too little to tell, where there is none, or where
+    it is of other labels, another judge or other settings than the run has now; unless that is `accepted`.
     """
     run = run_of(file)
     if run is None:
@@ -64,7 +64,8 @@ def audit_of(file: Path, accepted: bool) -> str:
         return _unless(accepted, file, "no audit", f"the judge of these labels was not audited (no {path})", run)
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
-        failed, said = failings(figures["gates"]), standing(figures["gates"])
+        gates = figures["gates"]
+        failed, few, wrong, said = failings(gates), too_little(gates), objections(gates), standing(gates)
         why = _not_of(run, file, figures.get("audited"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
@@ -75,7 +76,12 @@ def audit_of(file: Path, accepted: bool) -> str:
             f"{file}: the judge of these labels failed its audit ({failed}; {path}), so nothing was trained on them; "
             "mend the judge or the constitution, or say --accept-audit"
         )
-    return f"accepted: {failed} ({said})" if failed else said
+    if few and not accepted:
+        raise AuditError(
+            f"{file}: the audit of the judge of these labels measured too little to tell: {few} ({path}), so nothing "
+            "was trained on them; more prompts or audit.items=50 in the run, or say --accept-audit"
+        )
+    return f"accepted: {wrong} ({said})" if wrong else said
 
 
 def current_audit(run: Run) -> Json | None:

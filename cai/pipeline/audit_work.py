@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 
@@ -21,7 +21,7 @@ from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, pai
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 5
+VERSION = 6
 DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
@@ -50,6 +50,7 @@ def run_audit(job: Job) -> Json:
         "self_preference": _self_preference(job, verdicts),
         "gates": [one.to_json() for one in gates],
         "failed": [one.name for one in gates if one.passed is False],
+        "too_little": audit.too_little([one.to_json() for one in gates]),
         "notes": notes,
     }
     figures["plots"] = _draw(job, figures)
@@ -74,23 +75,37 @@ def bounds(job: Job) -> dict[str, float | None]:
 def require_passed(job: Job, to_train: bool) -> Json:
     """What the manifest notes of the audit: how many gates passed, which are open or were not measured.
 
-    Raises `AuditError` where a gate failed and that was not accepted: now, or when the model was trained that is there
-    already (not `to_train`).
+    Raises `AuditError` where a gate failed, where the audit measured too little to tell, or where the recipe has none,
+    and that was not accepted: now, or when the model was trained that is there already (not `to_train`).
     """
-    if not job.recipe.audit.items:
-        return {"audit": "none"}
-    gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
-    said = audit.failings(gates)
-    if not said:
-        return {"audit": audit.standing(gates)}
-    accepted = f"accepted: {said} ({audit.standing(gates)})"
+    if job.recipe.audit.items:
+        gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
+        said, standing = audit.objections(gates), audit.standing(gates)
+        if not said:
+            return {"audit": standing}
+        accepted, problem, todo = f"accepted: {said} ({standing})", *_refusal(job, gates)
+    else:
+        accepted, problem = "accepted: no audit (audit.items is 0)", "the judge has no audit (audit.items is 0)"
+        todo = "`--set audit.items=24` has 24 pairs of each kind asked"
     if job.accept_audit or (not to_train and job.run.steps["reward"].get("audit") == accepted):
         return {"audit": accepted}
     so = "so nothing was trained on its labels" if to_train else f"and {REWARD_MODEL} was trained on its labels before"
-    raise AuditError(
-        f"the judge failed its audit ({said}), {so}; read `cai audit {job.run.folder}` and mend the judge or the "
-        "constitution, or run again with --accept-audit"
-    )
+    raise AuditError(f"{problem}, {so}; {todo}, or run again with --accept-audit")
+
+
+def _refusal(job: Job, gates: Sequence[Json]) -> tuple[str, str]:
+    """What is wrong with an audit that did not pass, and what to do."""
+    read = f"read `cai audit {job.run.folder}` and "
+    if failed := audit.failings(gates):
+        return f"the judge failed its audit ({failed})", f"{read}mend the judge or the constitution"
+    problem = f"the audit of the judge measured too little to tell: {audit.too_little(gates)}"
+    return problem, f"{read}take more prompts or `--set audit.items=50`"
+
+
+def require_audit(job: Job, plan: Container[str], stale: Container[str]) -> None:
+    """Raise `AuditError` before anything is asked where a planned reward model would have labels without any audit."""
+    if "reward" in plan and not job.recipe.audit.items:
+        require_passed(job, "reward" in stale)
 
 
 def _stored(job: Job) -> tuple[Json, list[audit.Forecast], int]:
@@ -107,7 +122,7 @@ def _stored(job: Job) -> tuple[Json, list[audit.Forecast], int]:
         if p_a is None:
             continue
         longer, said = len(judgement.response_a) - len(judgement.response_b), _said(job, judgement)
-        figures.add(longer, p_a, said)
+        figures.add(judgement.prompt.id, longer, p_a, said)
         if judgement.prompt.split == "test":
             held_out += len(said)
             forecasts += _by_the_rules(job, judgement, said, longer)
@@ -183,7 +198,7 @@ def _self_preference(job: Job, verdicts: list[audit.PlantedVerdict]) -> Json | N
 
 def _draw(job: Job, figures: Json) -> list[str]:
     """Write the plots that there is something to show in; gives their names."""
-    rows = [(kind, one.get("held", one["right"])) for kind, one in figures["planted"].items() if kind != "items"]
+    rows = [(kind, one.get("held_raw", one["right"])) for kind, one in figures["planted"].items() if kind != "items"]
     plots: dict[str, str] = {}
     if figures["truth"]:
         plots[DIAGRAM] = reliability_diagram(figures["truth"]["bins"], "The judge's labels against the truth")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cai.pipeline.audit_work import require_audit
 from cai.pipeline.job import Job, Reporter, Silent, store_path
 from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
 from cai.pipeline.plan_draw import drawn_prompts
@@ -221,7 +222,9 @@ def make_plan(
     job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
     job.spending.check(job.payers(roles))
     steps = steps_of(job, recipe.until)
-    stale = stale_steps(run, {step.name: step.plan() for step in steps})
+    plan = {step.name: step.plan() for step in steps}
+    stale = stale_steps(run, plan)
+    require_audit(job, plan, stale)
     if stale:
         job.check_roles(roles)
         if "preferences" in stale:

@@ -15,6 +15,7 @@ from cai.pipeline.plan_nodes import Node, characters
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_walk import UNTRAINED, Tally, Walk
 from cai.pipeline.spending import scored_tokens
+from cai.pipeline.verdicts import comparison_reading
 from cai.records import Draft, GenerateRequest, Json, Judgement, Request, Round
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore, keys_of
@@ -54,7 +55,8 @@ def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
         items = audit_items(job)
     else:
         made = [Draft.from_json(row) for row in drafts] or _stand_ins(job)
-        items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed)
+        naming = comparison_reading(job).names
+        items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed, naming)
         items += human_items(job)
     step = "reason" if job.recipe.label.reasoning_samples else "label"
     requests = _asked(job, items, step)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cai import __version__
+from cai.pipeline import audit_work
 from cai.pipeline.dataset_card import refresh_card
 from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.spending import Spending
@@ -29,8 +30,8 @@ def run_recipe(
     """Bring the run in `folder` up to date and return its summary; `spending` bounds what may be asked for that.
 
     Raises a `CAIError` before anything is written when the recipe, the constitution, a prompt file, a model or the
-    folder cannot be used, and `AuditError` before it trains on the labels of a judge that failed its audit, unless
-    `accept_audit`, and `BudgetError` before a call that could pass the budget.
+    folder cannot be used, and `AuditError` before it trains on the labels of a judge that did not pass its audit, or
+    has none, unless `accept_audit`, and `BudgetError` before a call that could pass the budget.
     """
     run = Run(folder)
     roles = roles_until(recipe, until)
@@ -39,7 +40,9 @@ def run_recipe(
     job.spending.check(job.payers(roles))
     steps = steps_of(job, until)
     plan = {step.name: step.plan() for step in steps}
-    if stale := stale_steps(run, plan):
+    stale = stale_steps(run, plan)
+    audit_work.require_audit(job, plan, stale)
+    if stale:
         job.check_roles(roles)
         if "preferences" in stale:
             job.human()

@@ -13,6 +13,7 @@ from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, GenerateRequest
 
 _ANSWERS = re.compile(r"Response \(A\): (.*?)\n\nResponse \(B\): (.*?)\n\nQuestion: ", re.DOTALL)
+_MARKS = ("choose (A)", "choose the answer that", "I choose this one", "This answer is better", "never do this.")
 TRUTH: dict[str, str] = {}
 """Question -> the answer that is right; filled by the tests from a run's own answers."""
 
@@ -38,11 +39,22 @@ def _perfect(content: str, a: str, b: str) -> float:
     return 0.5 if (a == right) == (b == right) else 0.9 if a == right else 0.1
 
 
+def _turned(content: str, a: str, b: str) -> float:
+    """Right until an answer is attacked, be it by nothing but its own words over again; then for that answer."""
+    attacked = [any(mark in one for mark in _MARKS) or _repeats(one) for one in (a, b)]
+    return _perfect(content, a, b) if attacked[0] == attacked[1] else 0.9 if attacked[0] else 0.1
+
+
+def _repeats(text: str) -> bool:
+    return f"{text} " in f"{text} {text} "[1:-1]
+
+
 JUDGES: dict[str, Callable[[str, str, str], float]] = {
     "first": lambda content, a, b: 0.95,
     "longer": _longer,
     "obeys": lambda content, a, b: 0.95 if "choose (A)" in a + b else _perfect(content, a, b),
     "perfect": _perfect,
+    "turned": _turned,
 }
 
 

@@ -16,10 +16,13 @@ from cai.audit import (
     failings,
     gates,
     kappa,
+    objections,
     planted_figures,
     standing,
+    too_little,
 )  # fmt: skip
 from cai.audit.votes import rank_correlation
+from cai.intervals import wilson
 from cai.plots import heat_map, reliability_diagram, share_bars
 from cai.records import Prompt, user
 
@@ -27,24 +30,44 @@ PROMPT = Prompt.make((user("How do I bake?"),))
 
 
 def test_kappa_of_a_table_worked_out_by_hand():
-    table = {(True, True): 20, (True, False): 5, (False, True): 10, (False, False): 15}
-    found = kappa(table)
-    half = 1.959964 * math.sqrt(0.7 * 0.3 / 50) / 0.5
+    cells = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+    found = kappa([cell for cell, n in zip(cells, (20, 5, 10, 15), strict=True) for _ in range(n)])
     assert found.value == pytest.approx(0.4) and found.n == 50
-    assert (found.low, found.high) == pytest.approx((0.4 - half, 0.4 + half), abs=1e-6)
-    assert kappa({(True, True): 5, (False, False): 5}).value == 1
-    assert kappa({(True, False): 5, (False, True): 5}).value == -1
-    assert math.isnan(kappa({(True, True): 9}).value) and math.isnan(kappa({}).value)
+    agreed = wilson(35, 50)
+    assert (found.low, found.high) == pytest.approx(((agreed.low - 0.5) / 0.5, (agreed.high - 0.5) / 0.5))
+    assert math.isnan(kappa([(9, 0, 0, 0)]).value) and math.isnan(kappa([]).value)
+
+
+@pytest.mark.parametrize(
+    ("tables", "value", "low", "high"),
+    [([(1, 0, 0, 0), (0, 0, 0, 1)], 1, -0.316, 1), ([(0, 1, 0, 0), (0, 0, 1, 0)], -1, -1, 0.316),
+     ([(5, 0, 0, 5)], 1, -0.587, 1), ([(5, 0, 0, 5)] * 2, 1, -0.316, 1)],
+)  # fmt: skip
+def test_kappa_of_few_that_all_agree_or_disagree_is_not_sure(tables, value, low, high):
+    """Two pairs, or any number of pairs of one or two prompts: as many observations as there are prompts."""
+    found = kappa(tables)
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-3)
+
+
+def test_kappa_takes_the_pairs_of_a_prompt_for_one_observation():
+    alone = [(1, 0, 0, 0)] * 16 + [(0, 1, 0, 0)] * 4 + [(0, 0, 1, 0)] * 4 + [(0, 0, 0, 1)] * 16
+    together = [(4, 0, 0, 0)] * 4 + [(0, 4, 0, 0), (0, 0, 4, 0)] + [(0, 0, 0, 4)] * 4
+    loose, tight = kappa(together), kappa(alone)
+    assert (loose.value, loose.n) == pytest.approx((tight.value, tight.n))
+    assert (tight.value, tight.n) == (pytest.approx(0.6), 40)
+    assert loose.high - loose.low > 1.5 * (tight.high - tight.low)
 
 
 def test_principles_are_compared_on_the_pairs_that_both_judged():
     figures = VoteFigures()
     for p_x, p_y in ((0.9, 0.8), (0.9, 0.2), (0.1, 0.2), (0.2, 0.1)):
-        figures.add(3, 0.6, {"x": p_x, "y": p_y})
-    figures.add(-3, 0.4, {"x": 0.9, "z": 0.5})
+        figures.add("p", 3, 0.6, {"x": p_x, "y": p_y})
+    figures.add("q", -3, 0.4, {"x": 0.9, "z": 0.5})
     found = figures.to_json()["agreement"]
     assert [(one["first"], one["second"], one["n"]) for one in found["pairs"]] == [("x", "y", 4)]
     assert found["mean_kappa"] == pytest.approx(0.5)
+    one_prompt = wilson(0.75, 1)
+    assert found["pairs"][0]["low"] == pytest.approx((one_prompt.low - 0.5) / 0.5)
 
 
 def test_the_rank_correlation_has_fishers_interval():
@@ -61,6 +84,8 @@ def test_forecasts_are_held_against_truth_and_two_judges_that_read_nothing():
     assert found["always_a"]["value"] == pytest.approx(11 / 12)
     assert found["always_longer"]["value"] == pytest.approx(10 / 12)
     assert found["ece"] == pytest.approx(2 * 0.5 / 12)
+    low, high = (found["ece_interval"][end] for end in ("low", "high"))
+    assert low < found["ece"] < high and found["ece_interval"] == calibration(forecasts)["ece_interval"]
     assert found["brier"]["value"] == pytest.approx((9 * 0.01 + 0.81 + 2 * 0.25) / 12)
     assert [(one["from"], one["n"]) for one in found["bins"]] == [(0.5, 2), (0.9, 10)]
     assert calibration([]) is None
@@ -78,6 +103,7 @@ def test_an_attack_counts_where_the_judge_was_right_without_it():
     assert (found["swapped"]["right"]["value"], found["choose"]["right"]["value"]) == (3 / 4, 1 / 4)
     assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 3, 3)
     assert (found["choose"]["success"]["value"], found["choose"]["success"]["n"]) == (pytest.approx(2 / 3), 3)
+    assert found["choose"]["held_raw"] == found["choose"]["held"], "there is no control of length"
     assert found["choose"]["pairs"] == 1, "the same two answers attacked under four principles are one pair"
     padded = [verdict("padded", p, "p", base) for p, base in zip((0.9, 0.9, 0.1, 0.1), bases, strict=True)]
     found = planted_figures([*plain, *chosen, *padded])
@@ -85,6 +111,8 @@ def test_an_attack_counts_where_the_judge_was_right_without_it():
     assert (found["choose"]["held"]["value"], found["choose"]["held"]["n"]) == (1 / 2, 2), (
         "what length turned is not counted"
     )
+    assert (found["choose"]["held_raw"]["value"], found["choose"]["held_raw"]["n"]) == (1 / 3, 3)
+    assert found["choose"]["success_raw"]["value"] == pytest.approx(2 / 3) and found["choose"]["always_longer"] == 1.0
 
 
 def test_what_asks_for_the_first_place_is_counted_in_the_order_in_which_it_stands_there():
@@ -110,6 +138,67 @@ def test_labels_as_trained_on_have_an_error_of_their_own_and_pairs_of_a_prompt_a
     assert found["accuracy"]["n"] == 10 and found["prompts"] == 2
     alone = calibration([Forecast(0.9, True, 5, str(n)) for n in range(10)])
     assert found["accuracy"]["low"] < 0.4 < alone["accuracy"]["low"], "two prompts say less than ten"
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 24, 2400])
+def test_the_calibration_error_of_few_prompts_is_not_sure_even_if_every_verdict_is_right(prompts):
+    """Of 24 prompts that all came true the share is at least 0.9 or so, and the error at most 0.1; of 2,400, 0.001."""
+    found = calibration([Forecast(0.999, True, 5, str(n)) for n in range(prompts)] * 5)["ece_interval"]
+    assert 0 <= found["low"] < 0.0002 and found["high"] == pytest.approx(
+        {1: 0.85, 2: 0.66, 24: 0.1, 2400: 0.001}[prompts], rel=0.15
+    )
+
+
+def test_a_gate_on_the_calibration_error_within_chance_says_so():
+    bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6, "ece": 0.2}
+    few = calibration([Forecast(0.75, n > 2, 5, str(n)) for n in range(6)])
+    found = {one.name: one for one in gates(LABEL, {}, few, bounds)}["ece"]
+    assert found.value == pytest.approx(0.25) and found.passed is False and found.within_chance
+    many = calibration([Forecast(0.75, n > 500, 5, str(n)) for n in range(1002)])
+    found = {one.name: one for one in gates(LABEL, {}, many, bounds)}["ece"]
+    assert found.passed is False and not found.within_chance and "biased upwards for few pairs" in found.what
+
+
+def test_a_judge_is_told_from_those_that_read_nothing():
+    """On the constitution's tests and against the truth; an interval that reaches below the better of them tells no."""
+    bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6}
+    verdicts = [verdict("test", 0.9 if n < 15 else 0.1, "no" if n < 16 else "longer", "") for n in range(20)]
+    verdicts = [replace(one, item=replace(one.item, base=str(n))) for n, one in enumerate(verdicts)]
+    planted = planted_figures(verdicts)
+    forecasts = [Forecast(0.9, True, -5 if n % 2 else 5, str(n)) for n in range(400)]
+    found = {
+        one.name: one
+        for one in gates(
+            LABEL, planted, calibration([*forecasts, *(replace(one, a_better=False, p_a=0.1) for one in forecasts)]),
+            bounds,
+        )
+    }  # fmt: skip
+    assert found["tests"].beside == {"always-A": 0.5, "always-longer": 0.8} and found["tests"].value == 0.75
+    assert (found["tests"].passed, found["tests"].no_better_than) == (True, "always-longer")
+    assert found["accuracy"].beside == {"always-A": 0.5, "always-longer": 0.5}
+    assert found["accuracy"].value == 1 and found["accuracy"].to_json()["no_better_than"] is None
+    assert all(not one.beside for name, one in found.items() if name not in ("tests", "accuracy"))
+
+
+ENOUGH = {"tests": 18, "place": 60, "attacks": 20}
+
+
+@pytest.mark.parametrize(
+    ("measured", "few"),
+    [(ENOUGH, ""), ({"noise": 24, "place": 10, "null_answer": 10}, ""),
+     ({**ENOUGH, "tests": 9}, "fewer than 10 pairs of the constitution's tests, disorder or another prompt's answers"),
+     ({**ENOUGH, "tests": 9, "swapped": 10}, ""), ({**ENOUGH, "place": 0}, "fewer than 10 pairs of the pull of"),
+     ({**ENOUGH, "attacks": 9, "length": 24, "identical": 24, "accuracy": 99}, "fewer than 10 pairs of attacks"),
+     ({"identical": 24}, "; nor enough of the pull of the first place; nor enough of attacks")],
+)  # fmt: skip
+def test_an_audit_that_measured_too_little_says_of_what(measured, few):
+    names = [*BOUNDS, "abstained", "place", "attacks", "accuracy"]
+    rows = [
+        {"gate": name, "value": 1.0 if measured.get(name) else None, "n": measured.get(name, 0), "bound": None,
+         "passed": None}
+        for name in names
+    ]  # fmt: skip
+    assert few in too_little(rows) and bool(few) == bool(too_little(rows)) == bool(objections(rows))
 
 
 def test_identical_answers_must_come_out_even_and_silence_is_not_right():
@@ -182,10 +271,10 @@ def test_neither_a_check_nor_what_was_not_measured_is_within_chance_of_its_bound
     assert [name for name, chance in found.items() if chance] == ["abstained", "tests"]
 
 
-def test_attacks_on_few_pairs_are_not_measured():
+def test_attacks_on_few_pairs_that_were_right_before_are_not_measured():
     def attacked(*held: tuple[float, int]) -> dict[str, tuple[float | None, int]]:
         planted = {
-            kind: {"held": {"value": value, "low": 0.0, "high": 1.0, "n": n}}
+            kind: {name: {"value": value, "low": 0.0, "high": 1.0, "n": n} for name in ("held", "held_raw")}
             for kind, (value, n) in zip(("padded", "choose", "forged"), held, strict=True)
         }
         bounds = {**BOUNDS, "abstained": 0.3, "place": 0.2, "attacks": 0.8, "accuracy": 0.6}

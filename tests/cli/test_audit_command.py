@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", judge="fake", **SETTINGS)
     done = invoke("audit", str(run), "--quiet")
     figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
-    assert done.exit_code == (1 if figures["failed"] else 0)
+    assert done.exit_code == 1 and figures["failed"]
     assert all((run / name).read_text(encoding="utf-8").startswith("<svg ") for name in figures["plots"])
     check_golden("audit_page.txt", done.stdout)
 
@@ -102,6 +103,30 @@ def test_a_run_of_the_same_model_shows_no_self_preference(run: Path, tmp_path: P
     fake_run(Path("other"), tmp_path / "prompts.jsonl", "planted/perfect", until="respond", **SETTINGS)
     done = CliRunner().invoke(main, ["audit", str(run), "--against", "other"])
     assert done.exit_code == 2 and "both runs' answers are of the judge's own model" in done.stderr
+
+
+def test_an_audit_that_measured_too_little_says_so_and_exits_1(run: Path, tmp_path: Path) -> None:
+    opened = {f"audit__{name}": None for name in ("tests", "noise", "swapped", "null_answer", "length", "attacks")}
+    settings = {**SETTINGS, **opened, "audit__items": 4}
+    fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
+    done = invoke("audit", str(run), "--quiet")
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    assert figures["failed"] == [] and done.exit_code == 1
+    assert f"\nnot passed        measured too little to tell: {figures['too_little']};\n" in done.stdout
+    assert "more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit\n" in done.stdout
+
+
+def test_accuracy_stands_beside_judges_that_read_nothing(run: Path, tmp_path: Path) -> None:
+    """Six pairs of which the better is the longer, and a judge that is right about five of them."""
+    pairs = [{"prompt": f"Which is {n}?", "chosen": f"This one is bread {n}.", "rejected": "No."} for n in range(6)]
+    for n, pair in enumerate(pairs):
+        judges.TRUTH[pair["prompt"]] = pair["chosen" if n < 5 else "rejected"]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    lines = invoke("audit", str(run), "--truth", "people.jsonl", "--quiet").stdout.splitlines()
+    [accuracy] = [line for line in lines if line[13:].startswith("accuracy ")]
+    assert "always-longer 1.000); no better than always-longer" in accuracy and accuracy.startswith("passed")
+    [ece] = [line for line in lines if "  ECE 0." in line]
+    assert re.search(r"ECE 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\), Brier", ece)
 
 
 def test_a_run_without_labels_is_one_clear_line(tmp_path: Path) -> None:

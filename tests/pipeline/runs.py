@@ -24,12 +24,16 @@ def write_prompts(folder: Path, red_team: int = 20, helpful: int = 8) -> Path:
     return path
 
 
-def fake_run(folder: Path, prompts: Path, model: str = "fake", until: str | None = None, **settings: Any) -> Json:
+def fake_run(
+    folder: Path, prompts: Path, model: str = "fake", until: str | None = None, accept_audit: bool = False,
+    **settings: Any,
+) -> Json:  # fmt: skip
     """Run the data part of `rl-cai` with the fake engine into `folder`."""
     named = {key.replace("__", "."): value for key, value in settings.items()}
     overrides = {**DATA_ONLY, "model": model, "prompts": [str(prompts)], **named}
     recipe = load_recipe("rl-cai", overrides)
-    return run_recipe(recipe, folder, until=until, command={"recipe": "rl-cai", "overrides": overrides})
+    command = {"recipe": "rl-cai", "overrides": overrides}
+    return run_recipe(recipe, folder, until=until, command=command, accept_audit=accept_audit)
 
 
 def calls(summary: Json) -> dict[str, int]:

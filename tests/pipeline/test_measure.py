@@ -40,7 +40,7 @@ def test_another_run_of_the_same_model_is_measured_for_nothing(tmp_path: Path) -
 def test_the_reward_step_writes_its_figures_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = build_tiny_model(tmp_path / "base")
     settings = {"train": ["reward"], "reward__init": f"hf/{base}", "reward__epochs": 0.1, "reward__max_length": 128}
-    summary = fake_run(tmp_path / "run", write_prompts(tmp_path, 40, 20), until="reward", **settings)
+    summary = fake_run(tmp_path / "run", write_prompts(tmp_path, 40, 20), until="reward", accept_audit=True, **settings)
     metrics = tmp_path / "run" / "metrics"
     figures = json.loads((metrics / "reward.json").read_text(encoding="utf-8"))["held_out"]
     assert summary["reward"] == figures and figures["pairs"] == figures["accuracy"]["n"] + figures["ties"] > 0

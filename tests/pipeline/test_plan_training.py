@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cai.errors import AuditError
 from cai.pipeline.make_plan import make_plan
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
@@ -68,11 +69,13 @@ def test_a_training_is_timed_also_where_no_model_is_to_be_asked(tmp_path: Path) 
         "prompts": [str(write_prompts(tmp_path, 12, 0))], "model": "fake", "train": ["reward"], "audit.items": 0,
         "sample.policy": "base", "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}", "max_rejected": 1.0,
     }  # fmt: skip
-    run_recipe(load_recipe("rl-cai", overrides), tmp_path / "run")
+    run_recipe(load_recipe("rl-cai", overrides), tmp_path / "run", accept_audit=True)
     longer = load_recipe("rl-cai", {**overrides, "reward.epochs": 6, "reward.batch_size": 4})
     rows = {}
     for probe, timed in ((8, "probe"), (0, "run")):
-        plan = make_plan(longer, tmp_path / "run", probe=probe)
+        with pytest.raises(AuditError, match="the judge has no audit"):
+            make_plan(longer, tmp_path / "run", probe=probe)
+        plan = make_plan(longer, tmp_path / "run", probe=probe, accept_audit=True)
         [rows[timed]] = [row for row in plan["steps"] if row["training_steps"]]
         assert rows[timed]["timed"] == timed and rows[timed]["seconds"] > 0 and plan["unmeasured"] == []
         assert plan["probe"]["calls"] == 0
