@@ -143,9 +143,15 @@ class _Measured(NamedTuple):
 
 
 def _of_votes(votes: Json) -> Iterator[_Measured]:
-    shares = [wilson(one["abstained"], one["pairs"]).to_json() for one in votes["kinds"].values() if one["pairs"]]
+    counted = [
+        (one[part], one[whole])
+        for one in votes["kinds"].values()
+        for part, whole in (("abstained", "pairs"), ("left_out", "verdicts"))
+    ]
+    shares = [wilson(part, whole).to_json() for part, whole in counted if whole]
     most = max(shares, key=lambda one: (one["value"], one["n"]), default=_NONE)
-    yield _Measured("abstained", "pairs without a label, in the kind of prompt that has most", "at most", most)
+    what = "pairs or verdicts that count for nothing, in the kind that has most"
+    yield _Measured("abstained", what, "at most", most)
     what = "clear verdicts that turn with the order"
     yield _Measured("clear_flip_rate", what, "at most", votes["clear_flip_rate"])
     yield _Measured("place", "lead of the first place over one half", "at most", _lead(votes["p_first"]))

@@ -86,10 +86,14 @@ def _self_preference(found: Json | None) -> list[str]:
 
 def _kinds(kinds: Json) -> list[str]:
     rows = [
-        (kind, f"{one['pairs']:,}", f"{one['ties']:,}", f"{one['abstained']:,}", _share(one["share"]), _why(one["why"]))
+        (
+            kind, f"{one['pairs']:,}", f"{one['ties']:,}", f"{one['abstained']:,}", _share(one["share"]),
+            f"{one['left_out']:,} of {one['verdicts']:,}", _why(one["why"]),
+        )
         for kind, one in kinds.items()
-    ]
-    return ["", table(("prompts", "pairs", "ties", "abstained", "share (95 %)", "why"), rows)] if rows else []
+    ]  # fmt: skip
+    head = ("prompts", "pairs", "ties", "abstained", "share (95 %)", "verdicts left out", "why")
+    return ["", table(head, rows)] if rows else []
 
 
 def _why(reasons: Json) -> str:

@@ -209,7 +209,10 @@ def test_identical_answers_must_come_out_even_and_silence_is_not_right():
 LABEL = {
     "pairs": 10, "p_first": {"value": 0.7, "low": 0.6, "high": 0.8, "n": 10},
     "clear_flip_rate": {"value": None, "low": None, "high": None, "n": 0},
-    "kinds": {"red_team": {"pairs": 8, "abstained": 4, "ties": 0}, "helpful": {"pairs": 2, "abstained": 0, "ties": 0}},
+    "kinds": {
+        "red_team": {"pairs": 8, "abstained": 4, "ties": 0, "verdicts": 8, "left_out": 4},
+        "helpful": {"pairs": 2, "abstained": 0, "ties": 0, "verdicts": 2, "left_out": 0},
+    },
 }  # fmt: skip
 BOUNDS = dict.fromkeys(
     ("clear_flip_rate", "tests", "identical", "noise", "swapped", "null_answer", "length", "ece"), 0.5
@@ -253,6 +256,13 @@ def test_a_gate_says_where_its_interval_spans_the_bound(bound, ends, passed, cha
     bounds = {**BOUNDS, "abstained": 0.3, "place": bound, "attacks": None, "accuracy": 0.6}
     found = {one.name: one for one in gates({**LABEL, "p_first": first}, {}, None, bounds)}["place"]
     assert (found.passed, found.within_chance, found.to_json()["within_chance"]) == (passed, chance, chance)
+
+
+def test_verdicts_that_are_left_out_count_as_abstained_where_their_pairs_have_labels():
+    kinds = {"red_team": {"pairs": 20, "abstained": 0, "ties": 0, "verdicts": 320, "left_out": 300}}
+    bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": None, "accuracy": 0.6}
+    found = {one.name: one for one in gates({**LABEL, "kinds": kinds}, {}, None, bounds)}["abstained"]
+    assert found.value == 300 / 320 and found.passed is False
 
 
 def test_neither_a_check_nor_what_was_not_measured_is_within_chance_of_its_bound():
