@@ -111,8 +111,8 @@ class AuditSettings:
     audit passes only if it has 10 pairs or more, with a bound or without, of one of `tests`, `noise` and `swapped`, of
     `place`, and of one of `attacks` and `null_answer`. The defaults are conventions, with these reasons. At most:
 
-    - `abstained`, the share of pairs or verdicts that count for nothing, in the kind that has most: with more than 3 in 10
-      gone, those that are left are a selection of the judge's;
+    - `abstained`, the share of pairs or verdicts that count for nothing, in the kind that has most: with more than 3 in
+      10 gone, those that are left are a selection of the judge's;
     - `clear_flip_rate`, of clear verdicts, those that turn with the order: beyond one half, the place decides more
       often than the answer;
     - `place`, the lead of the first place over one half: at 0.3 it wins four to one, and of a lead so large too
