@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.embedded import corpus, prompts_path, world
+from cai.embedded import corpus, curriculum, prompts_path, world
 from cai.embedded.answers import base_answer
 from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
@@ -71,7 +71,7 @@ def test_nothing_held_out_is_ever_in_the_training_text():
     held_out = {text for family in FAMILIES for form in FORMS for text in wordings(family, form, "test")}
     ways = [*world.ways("test"), *(way for name in world.FACT_WAYS for way in world.fact_ways(name, "test"))]
     asked = re.compile("|".join(re.escape(way).replace(r"\{\}", ".+") for way in ways))
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH):
         for group in islice(corpus.groups(5, phase), 250):
             for turn in group:
                 for message in turn.messages:
@@ -94,7 +94,7 @@ def test_no_held_out_request_stands_inside_what_is_said_in_training():
         for text in (one.request, one.said_back)
     }
     lengths = sorted({len(one) for one in held_out})
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH):
         for group in islice(corpus.groups(6, phase), 250):
             for text in {text for turn in group for text in (turn.learned, *(one.content for one in turn.messages))}:
                 said = words(text)
