@@ -6,6 +6,7 @@ A recipe starts from the shipped one it names with `extends` (or from the defaul
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,9 @@ _RANGES: dict[str, tuple[float, float]] = {
         )
     },
 }  # fmt: skip
+
+
+_PLAIN = re.compile(r"[^\W_][^/\\\x00-\x1f]*")
 
 
 def load_recipe(name_or_path: str | None = None, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -201,6 +205,8 @@ def _value(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
     made = _matched(hint, value, where, complain)
     if made is _NO:
         raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}", False)
+    if where == ("name",) and not _PLAIN.fullmatch(made):
+        raise complain(where, f"name: expected the name of one folder under outputs/, found {_shown(value)}", False)
     _check_range(made, where, complain)
     return made
 

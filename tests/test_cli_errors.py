@@ -108,6 +108,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     [
         ("reward.lrr=1", "unknown key 'lrr' in 'reward'; did you mean 'lr'?"),
         ("rewrd.lr=1", "did you mean 'reward'?"),
+        ("name=../../escaped", "name: expected the name of one folder under outputs/, found '../../escaped'"),
         ("reward.lr=abc", "expected a number, found 'abc'"),
         ("reward.lr", "expected key=value"),
         ("preferences.clamp=[0.4,2]", "from 0 to 1, found 2"),

@@ -89,6 +89,25 @@ def test_figures_count_what_was_planted() -> None:
     assert found["position_bias"] == pytest.approx((1.0 + 0.5) / 4), "of the votes that count"
 
 
+@pytest.mark.parametrize(("ab", "ba", "flipped"), [(0.0, 1.0, 0), (0.0, -1.0, 0), (1.0, 1.0, 1), (-1.0, -1.0, 1)])
+def test_a_flip_does_not_depend_on_which_answer_is_a(ab: float, ba: float, flipped: int) -> None:
+    for one in (judged(vote("ab", ab), vote("ba", ba)), judged(vote("ab", ba), vote("ba", ab))):
+        figures = LabelFigures()
+        figures.add(one, soft_label(one, PreferenceSettings()))
+        assert figures.to_json()["flip_rate"] == flipped
+
+
+def test_verdicts_that_count_for_no_label_are_counted_where_others_make_one() -> None:
+    silent = [vote(order, 1.0, f"p{n}", mass=0.01) for n in range(15) for order in ("ab", "ba")]
+    one = judged(vote("ab", 1.0), vote("ba", -1.0), *silent)
+    figures = LabelFigures(mass_floor=0.5)
+    figures.add(one, soft_label(one, PreferenceSettings()))
+    found = figures.to_json()
+    assert found["abstained"] == {} and found["kinds"]["red_team"] == {
+        "pairs": 1, "ties": 0, "abstained": 0, "verdicts": 16, "left_out": 15,
+    }  # fmt: skip
+
+
 def counted(order: str, a: int, b: int, asked: int = 8, sample: int = 0) -> Vote:
     share = (a + 1) / (a + b + 2)
     return Vote("p", order, sample, math.log(share), math.log1p(-share), (a + b) / asked, None, (a, b))  # type: ignore[arg-type]
@@ -151,6 +170,8 @@ def test_abstentions_are_counted_by_kind_and_by_reason() -> None:
         "low mass": {"red_team": 2}, "not answered": {"helpful": 1, "red_team": 1}, "refused": {"red_team": 1},
         "unparsed": {"red_team": 1},
     }  # fmt: skip
-    assert found["kinds"]["red_team"] == {"pairs": 6, "ties": 0, "abstained": 5}
+    assert found["kinds"]["red_team"] == {
+        "pairs": 6, "ties": 0, "abstained": 5, "verdicts": 5, "left_out": 2,
+    }  # fmt: skip
     assert found["mean_p_chosen"] == pytest.approx(sigmoid(1.0))
     assert found["sampled"]["votes"] == 4 and found["sampled"]["interval_width"] == pytest.approx(0.95)

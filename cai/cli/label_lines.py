@@ -18,7 +18,7 @@ def label_lines(label: Json | None) -> list[str]:
         f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained",
         f"{_INDENT}read from {label['verdicts']}",
     ]
-    return [*lines, *_sampled(label), *_circles(label), *_abstained(label), *_mix(label["mix"])]
+    return [*lines, *_sampled(label), *_circles(label), *_abstained(label), *_left_out(label), *_mix(label["mix"])]
 
 
 def _sampled(label: Json) -> list[str]:
@@ -45,6 +45,14 @@ def _abstained(label: Json) -> list[str]:
     kinds = [f"{one['abstained']:,} of {one['pairs']:,} {kind}" for kind, one in label["kinds"].items()]
     why = [f"{sum(kinds.values()):,} {reason}" for reason, kinds in label["abstained_why"].items()]
     return [f"abstained    {', '.join(kinds)} ({', '.join(why)})"]
+
+
+def _left_out(label: Json) -> list[str]:
+    """Verdicts that count for no label; of a pair that has one from others, nothing else would tell."""
+    if not any(one["left_out"] for one in label["kinds"].values()):
+        return []
+    kinds = [f"{one['left_out']:,} of {one['verdicts']:,} {kind}" for kind, one in label["kinds"].items()]
+    return [f"left out     {', '.join(kinds)} verdicts, which were not read or had too little mass"]
 
 
 def _mix(mix: Json | None) -> list[str]:

@@ -14,7 +14,7 @@ from cai.exports.writing import FILE_TYPES, DatasetWriter
 from cai.pipeline.dataset_card import EXPORTED, check_place, write_card
 from cai.pipeline.export_facts import FACTS, RunFacts, check_options, export_facts
 from cai.pipeline.export_mix import Mix
-from cai.pipeline.export_sources import Fed, missing_step, records, steps_of_source
+from cai.pipeline.export_sources import Fed, check_files, missing_step, records, steps_of_source
 from cai.pipeline.export_staging import staging, take_place
 from cai.pipeline.export_work import cannot_carry, no_row, write_formats
 from cai.pipeline.rebuilding import export_command
@@ -63,6 +63,7 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
     check_options(request.options, request.helpful_share)
     about = RunFacts.read(Run.existing(folder))
     exports, refused = _chosen(about, request)
+    check_files(about.run, {one.source for one in exports.values()}, about.recipe)
     out = request.out or folder / EXPORTED
     check_place(about.run, out)
     for name in exports:

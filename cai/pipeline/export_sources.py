@@ -14,7 +14,7 @@ from cai.preferences import p_yes
 from cai.preferences.votes import debiased_logit, paired_votes, sigmoid, usable
 from cai.recipe import Recipe
 from cai.records import Draft, Judgement, Preference, Prompt
-from cai.storage.run import Run, read_rows
+from cai.storage.run import Run, read_records, untouched
 
 Fed = Iterable[tuple[Source, Any]]
 
@@ -30,9 +30,10 @@ def records(
     """
     wanted, mass_floor = set(sources), recipe.preferences.mass_floor
     if "prompts" in wanted:
-        yield from (("prompts", Prompt.from_json(row)) for row in read_rows(_there(run, "prompts")))
+        yield from (("prompts", one) for one in read_records(_there(run, "prompts"), Prompt.from_json))
     if "demonstrations" in wanted:
-        yield from (("demonstrations", Draft.from_json(row)) for row in read_rows(_there(run, last_revision(recipe))))
+        drafts = read_records(_there(run, last_revision(recipe)), Draft.from_json)
+        yield from (("demonstrations", one) for one in drafts)
     graded = "answers" in wanted and is_graded(run, recipe)
     if graded:
         yield from (("answers", one) for one in _graded(run, mass_floor, weights))
@@ -71,6 +72,17 @@ def _is_done(run: Run, step: str) -> bool:
     return step in run.steps and run.path(f"{step}.jsonl").exists()
 
 
+def check_files(run: Run, sources: Iterable[Source], recipe: Recipe) -> None:
+    """Raise `RunError` for a file of `sources` that is no longer what its step wrote: its rows would go unnoticed."""
+    for step in dict.fromkeys(step for one in sources for step in steps_of_source(one, recipe)):
+        name, known = f"{step}.jsonl", run.steps.get(step, {}).get("files", {})
+        if name in known and run.path(name).exists() and not untouched(run.path(name), known[name]):
+            raise RunError(
+                f"{run.path(name)}: not the file that step '{step}' wrote (its sha256 is not the manifest's); "
+                "delete it and `cai run` makes it again"
+            )
+
+
 def last_revision(recipe: Recipe) -> str:
     """The step of the last round of revisions; a run may still have those of more rounds, done under another recipe."""
     return f"revise-{recipe.critique.rounds}"
@@ -89,8 +101,7 @@ def has_human(run: Run) -> bool:
 
 
 def _graded(run: Run, mass_floor: float, weights: Mapping[str, float] | None) -> Iterator[GradedAnswer]:
-    for row in read_rows(run.path("rubric.jsonl")):
-        answer = Graded.from_json(row)
+    for answer in read_records(run.path("rubric.jsonl"), Graded.from_json):
         try:
             p: float | None = p_yes(answer, mass_floor, weights)
         except ParseError:
@@ -99,11 +110,11 @@ def _graded(run: Run, mass_floor: float, weights: Mapping[str, float] | None) ->
 
 
 def _judged(run: Run, votes: bool, mass_floor: float) -> Iterator[Judged]:
-    preferences = (Preference.from_json(row) for row in read_rows(_there(run, "preferences")))
+    preferences = read_records(_there(run, "preferences"), Preference.from_json)
     if not votes or not run.path("label.jsonl").exists():
         yield from map(Judged, preferences)
         return
-    judgements = (Judgement.from_json(row) for row in read_rows(run.path("label.jsonl")))
+    judgements = read_records(run.path("label.jsonl"), Judgement.from_json)
     for one in preferences:
         if one.source == "human":
             yield Judged(one)

@@ -21,7 +21,9 @@ class LabelFigures:
     counted too among the clear verdicts alone: those whose debiased p is more than `CLEAR` from one half. Abstentions
     are counted by prompt kind and by reason: "low mass", "unparsed", "refused" (the judge says that it gives no
     verdict), "not answered" (its engine gave nothing) and "no principle" (none of the constitution reaches the prompt).
-    Votes whose mass is under the floor are in no other figure.
+    A verdict is that of one principle on a pair, in both orders. One that does not count, because a vote was not read
+    or has too little mass, is in no other figure: it is left out, and counted by prompt kind, though the pair may have
+    a label from other principles.
     """
 
     mass_floor: float = 0.0
@@ -48,8 +50,10 @@ class LabelFigures:
         pairs = paired_votes(judgement)
         for ab, ba in pairs.values():
             self._counted.update(vote.counts for vote in (ab, ba) if vote.counts is not None)
-            if usable(ab, self.mass_floor) and usable(ba, self.mass_floor):
+            counts = usable(ab, self.mass_floor) and usable(ba, self.mass_floor)
+            if counts:
                 self._add_votes(ab, ba)
+            self._kinds[judgement.prompt.kind].update(verdicts=1, left_out=int(not counts))
         if preference is None:
             silent = all(unread(ab) or unread(ba) for ab, ba in pairs.values())
             refused = any(vote.refused for vote in judgement.votes)
@@ -72,7 +76,7 @@ class LabelFigures:
 
     def _add_votes(self, ab: Vote, ba: Vote) -> None:
         self.compared += 1
-        flipped = (ab.logit > 0) != (ba.logit > 0)
+        flipped = ab.logit * ba.logit < 0
         self.flips += flipped
         if abs(sigmoid(debiased_logit(ab, ba)) - 0.5) > CLEAR:
             self.clear += 1
@@ -82,7 +86,7 @@ class LabelFigures:
 
     def _count(self, kind: Kind, what: str) -> None:
         self.pairs += 1
-        self._kinds.setdefault(kind, Counter(pairs=0, ties=0, abstained=0))[what] += 1
+        self._kinds.setdefault(kind, Counter(pairs=0, ties=0, abstained=0, verdicts=0, left_out=0))[what] += 1
 
     def _abstain(self, kind: Kind, why: str) -> None:
         self._kinds[kind]["abstained"] += 1

@@ -1,8 +1,9 @@
 """Pairwise labels to one ranking a prompt: Bradley and Terry's model with Davidson's term for ties (Davidson 1970).
 
 With d = s_i − s_j, i wins, j wins and neither does are as e^(d/2) : e^(−d/2) : ν. A soft label p counts as p wins and
-1 − p losses; a label that is a tie counts as one tie. ν is one number for all prompts, found together with the scores
-of the first `FITTED` of them. A weak normal prior (s.d. 100 nats) keeps scores finite where one side always wins.
+1 − p losses; a label that is a tie counts as one tie. Weights are taken relative to their mean over the prompts that
+are fitted together. ν is one number for all prompts, found together with the scores of the first `FITTED` of them. A
+weak normal prior (s.d. 100 nats) keeps scores finite where one side always wins.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Compared:
     labels: list[tuple[int, int, float, float]] = field(default_factory=list)
 
     def add(self, preference: Preference) -> None:
+        """One label more; with a weight of 0 it says nothing, and connects nothing."""
         first, second = (self._place(text) for text in (preference.response_a, preference.response_b))
-        self.labels.append((first, second, preference.p_a, preference.weight))
+        if preference.weight:
+            self.labels.append((first, second, preference.p_a, preference.weight))
 
     def _place(self, text: str) -> int:
         if text not in self.responses:
@@ -59,16 +62,24 @@ class Compared:
 
 
 def compared(preferences: Iterable[Preference]) -> Iterator[Compared]:
-    """The labels of each prompt together; those of one prompt must come one after another."""
+    """The labels of each prompt together; those of one prompt that an AI gave must come one after another.
+
+    People's may be in any order, and come last.
+    """
     current: Compared | None = None
+    human: dict[str, Compared] = {}
     for one in preferences:
-        if current is None or (one.prompt.id, one.source) != (current.prompt.id, current.source):
+        if one.source == "human":
+            human.setdefault(one.prompt.id, Compared(one.prompt, "human")).add(one)
+            continue
+        if current is None or one.prompt.id != current.prompt.id:
             if current is not None:
                 yield current
-            current = Compared(one.prompt, one.source)
+            current = Compared(one.prompt, "ai")
         current.add(one)
     if current is not None:
         yield current
+    yield from human.values()
 
 
 def tie_strength(some: Sequence[Compared]) -> float:
@@ -139,7 +150,8 @@ class _Davidson:
             start += len(group.responses)
         self.size = start
         self.first, self.second = (np.array([row[side] for row in rows], dtype=np.intp) for side in (0, 1))
-        wins, self.weight = (np.array([row[at] for row in rows], dtype=np.float64) for at in (2, 3))
+        wins, weight = (np.array([row[at] for row in rows], dtype=np.float64) for at in (2, 3))
+        self.weight = weight / weight.mean()
         self.tie = (wins == 0.5).astype(np.float64)
         self.lead = (2.0 * wins - 1.0) * (1.0 - self.tie)
         self.searching = nu is None and bool(self.tie.any())

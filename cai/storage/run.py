@@ -7,16 +7,17 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from cai.errors import InputError, RunError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 Entry = dict[str, Any]
+Made = TypeVar("Made")
 
 
 @contextmanager
@@ -176,3 +177,13 @@ def read_rows(path: Path) -> Iterator[Entry]:
             except ValueError as error:
                 raise InputError(f"not a JSON object: {error}", path, number) from None
             yield row
+
+
+def read_records(path: Path, make: Callable[[Entry], Made]) -> Iterator[Made]:
+    """What `make` makes of the rows of a stage file; raises `InputError` with the line for a row of something else."""
+    for number, row in enumerate(read_rows(path), 1):
+        try:
+            yield make(row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"without {error}" if isinstance(error, KeyError) else f"that is not of this step: {error}"
+            raise InputError(f"a row {what}", path, number) from None

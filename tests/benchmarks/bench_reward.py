@@ -3,7 +3,7 @@
 Pairs/s of a 6-layer model, 256 wide, 8 pairs a step, both sides on the same pairs of hh_harmless_dev, in processes of
 one kind that take turns. Timed are the steps alone: no loading, encoding or saving. Both are taken as they come (trl
 with gradient checkpointing and in bfloat16, we in float32), then both in bfloat16, both in float32, then without
-checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of the rows alone.
+checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of these rows alone.
 """
 
 from __future__ import annotations
@@ -139,22 +139,55 @@ def work(side: str, folder: Path) -> None:
         print(json.dumps(rate), file=answers, flush=True)
 
 
-def four_answers(groups: list[Any]) -> Result:
-    """Tokens of prompts with four real answers each, two of them another prompt's, against their six pairs apart."""
+def four_answers(groups: list[Any]) -> Iterator[Result]:
+    """Tokens of prompts with four real answers each, two of them another prompt's, against their six pairs.
+
+    The pairs are counted apart, two rows each as trl reads them, and once more as we would pack them one by one.
+    """
     from itertools import combinations
 
     from cai.training.packing import pack
 
-    packed = apart = 0
+    packed = apart = by_pair = 0
     for one, other in zip(groups[::2], groups[1::2], strict=False):
         both = type(one)(one.stem, (*one.tails, *other.tails), one.comparisons)
         packed += pack([both]).ids.shape[1]
         apart += sum(len(a) + len(b) for a, b in combinations(both.rows, 2))
-    ratio = packed / apart
-    return Result(
-        "reward_four_answers", ratio, ratio, ratio, "<= 0.35", packed, apart,
-        "tokens of 4 answers a prompt, packed / six pairs apart", machine(),
-    )  # fmt: skip
+        by_pair += sum(len(one.stem) + len(a) + len(b) for a, b in combinations(both.tails, 2))
+    unit = "tokens of 4 answers a prompt, packed / six pairs"
+    for name, bar, theirs, how in (
+        ("reward_four_answers", "<= 0.35", apart, "of two rows"),
+        ("reward_four_answers_packed", "reported", by_pair, "packed one by one"),
+    ):
+        yield Result(name, *[packed / theirs] * 3, bar, packed, theirs, f"{unit} {how}", machine())
+
+
+def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
+    """Loss and gradients of 64 real pairs, packed against one answer a row with padding, both in float32."""
+    import torch
+
+    from cai.training.backbone import load_backbone
+    from cai.training.losses import group_loss
+    from cai.training.scoring import PADDED, Scorer, Way
+
+    base, found = load_backbone(folder, 0), []
+    for way in (Way("blocks", lean=True), PADDED):
+        scorer, loss = Scorer(base.model, base.tokenizer.pad_token_id, way).train(), 0.0
+        base.model.zero_grad()
+        for start in range(0, 64, BATCH):
+            some = groups[start : start + BATCH]
+            fit, objective = group_loss(scorer(some), some)
+            objective.backward()
+            loss += fit.item()
+        found.append((loss, torch.cat([one.grad.flatten() for one in base.model.parameters() if one.grad is not None])))
+        scorer.restore()
+    (loss, gradient), (other, reference) = found
+    for name, bar, apart, size in (
+        ("reward_loss", "<= 1e-5", abs(loss - other), abs(other)),
+        ("reward_gradients", "<= 1e-4", float((gradient - reference).norm()), float(reference.norm())),
+    ):
+        unit = "|packed − padded| / padded, 64 pairs, float32"
+        yield Result(name, *[apart / size] * 3, bar, apart, size, unit, machine())
 
 
 def results() -> Iterator[Result]:
@@ -165,7 +198,8 @@ def results() -> Iterator[Result]:
         folder = Path(name)
         groups = build(folder)
         (folder / "groups.json").write_text(json.dumps([asdict(one) for one in groups]))
-        yield four_answers(groups)
+        yield from four_answers(groups)
+        yield from exactness(folder, groups)
         command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
         sides = [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(SIDES)).split(",")

@@ -7,7 +7,7 @@ held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn
 after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
 once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
 row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
-what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=short` takes the other one. Labels
+what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=long` takes another one. Labels
 and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
@@ -127,11 +127,6 @@ def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
     return found
 
 
-def holds(row: Result) -> bool | None:
-    """Whether a row meets its bar; None for one that is only reported."""
-    return {"h": row.high < 0, "l": row.low > -INFERIOR}.get(row.bar[0])
-
-
 def table(some: Sequence[Claim], seeds: Sequence[dict[str, Any]]) -> str:
     """Every arm with its intervals, the differences, and which claims hold."""
     lines = [f"{'':<18}" + "".join(f"{title:>26}" for title in MEASURES.values()) + f"{'fitted T':>10}"]
@@ -140,7 +135,7 @@ def table(some: Sequence[Claim], seeds: Sequence[dict[str, Any]]) -> str:
         found = rows(claim, seeds)
         gaps = (str(Spread(row.ratio, row.low, row.high)) for row in found)
         lines.append(f"{'  difference':<18}" + "".join(f"{one:>26}" for one in gaps))
-        lines += [f"  {row.name} ({row.bar}) {SAID[holds(row)]}" for row in found if holds(row) is not None]
+        lines += [f"  {row.name} ({row.bar}) {SAID[row.holds]}" for row in found if row.holds is not None]
     errors = {name: 100 * fmean(kept["errors"][name] for kept in seeds) for name in seeds[0]["errors"]}
     wrong = ", ".join(f"{name}: {rate:.1f} %" for name, rate in errors.items())
     return "\n".join([*lines, f"measured error of the judge's votes on the training pairs: {wrong}"])
@@ -177,7 +172,7 @@ def run_all(design: str, folder: Path) -> None:
 def results() -> Iterator[Result]:
     from tests.benchmarks.soft_label_runs import DESIGNS, run_seed
 
-    name = os.environ.get("CAI_BENCH_DESIGN", "long")
+    name = os.environ.get("CAI_BENCH_DESIGN", "drawn")
     design, folder = DESIGNS[name], FOLDER / name
     run_all(name, folder)
     seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]

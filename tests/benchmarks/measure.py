@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import operator
 import platform
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -13,6 +15,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+SIGNS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,14 @@ class Result:
     theirs: float
     unit: str
     machine: str
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the ratio, or the end of its interval that the bar names, meets the bar; None for one told only."""
+        if self.bar == "reported":
+            return None
+        end, sign, bound = re.fullmatch(r"(?:(low|high) )?(<=|>=|<|>) (\S+)", self.bar).groups()
+        return SIGNS[sign](getattr(self, end or "ratio"), float(bound))
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

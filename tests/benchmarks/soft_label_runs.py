@@ -16,12 +16,20 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import cai
 from cai.embedded import weights_path
 from cai.embedded.principles import shipped_wordings
 from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
 from cai.records import Preference
 from cai.storage.run import atomic_write
 from tests.benchmarks.noisy_judge import CONSTITUTION, Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
+
+CODE = [
+    *(Path(__file__).with_name(name) for name in ("noisy_judge.py", "soft_label_runs.py")),
+    *sorted((Path(cai.__file__).parent / "training").glob("*.py")),
+    *sorted((Path(cai.__file__).parent / "preferences").glob("*.py")),
+]
+"""What turns votes into labels and labels into reward models."""
 
 
 def demo_reward(epochs: float) -> RewardSettings:
@@ -31,7 +39,7 @@ def demo_reward(epochs: float) -> RewardSettings:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """An experiment, fixed before its first run; a pair is judged under at most `principles` of the constitution."""
+    """An experiment; a pair is judged under at most `principles` of the constitution."""
 
     train: int
     calibration: int
@@ -43,10 +51,11 @@ class Design:
 
     @property
     def key(self) -> str:
-        """The settings, the judge and the principles: figures of others are not gone on with."""
+        """The settings, the judge, the principles and the code: figures of others are not gone on with."""
         judge = hashlib.sha256((weights_path() / "model.safetensors").read_bytes()).hexdigest()
         asked = [one.comparison for one in shipped_wordings(CONSTITUTION)]
-        return json.dumps([asdict(self), judge, asked], sort_keys=True)
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in CODE)).hexdigest()
+        return json.dumps([asdict(self), judge, asked, code], sort_keys=True)
 
     @property
     def arms(self) -> list[str]:
@@ -55,11 +64,14 @@ class Design:
 
 
 DESIGNS = {
+    "drawn": Design(768, 100, 300, 1, (0.2,), 0.3, demo_reward(5)),
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
     "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
 }
-"""In "short", which came first, reward models see 48 batches and are far from what they can learn; "long" gives them
-240, and asks the judge under every principle that tells a pair apart."""
+"""In "short", which came first, reward models see 48 batches and are far from what they can learn. "long" gives them
+240, and asks the judge under every principle that tells a pair apart, so that the noise is averaged away before the
+side is taken that a hard label is. "drawn", which came when soft labels had lost by that, asks under one principle,
+drawn as the paper does (§4.1), and a fifth of the votes are wrong: the noise of draw and vote is in either label."""
 
 
 class Drawn(NamedTuple):

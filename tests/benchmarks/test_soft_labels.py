@@ -14,7 +14,7 @@ from cai.embedded.evaluate import expected_calibration_error
 from cai.preferences import sigmoid
 from cai.recipe import PreferenceSettings, RewardSettings
 from cai.records import Judgement, Vote
-from tests.benchmarks.bench_soft_labels import Claim, Spread, claims, figures, fitted_temperature, holds, rows, table
+from tests.benchmarks.bench_soft_labels import Claim, Spread, claims, figures, fitted_temperature, rows, table
 from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels
 from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, forecasts, run_seed
 
@@ -102,18 +102,18 @@ def test_rows_find_planted_calibration() -> None:
     assert fitted_temperature([1.0, -1.0], [sigmoid(2), sigmoid(-2)]) == pytest.approx(0.5, rel=0.01)
     noisy, clamped = claims([0.1])
     ece, fitted, accuracy, told = rows(noisy, seeds)
-    assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and holds(told) is None
-    assert ece.ours < 1 < 10 < ece.theirs and holds(ece) is True and ece.name == "soft_labels_10_ece"
-    assert abs(fitted.ratio) < 0.5 and holds(fitted) is None
-    assert accuracy.ratio == accuracy.low == accuracy.high == 0 and holds(accuracy) is True
-    assert [holds(one) for one in rows(clamped, seeds)] == [None, False, True, None]
+    assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and told.holds is None
+    assert ece.ours < 1 < 10 < ece.theirs and ece.holds is True and ece.name == "soft_labels_10_ece"
+    assert abs(fitted.ratio) < 0.5 and fitted.holds is None
+    assert accuracy.ratio == accuracy.low == accuracy.high == 0 and accuracy.holds is True
+    assert [one.holds for one in rows(clamped, seeds)] == [None, False, True, None]
     assert "soft_labels_10_ece (high < 0) holds" in table([noisy], seeds)
 
 
 def test_a_worse_arm_does_not_hold() -> None:
     seeds = [planted(seed, 12.0) for seed in range(5)]
     ece, _, accuracy, _ = rows(Claim("turned", "hard 0.1", "soft 0.1", "ece"), seeds)
-    assert holds(ece) is False and holds(accuracy) is False
+    assert ece.holds is False and accuracy.holds is False
 
 
 def test_pairs_with_tokens_that_no_training_pair_has_are_forecast_too() -> None:

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard
 from cai.cli import main
 from cai.records import Preference, Prompt, user
 from cai.storage.run import read_rows
-from tests.exports.sample_run import write_sample_run
+from tests.exports.sample_run import rewrite, write_sample_run
 
 
 def invoke(*arguments: object) -> Result:
@@ -106,12 +106,12 @@ def run(tmp_path: Path) -> Path:
         *planted(folder, "test", text, f"{text}!", "why is the sky blue"),
         *planted(folder, "train", "What is the best way to sharpen old kitchen knives at home?", "an unlike thing"),
     ]
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in prompts))
+    rewrite(folder, "prompts", "".join(json.dumps(one.to_json()) + "\n" for one in prompts))
     pairs = [Preference(one, "a", "b", 0.9) for one in prompts]
     pairs.append(
         Preference(Prompt.make((user("an unlike thing?"),), "helpful", "s", "train"), "a", "b", 1.0, 1.0, "human")
     )
-    (folder / "preferences.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in pairs))
+    rewrite(folder, "preferences", "".join(json.dumps(one.to_json()) + "\n" for one in pairs))
     return folder
 
 

@@ -122,6 +122,14 @@ def write_sample_run(folder: Path, turns: str = "mixed", rubric: bool = False) -
     return _write(folder, files, graded=rubric)
 
 
+def rewrite(run: Path, step: str, text: str) -> None:
+    """Put other rows into a step's file, as if the step had written them."""
+    path, manifest = run / f"{step}.jsonl", json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8", newline="\n")
+    manifest["steps"][step]["files"][path.name] = signature(path)
+    write_json(run / "manifest.json", manifest)
+
+
 def _write(folder: Path, files: dict[str, list[Any]], graded: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "constitution.yaml").write_text(CONSTITUTION, encoding="utf-8")

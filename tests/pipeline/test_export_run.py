@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
-from cai.errors import ConfigError, RunError
+from cai.errors import ConfigError, InputError, RunError
 from cai.exports import EXPORTS, ExportOptions, load_export
 from cai.pipeline.export_facts import public_name
 from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.records import Prompt, user
 from cai.storage.run import Run, file_sha256, read_rows
-from tests.exports.sample_run import sample_preferences, sample_prompts, write_sample_run
+from tests.exports.sample_run import rewrite, sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
 
 SINGLE = ("nemo_rl_binary", "axolotl_kto", "axolotl_reward", "ultrafeedback", "annotated_pairs")
@@ -169,9 +170,31 @@ def test_grades_are_used_where_they_are_and_human_pairs_keep_theirs(tmp_path):
 def test_grades_that_all_abstain_are_as_none(tmp_path):
     graded = write_sample_run(tmp_path / "run", rubric=True)
     path = graded / "rubric.jsonl"
-    path.write_text(path.read_text(encoding="utf-8").replace('"mass": 1.0', '"mass": 0.0'), encoding="utf-8")
+    rewrite(graded, "rubric", path.read_text(encoding="utf-8").replace('"mass": 1.0', '"mass": 0.0'))
     facts = export_run(graded, ExportRequest(("unpaired_preference",)))["formats"]["unpaired_preference"]
     assert facts["label_from"] == {"pair": 20}
+
+
+def test_a_file_that_is_not_what_its_step_wrote_is_not_exported(tmp_path):
+    fake_run(tmp_path / "run", write_prompts(tmp_path))
+    path = tmp_path / "run" / "preferences.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    with pytest.raises(RunError, match=r"preferences\.jsonl: not the file that step 'preferences' wrote"):
+        export_run(tmp_path / "run", ExportRequest(("preference",), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    path.write_bytes(whole)
+    export_run(tmp_path / "run", ExportRequest(("preference",), out=tmp_path / "out"))
+
+
+def test_a_row_of_something_else_is_one_line(sample, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(sample, run)
+    whole = (run / "preferences.jsonl").read_text(encoding="utf-8")
+    rewrite(run, "preferences", whole + '{"a": 1}\n')
+    written = whole.count("\n") + 1
+    with pytest.raises(InputError, match=rf"preferences\.jsonl:{written}.*a row without 'prompt'"):
+        export_run(run, ExportRequest(("preference",), out=tmp_path / "out"))
 
 
 def test_a_step_that_was_not_done_is_named(tmp_path):
@@ -521,7 +544,7 @@ def test_an_export_without_a_row_is_refused_and_the_old_one_stays(run, tmp_path)
 def test_all_leaves_out_formats_without_a_row_and_says_so_once(tmp_path):
     run = write_sample_run(tmp_path / "run", "single")
     ties = [replace(one, p_a=0.5) for one in sample_preferences(sample_prompts("single"))]
-    (run / "preferences.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in ties))
+    rewrite(run, "preferences", "".join(json.dumps(one.to_json()) + "\n" for one in ties))
     code, output = invoke(str(run), "--format", "all", "--out", str(tmp_path / "out"))
     [line] = [line for line in output.splitlines() if line.endswith(": not written: would have no row (12 ties)")]
     names = line.partition(":")[0].split(", ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -124,6 +125,29 @@ def test_weights_count_and_their_mean_is_the_rankings() -> None:
     rows += [Preference(prompt(), "b", "c", 0.5, 2.0)]
     [found] = ranked(rows, nu=1.0)
     assert found.weight == 2.0 and found.scores[0] > found.scores[1]
+
+
+@pytest.mark.parametrize("weight", [1e2, 1e4, 1e8])
+def test_heavy_labels_have_the_same_ranking(weight: float) -> None:
+    draw = random.Random(3)
+    rows = [one for n in range(5) for one in labels(n, {pair: draw.random() for pair in combinations(range(4), 2)})]
+    heavy = [replace(one, weight=weight) for one in rows]
+    for light, found in zip(ranked(rows), ranked(heavy), strict=True):
+        assert found.scores == pytest.approx(light.scores, abs=1e-5) and found.ranks == light.ranks
+
+
+def test_peoples_labels_of_a_prompt_belong_together_in_any_order() -> None:
+    one, other = (
+        [replace(row, source="human") for row in labels(n, {(0, 1): 0.8, (1, 2): 0.7, (0, 2): 0.6})] for n in (0, 1)
+    )
+    mixed = [row for both in zip(one, other, strict=True) for row in both]
+    assert [len(group.responses) for group in compared(mixed)] == [3, 3]
+    assert ranked(mixed, nu=0.4) == ranked(one + other, nu=0.4)
+
+
+def test_a_label_without_weight_connects_nothing() -> None:
+    [group] = compared([replace(row, weight=0.0) for row in labels(0, {(0, 1): 0.8, (1, 2): 0.8})])
+    assert len(group.responses) == 3 and not group.connected
 
 
 def test_what_labels_do_not_connect_is_seen() -> None:
