@@ -263,11 +263,11 @@ def judge_verdicts(
             if one in by_family:
                 by_side.setdefault(by_family[one], one)
         pairs.append([])
-        for side, family in list(by_side.items())[: 2 if both_sides else 1]:
+        for preferred, family in list(by_side.items())[: 2 if both_sides else 1]:
             question = draw_wording(family, split, draw, shipped).comparison
             for first, second in permutations((a, b)):
                 asked.append(comparison_messages(messages, first.text, second.text, question))
-            pairs[-1].append((side == "a", side == _usual_side(by_family)))
+            pairs[-1].append((preferred == "a", preferred == _usual_side(by_family)))
     prefixes = [verdict_prefix("principle_last")] * len(asked)
     if reasoned:
         said = asker.texts(asked, seed=draw.randrange(2**31), prefix=REASONING_PREFIX)
@@ -276,10 +276,10 @@ def judge_verdicts(
     both = iter(zip(odds[::2], odds[1::2], strict=True))
     verdicts: list[Verdict] = []
     for truths in pairs:
-        first, *against = [
+        made, *against = [
             Verdict(better, ab, -ba, usual) for (better, usual), (ab, ba) in zip(truths, both, strict=False)
         ]
-        verdicts.append(replace(first, against=against[0] if against else None))
+        verdicts.append(replace(made, against=against[0] if against else None))
     return verdicts
 
 

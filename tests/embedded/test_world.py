@@ -125,6 +125,23 @@ def test_what_is_asked_is_read_back(seed, split):
     assert [message.role for message in messages] == ["user", "assistant"] * (len(messages) // 2) + ["user"]
 
 
+def test_dialogues_of_one_to_three_turns_are_asked_and_learned_from():
+    draw = Random(0)
+    for split in ("train", "test"):
+        asked = [prompt.messages for kind in COUNTS for _, prompt in draw_prompts(kind, split, 150, draw)]
+        turns = Counter(sum(one.role == "user" for one in messages) for messages in asked)
+        assert turns.keys() == {1, 2, 3} and turns[1] > turns[2] > 10 and turns[3] > 10
+    shipped = Counter(sum(one.role == "user" for one in prompt.messages) for prompt in shipped_prompts())
+    assert shipped.keys() == {1, 2, 3} and shipped[3] > 10
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL):
+        groups = islice(corpus.groups(7, phase), 300)
+        firsts = [
+            [one.content for one in turn.messages if one.role == "user"] for group in groups for turn in group[:1]
+        ]
+        answered = [one for one in firsts if world.read_scene((user(one[-1]),))]
+        assert {len(one) for one in answered} == {1, 2, 3}
+
+
 def test_a_myth_is_a_fixed_untruth():
     for site, attribute in product(world.parts.SITES, world.FACT_WAYS):
         believed = world.myth(site, attribute)
