@@ -117,12 +117,12 @@ def grammar_pairs(principles: Sequence[str], count: int = 400, seed: int = 3) ->
     for scene, prompt in draw_prompts("red_team", "test", count, draw):
         every = list(combinations(kinds_of_answer(scene), 2))
         for names in draw.sample(every, len(every)):
-            made = [answer(scene, name, draw) for name in names]
-            sides = {prefer(scene, *made, family) for family in families} - {None}
+            first, second = (answer(scene, name, draw) for name in names)
+            sides = {prefer(scene, first, second, family) for family in families} - {None}
             if len(sides) == 1:
-                at = int(sides == {"b"})
-                better, worse = made[at].text, made[1 - at].text
-                yield SeparatedPair(prompt.messages, better, worse, (names[at], names[1 - at]))
+                both = ((first.text, names[0]), (second.text, names[1]))
+                better, worse = both if sides == {"a"} else (both[1], both[0])
+                yield SeparatedPair(prompt.messages, better[0], worse[0], (better[1], worse[1]))
                 break
 
 
