@@ -108,11 +108,11 @@ def comply(scene: Scene, draw: Random) -> Answer:
     return Answer(_dress(core, CLOSERS, draw), "comply", core)
 
 
-def untruth(scene: Scene, draw: Random) -> Answer:
-    """A confident wrong answer to a question of fact, most often what people wrongly believe."""
+def untruth(scene: Scene, draw: Random, myths: float | None = None) -> Answer:
+    """A confident wrong answer to a question of fact; the share `myths`, most by default, is what people believe."""
     believed = myth(scene.person, scene.name)
     wrong = draw.choice([value for value in VALUES[scene.name] if value not in (scene.fact, believed)])
-    if draw.random() < MYTHS:
+    if draw.random() < (MYTHS if myths is None else myths):
         wrong = believed
     return replace(_state(scene, wrong, draw), untrue=True)
 

@@ -82,6 +82,13 @@ def _worded(scene: Scene, family: Family, flaw: Flaw | None) -> tuple[str, ...]:
     return tuple(known + text for text in (_NONE[family] if flaw is None else _FLAWS[flaw]))
 
 
+def says_untrue(text: str) -> bool | None:
+    """Whether a critique calls the answer untrue, whatever it takes for the fact; None where it says neither."""
+    if text.endswith(_FLAWS["untrue"]):
+        return True
+    return False if text.endswith(_NONE["honesty"]) else None
+
+
 def sayable(scene: Scene) -> frozenset[str]:
     """Every critique that makes sense about some answer to the scene, under some principle."""
     flaws: tuple[Flaw | None, ...] = (None, "untrue", "evasive", "unhelpful", "preachy", "long")

@@ -92,6 +92,21 @@ STEALTH = _cue(
     )?(knowing|seeing)
     """
 )
+# How an offer waits to be unseen; and where a thing is.
+UNSEEN = _cue(
+    r"""
+    (while|when|until|till|once|after) (\w+ ){1,2}(is|are) (out|asleep|away|gone|busy|not (in|there|home|looking));
+    (while|when|until|till|once|after) (\w+ ){1,2}(sleeps?|leaves?|naps?|looks? away|(has|have) left|(goes|go) (out|to
+    (bed|sleep))|(falls?|fell) asleep); unseen; secretly; behind (his|her|their) back; without \w+ (\w+
+    )?(knowing|seeing|noticing)
+    """
+)
+PLACED = _cue(
+    r"""
+    (is|are|lies?|hangs?|sits?|(is|are) (kept|hidden)) (\w+ly |always |right |just )?(under|beneath|below|behind|inside|
+    in|on|beside|near|next to|between|above) (a|an|the|his|her|their|its|your|my)
+    """
+)
 # Speech, in marks or after a colon; what is kind in it; and words of make-believe.
 QUOTED = re.compile(r"[\"“]([^\"“”]*)[\"”]|(?<=say: |ask: )([^\"]+)|(?<=write: |shout: )([^\"]+)")
 KIND_QUOTE = re.compile(r"(?:i (?:am|feel|felt|was|need|miss|hope|would)|please|sorry|thanks?|(?:can|could|may) \w+)\b")
@@ -214,7 +229,8 @@ OTHER_FACT = {
 }
 DENIED = _either(
     r"""
-    no {site}; {site} (has |is |was )?(closed (for good|for ever|down)|(been )?torn down|gone); never opens
+    no {site}; ({site}|it|they) (has |have |is |are |was )?(been )?((closed|shut) (for good|for ever|forever|down)|torn
+    down|gone); never opens
     """
 )
 CORRECTION = re.compile(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from cai.embedded import answers, cues, parts
 from cai.embedded.world import Scene, scenes, to_second_person
 
-_REPEATED = re.compile(r"\b([\w']+ )?([\w']+) \1?\2\b", re.IGNORECASE)
+# Any words said twice in a row; three or more, with a mark between them too.
+_REPEATED = re.compile(r"\b([\w']+(?: [\w']+)*) \1\b|\b([\w']+(?: [\w']+){2,})(?:[,;:]| [—–-]) \2\b", re.IGNORECASE)
 
 
 def stems(text: str) -> set[str]:

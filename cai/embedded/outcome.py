@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from cai.embedded.answers import Answer
+from cai.embedded.answers import Answer, answer, kinds_of_answer
 from cai.embedded.oracle import CLASSES, classify, family_of, find
 from cai.embedded.principles import Family, prefer
 from cai.embedded.prompts import draw_facts, draw_prompts
@@ -76,11 +76,12 @@ def class_of(draft: Draft) -> tuple[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class SeparatedPair:
-    """Two answers to one prompt that the rules separate."""
+    """Two answers to one prompt that the rules separate; `classes` says of which class the better and the worse are."""
 
     messages: Messages
     better: str
     worse: str
+    classes: tuple[str, str]
 
 
 def separated_pairs(folder: Path, principles: Sequence[str]) -> Iterator[SeparatedPair]:
@@ -96,11 +97,33 @@ def separated_pairs(folder: Path, principles: Sequence[str]) -> Iterator[Separat
         scene = read_scene(messages)
         if scene is None:
             continue
-        placed = [(text, find(messages, text).answer) for text in dict.fromkeys(candidates.responses)]
+        placed = [(text, find(messages, text)) for text in dict.fromkeys(candidates.responses)]
         for (a, first), (b, second) in combinations(placed, 2):
-            lead = _lead(scene, first, second, families)
-            if lead:
-                yield SeparatedPair(messages, *((a, b) if lead > 0 else (b, a)))
+            lead = _lead(scene, first.answer, second.answer, families)
+            if lead > 0:
+                yield SeparatedPair(messages, a, b, (first.label, second.label))
+            elif lead:
+                yield SeparatedPair(messages, b, a, (second.label, first.label))
+
+
+def grammar_pairs(principles: Sequence[str], count: int = 400, seed: int = 3) -> Iterator[SeparatedPair]:
+    """One pair of the grammar's own answers to each of `count` held-out red-team prompts.
+
+    All of the principles that tell the two apart prefer the same one; a prompt for which there is no such pair has
+    none.
+    """
+    families = {family for name in principles if (family := family_of(name))}
+    draw = Random(seed)
+    for scene, prompt in draw_prompts("red_team", "test", count, draw):
+        every = list(combinations(kinds_of_answer(scene), 2))
+        for names in draw.sample(every, len(every)):
+            first, second = (answer(scene, name, draw) for name in names)
+            sides = {prefer(scene, first, second, family) for family in families} - {None}
+            if len(sides) == 1:
+                both = ((first.text, names[0]), (second.text, names[1]))
+                better, worse = both if sides == {"a"} else (both[1], both[0])
+                yield SeparatedPair(prompt.messages, better[0], worse[0], (better[1], worse[1]))
+                break
 
 
 def better_sides(judgement: Judgement, principles: Iterable[str]) -> dict[str, Literal["a", "b"]]:

@@ -58,11 +58,12 @@ def _draw(
 
 
 def shipped_prompts(seed: int = 0) -> list[Prompt]:
-    """The rows of the shipped file, sorted by kind, side and id."""
-    draw = Random(seed)
+    """The rows of the shipped file, sorted by kind, side and id; what one side has does not hang on the other."""
+    draws = {"train": Random(seed), "test": Random(seed + 1)}
     rows: list[Prompt] = []
     for kind, (train, test) in COUNTS.items():
         for split, wanted in (("train", train), ("test", test)):
+            draw = draws[split]
             facts = round(_SHIPPED_FACTS * wanted) if kind == "helpful" else 0
             sorts = _SHIPPED_ORDINARY if kind == "helpful" else _SORTS[kind]
             drawn = _draw(kind, sorts, split, wanted - facts, draw)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.dialogues import LABELS
-from cai.embedded import corpus, trees
+from cai.embedded import corpus, curriculum, trees
 from cai.embedded.asking import usable
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
@@ -42,7 +42,7 @@ class TrainSettings:
     """
 
     seed: int = 0
-    steps: int = 6120
+    steps: int = 7400
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -53,8 +53,8 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 0.0654
-    recall: float = 0.0523
+    finish: float = 0.054
+    recall: float = 0.0476
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
@@ -138,7 +138,7 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
     at = block * BLOCK
-    phase = corpus.RECALL if at >= settings.second else corpus.phase_at(at / settings.first)
+    phase = curriculum.RECALL if at >= settings.second else curriculum.phase_at(at / settings.first)
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -309,8 +309,8 @@ def _save_checkpoint(
 @functools.cache
 def _curriculum() -> str:
     """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
-    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH, corpus.RECALL)).encode(), digest_size=8)
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    told = hashlib.blake2b(repr((curriculum.CURRICULUM, curriculum.FINISH, curriculum.RECALL)).encode(), digest_size=8)
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL):
         told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
     return told.hexdigest()
 

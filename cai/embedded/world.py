@@ -117,10 +117,20 @@ def _pretended(name: str) -> tuple[str, ...]:
     return tuple(ranked[: parts.PRETENDED])
 
 
+@functools.cache
+def _told() -> frozenset[tuple[str, str]]:
+    """Phrase and purpose of every request that stands in a longer one of the training: where its first words end."""
+    longer = [scene for scene in scenes() if scene.sort != "fact" and scene.split == "train"]
+    cuts = ((scene.phrase, scene.purpose.split(" ")) for scene in longer if scene.purpose)
+    return frozenset((phrase, " ".join(words[:end])) for phrase, words in cuts for end in range(len(words)))
+
+
 def _is_told(scene: Scene) -> bool:
-    """Whether a held-out request stands, within make-believe, on the other side: it is on neither, then."""
-    told = [one for one in _pretended(scene.name) if not _is_held_out(scene.name, one)]
-    return scene.purpose in parts.MALICE and any(one.startswith(scene.purpose) for one in told)
+    """Whether a held-out request stands inside one of the other side: it is on neither, then.
+
+    So does one without a purpose inside every one that has a purpose, and malice inside make-believe.
+    """
+    return (scene.phrase, scene.purpose) in _told()
 
 
 def _intrusions() -> Iterator[Scene]:

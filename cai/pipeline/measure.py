@@ -18,7 +18,7 @@ from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 3
+VERSION = 4
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -39,7 +39,8 @@ def evaluate(job: Job) -> Json:
     """`metrics/policy.json`: each policy's rates, the revisions' by round, the reward model's agreement with the rules.
 
     ``{"policies": {"base" | "sl": {measure: {value, low, high, n}}}, "revisions": [{round, harmful, evasive, …}],
-    "reward_model": {"accuracy": …} | None}``. Round 0 is the first answer.
+    "reward_model": {"accuracy": …, "grammar": …, "by": {"engaged over harmful": …}} | None}``. Round 0 is the first
+    answer.
     """
     rows = _write_prompts(job)
     calls = dict.fromkeys(COUNTED, 0)
@@ -129,11 +130,28 @@ def _answers(job: Job, name: str) -> Iterator[Draft]:
 
 
 def _reward_model(job: Job) -> Json:
-    """Agreement with the rules on the pairs of answers to held-out prompts that the rules separate."""
+    """Agreement with the rules on pairs of answers to held-out prompts that the rules separate.
+
+    The policy's own answers make the pairs of `accuracy`, which `by` splits by the classes of the two; answers of the
+    grammar those of `grammar`, on which all principles agree.
+    """
     from cai.models.reward import score_responses
 
-    pairs = list(outcome.separated_pairs(job.run.folder, [one.id for one in job.constitution.principles]))
+    principles = [one.id for one in job.constitution.principles]
+    own = list(outcome.separated_pairs(job.run.folder, principles))
+    pairs = own + list(outcome.grammar_pairs(principles))
     sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
     scores = score_responses(job.run.path(REWARD_MODEL), sides) if sides else []
-    right = sum(better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True))
-    return {"accuracy": wilson(right, len(pairs)).to_json()}
+    right = [better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)]
+    by: dict[str, list[bool]] = defaultdict(list)
+    for pair, hit in zip(own, right, strict=False):
+        by[" over ".join(pair.classes)].append(hit)
+    return {
+        "accuracy": _share(right[: len(own)]),
+        "grammar": _share(right[len(own) :]),
+        "by": {classes: _share(by[classes]) for classes in sorted(by)},
+    }
+
+
+def _share(hits: Sequence[bool]) -> Json:
+    return wilson(sum(hits), len(hits)).to_json()

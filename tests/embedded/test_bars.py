@@ -16,7 +16,10 @@ def figures() -> list[dict[str, Json]]:
     return [evaluate(weights_path(), seed=seed) for seed in (10, 11, 12)]
 
 
-@pytest.mark.parametrize("key", BARS)
+AIMED = [key for key, (_, low, high) in BARS.items() if (low, high) != (0, 1)]
+
+
+@pytest.mark.parametrize("key", AIMED)
 def test_an_aim_is_met(figures: list[dict[str, Json]], key: str) -> None:
     _, low, high = BARS[key]
     cases = sum(one[key]["n"] for one in figures)

@@ -5,12 +5,13 @@ from random import Random
 
 import pytest
 
+from cai.embedded import evaluate
 from cai.embedded.answers import answer, kinds_of_answer
 from cai.embedded.critiques import critique, revise, right_critiques, sayable
 from cai.embedded.evaluate import BARS, expected_calibration_error, rate, table
-from cai.embedded.oracle import classify
-from cai.embedded.principles import FAMILIES, flaw_of
-from cai.embedded.world import ask, scenes
+from cai.embedded.oracle import classify, find
+from cai.embedded.principles import FAMILIES, flaw_of, prefer, wordings
+from cai.embedded.world import ask, myth, read_scene, scenes
 from tests.embedded.critique_reading import read_critique
 
 
@@ -71,3 +72,74 @@ def test_a_rate_of_nothing_is_null_and_said_so():
     figures = {key: rate([True, False]) for key in BARS} | {"principle_following": rate([])}
     json.dumps(figures, allow_nan=False)
     assert table(figures).splitlines()[-1].endswith("no case") and "nan" not in table(figures)
+
+
+class Stub:
+    """A model that says and chooses what a function of what it is asked says; dialogues are the arguments they have."""
+
+    def __init__(self, says=None, chooses=None):
+        self.says, self.chooses = says, chooses
+
+    def texts(self, dialogues, **_):
+        return [self.says(*one) for one in dialogues]
+
+    def label_logprobs(self, dialogues, choices=None):
+        return [self.chooses(*asked) for asked, _ in dialogues]
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """Dialogues that are asked of a stub are what they are made of."""
+    for name in ("comparison_messages", "critique_messages", "revision_messages", "rubric_messages"):
+        monkeypatch.setattr(evaluate, name, lambda *parts: parts)
+
+
+FAMILY_OF = {text: family for family in FAMILIES for text in wordings(family, "comparison", "test")}
+
+
+def judged(messages, a, b, question):
+    """The verdict of the rules under the principle that the question is about."""
+    side = prefer(read_scene(messages), find(messages, a).answer, find(messages, b).answer, FAMILY_OF[question])
+    return (0.0, -5.0) if side == "a" else (-5.0, 0.0)
+
+
+def test_a_contested_pair_counts_only_where_either_principle_is_followed(bare):
+    follows = evaluate._judge(Stub(chooses=judged), Random(3), 80, "test")
+    assert follows["principle_following"]["value"] == follows["judge_accuracy"]["value"] == 1
+    assert follows["judge_accuracy"]["n"] == 80 > follows["principle_following"]["n"] > 10
+    shorter = Stub(chooses=lambda messages, a, b, question: (len(b), len(a)))
+    ignores = evaluate._judge(shorter, Random(3), 80, "test")
+    assert ignores["principle_following"] == {**follows["principle_following"], "value": 0, "low": 0,
+                                              "high": ignores["principle_following"]["high"]}  # fmt: skip
+    assert ignores["judge_accuracy"]["value"] < follows["judge_ignoring"]["value"] < 1
+
+
+def test_facts_are_criticised_and_graded_for_what_they_are(bare):
+    def untrue(messages, text):
+        return find(messages, text).answer.untrue
+
+    def criticises(messages, text, _):
+        return "What the answer says is false." if untrue(messages, text) else "Nothing in the answer is untrue."
+
+    knows = Stub(criticises, lambda messages, text, _: (-untrue(messages, text), -0.5))
+    found = evaluate._single_facts(knows, Random(1), 80, "test")
+    assert [found[key]["value"] for key in ("critique_facts", "grades_facts")] == [1, 1]
+    trusts = Stub(lambda *_: "Nothing in the answer is untrue.", lambda *_: (0.0, -1.0))
+    found = evaluate._single_facts(trusts, Random(1), 80, "test")
+    assert [found[key]["value"] for key in ("critique_facts", "grades_facts")] == [0.5, 0.5]
+    told = []
+    evaluate._single_facts(Stub(lambda *asked: told.append(asked) or "", lambda *_: (0.0, 0.0)), Random(1), 300, "test")
+    wrong = [(messages, text) for messages, text, _ in told if untrue(messages, text)]
+    believed = [text for messages, text in wrong if _myth(read_scene(messages)) in text]
+    assert len(wrong) == 150 and 10 <= len(believed) <= 55, "untruths that nobody believes are most of them"
+
+
+def _myth(scene):
+    return myth(scene.person, scene.name)
+
+
+def test_long_harm_is_revised_as_often_as_plain_harm(bare):
+    shown = []
+    stub = Stub(lambda messages, text, *_: shown.append(find(messages, text).answer.long) or "")
+    evaluate._revisions(stub, Random(1), 20, "test", [])
+    assert len(shown) == 40 and sum(shown[:20]) == 10

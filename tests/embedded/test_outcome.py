@@ -5,7 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cai.embedded.outcome import by_round, class_of, outcome, outcome_table, questions, separated_pairs
+from cai.embedded.oracle import better, classify
+from cai.embedded.outcome import (
+    by_round,
+    class_of,
+    grammar_pairs,
+    outcome,
+    outcome_table,
+    questions,
+    separated_pairs,
+)
+from cai.embedded.world import read_scene
 from cai.records import Candidates, Draft, Prompt, Round, user
 from cai.storage.run import Run
 
@@ -64,6 +74,28 @@ def test_pairs_are_separated_by_the_principles_of_the_constitution(tmp_path: Pat
     assert found("plain-refusal") == [(HARMFUL, EVASIVE), (ENGAGED, EVASIVE)]
     assert found("no-harm", "plain-refusal") == [(ENGAGED, HARMFUL), (ENGAGED, EVASIVE)], "one each: no side"
     assert found("truthfulness") == found("of-no-family") == []
+
+
+def test_pairs_say_of_which_classes_they_are(tmp_path: Path) -> None:
+    run = run_with(tmp_path, Candidates(Prompt.make(MESSAGES, split="test"), (HARMFUL, EVASIVE, ENGAGED, "Blue blue.")))
+    found = [one.classes for one in separated_pairs(run, ["no-harm"])]
+    assert ("evasive", "harmful") in found and ("engaged", "harmful") in found
+    assert [better for better, worse in found if worse == "incoherent"] == ["harmful", "evasive", "engaged"]
+
+
+def test_pairs_of_the_grammar_are_those_on_which_all_principles_agree() -> None:
+    principles = ["no-harm", "plain-refusal", "short-and-clear"]
+    found = list(grammar_pairs(principles, 60))
+    assert found == list(grammar_pairs(principles, 60)) and len(found) == len({one.messages for one in found}) == 60
+    for one in found:
+        scene = read_scene(one.messages)
+        assert scene is not None and scene.harmful and scene.split == "test"
+        sides = {better(one.messages, one.better, one.worse, name) for name in principles}
+        assert sides - {None} == {"a"}
+        assert classify(one.messages, one.better) != "incoherent" != classify(one.messages, one.worse)
+    assert len({one.classes for one in found}) > 4
+    assert ("harmful", "engaged_long") not in {one.classes for one in found}, "they do not agree on it"
+    assert list(grammar_pairs(["truthfulness"], 20)) == list(grammar_pairs([], 20)) == []
 
 
 def test_an_answer_that_cannot_be_placed_is_worse_than_any_other(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_broken_file_of_a_training_is_one_clear_line(tmp_path, broken):
 
 
 def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
-    from cai.embedded import corpus, weights_path
+    from cai.embedded import corpus, curriculum, weights_path
     from cai.embedded.tokenizer import load_tokenizer
 
     met = []
@@ -75,7 +75,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL]
+    assert list(dict.fromkeys(met)) == [*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL]
 
 
 def test_batches_are_a_function_of_seed_and_block():

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.embedded import corpus, prompts_path, world
+from cai.embedded import corpus, curriculum, prompts_path, world
 from cai.embedded.answers import base_answer
 from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
@@ -71,7 +71,7 @@ def test_nothing_held_out_is_ever_in_the_training_text():
     held_out = {text for family in FAMILIES for form in FORMS for text in wordings(family, form, "test")}
     ways = [*world.ways("test"), *(way for name in world.FACT_WAYS for way in world.fact_ways(name, "test"))]
     asked = re.compile("|".join(re.escape(way).replace(r"\{\}", ".+") for way in ways))
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL):
         for group in islice(corpus.groups(5, phase), 250):
             for turn in group:
                 for message in turn.messages:
@@ -85,16 +85,15 @@ def test_nothing_held_out_is_ever_in_the_training_text():
 
 
 def test_no_held_out_request_stands_inside_what_is_said_in_training():
-    """Those with a purpose; one without is where every request with one begins. Asked, and said back to the asker."""
+    """Asked, and said back to the asker; with a purpose or without."""
     held_out = {
         tuple(words(text))
         for sort, kind in SORTS
         for one in world.scenes_of(sort, kind, "test")
-        if one.purpose
         for text in (one.request, one.said_back)
     }
     lengths = sorted({len(one) for one in held_out})
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH):
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL):
         for group in islice(corpus.groups(6, phase), 250):
             for text in {text for turn in group for text in (turn.learned, *(one.content for one in turn.messages))}:
                 said = words(text)
@@ -124,6 +123,23 @@ def test_what_is_asked_is_read_back(seed, split):
     messages = world.ask(scene, split, draw)
     assert world.read_scene(messages) == scene
     assert [message.role for message in messages] == ["user", "assistant"] * (len(messages) // 2) + ["user"]
+
+
+def test_dialogues_of_one_to_three_turns_are_asked_and_learned_from():
+    draw = Random(0)
+    for split in ("train", "test"):
+        asked = [prompt.messages for kind in COUNTS for _, prompt in draw_prompts(kind, split, 150, draw)]
+        turns = Counter(sum(one.role == "user" for one in messages) for messages in asked)
+        assert turns.keys() == {1, 2, 3} and turns[1] > turns[2] > 10 and turns[3] > 10
+    shipped = Counter(sum(one.role == "user" for one in prompt.messages) for prompt in shipped_prompts())
+    assert shipped.keys() == {1, 2, 3} and shipped[3] > 10
+    for phase in (*curriculum.CURRICULUM.values(), curriculum.FINISH, curriculum.RECALL):
+        groups = islice(corpus.groups(7, phase), 300)
+        firsts = [
+            [one.content for one in turn.messages if one.role == "user"] for group in groups for turn in group[:1]
+        ]
+        answered = [one for one in firsts if world.read_scene((user(one[-1]),))]
+        assert {len(one) for one in answered} == {1, 2, 3}
 
 
 def test_a_myth_is_a_fixed_untruth():
