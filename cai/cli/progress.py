@@ -118,12 +118,11 @@ def _world_lines(world: Json | None) -> list[str]:
     rows += [(_POLICIES[name], *_percent(one)) for name, one in world["policies"].items() if name != "base"]
     heads = [name.replace("lookalike_", "look-alikes ") for name in _MEASURES]
     lines = ["", "held-out prompts of the embedded world, by its rules:", table(("", *heads), rows)]
-    reward = (world["reward_model"] or {}).get("accuracy")
-    if reward and reward["value"] is not None:
-        lines.append(
-            f"the reward model agrees with the rules on {reward['value']:.1%} of {reward['n']} held-out pairs "
-            f"({reward['low']:.1%} to {reward['high']:.1%})"
-        )
+    measured = world["reward_model"] or {}
+    for key, pairs in (("accuracy", "held-out pairs of the policy's answers"), ("grammar", "of the world's own")):
+        if (one := measured.get(key)) and one["value"] is not None:
+            begin = "the reward model agrees with the rules on" if key == "accuracy" else f"{'and on':>41}"
+            lines.append(f"{begin} {one['value']:.1%} of {one['n']} {pairs} ({one['low']:.1%} to {one['high']:.1%})")
     return lines
 
 
