@@ -28,6 +28,7 @@ from cai.embedded.answers import BASE_MIX, FAULTY_MIX, Answer, answer, base_answ
 from cai.embedded.curriculum import FIRST, Phase
 from cai.embedded.misfits import draw_misfit, sway
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
+from cai.embedded.rewording import ask_reworded
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Messages, Split, user
@@ -317,7 +318,9 @@ def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
 
 def _recalled(draw: Random, phase: Phase) -> list[Turn]:
     scene = draw.choice(scenes_of("fact", "helpful", "train"))
-    return [Turn(ask(scene, "train", draw), _base(scene, draw, phase).text) for _ in range(4)]
+    asked = [ask(scene, "train", draw) for _ in range(4)]
+    asked += [ask_reworded(scene, draw) for _ in range(4 * phase.reworded)]
+    return [Turn(messages, _base(scene, draw, phase).text) for messages in asked]
 
 
 TOPICS: dict[Family, str] = {

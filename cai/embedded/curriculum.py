@@ -21,7 +21,8 @@ class Phase:
     of groups that compare an answer with one that is none to what was asked, `recall` that of groups that ask for one
     fact in several ways and for nothing else, `swayed` the share of comparisons in which
     an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. With
-    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
+    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights;
+    with `reworded`, recalled facts are asked for in the ways of `rewording` too.
     """
 
     comparisons: float = 0.6
@@ -42,6 +43,7 @@ class Phase:
     grades: float = 0.0
     kept: bool = False
     faults: bool = False
+    reworded: bool = False
 
 
 CURRICULUM: dict[float, Phase] = {
@@ -68,7 +70,12 @@ FINISH = Phase(
 )  # fmt: skip
 """What is taught in the short second training."""
 RECALL = replace(FINISH, recall=0.35, plain=0.2)
-"""What is taught last, in the third: the same, and the facts once more."""
+"""What is taught in the third: the same, and the facts once more."""
+ANSWERS = replace(RECALL, recall=0.5, plain=0.45, facts=0.15)
+"""What is taught in the fourth: more of what an answer has to say, to facts above all."""
+REWORDED = replace(ANSWERS, reworded=True)
+"""What is taught last, in the fifth: the same, and facts asked for in many more ways."""
+LATER = (FINISH, RECALL, ANSWERS, REWORDED)
 FIRST = CURRICULUM[0.0]
 
 
