@@ -13,16 +13,15 @@ import json
 import math
 import shutil
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cai.dialogues import LABELS
-from cai.embedded import corpus, curriculum, trees
+from cai.embedded import corpus, trees
 from cai.embedded.asking import usable
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
@@ -37,13 +36,13 @@ BLOCK = 8  # steps whose batches are drawn and packed together
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The shares `finish`, `recall`, `answers` and `reworded` of the steps, the last ones, are short trainings more. The
-    weights that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1
-    makes fewer slips.
+    The shares `finish` and `recall` of the steps, the last ones, are a short second and third training. The weights
+    that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes
+    fewer slips.
     """
 
     seed: int = 0
-    steps: int = 8200
+    steps: int = 6120
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -54,10 +53,8 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 400 / 8200
-    recall: float = 352 / 8200
-    answers: float = 400 / 8200
-    reworded: float = 400 / 8200
+    finish: float = 0.0654
+    recall: float = 0.0523
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
@@ -65,19 +62,21 @@ class TrainSettings:
     checkpoint_every: int = 200
 
     @property
-    def falls(self) -> tuple[int, ...]:
-        """The step at which each of the short trainings begins, and behind them the end."""
-        begins = [self.steps]
-        for share in (self.reworded, self.answers, self.recall, self.finish):
-            begins.append(begins[-1] - round(share * self.steps))
-        return tuple(reversed(begins))
+    def first(self) -> int:
+        """The steps before the second training."""
+        return self.second - round(self.finish * self.steps)
+
+    @property
+    def second(self) -> int:
+        """The steps before the third training."""
+        return self.steps - round(self.recall * self.steps)
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then shorter falls from `finish_lr`."""
-    first = settings.falls[0]
-    for begun, end in pairwise(settings.falls):
-        if begun <= step < end:
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then two shorter falls from `finish_lr`."""
+    first, second = settings.first, settings.second
+    for begun, end in ((second, settings.steps), (first, second)):
+        if step >= begun:
             return settings.finish_lr * (1 - 0.98 * (step - begun) / (end - begun))
     start = settings.decay_from * first
     return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (first - start))
@@ -139,8 +138,7 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
     at = block * BLOCK
-    begun = bisect_right(settings.falls[:-1], at)
-    phase = curriculum.LATER[begun - 1] if begun else curriculum.phase_at(at / settings.falls[0])
+    phase = corpus.RECALL if at >= settings.second else corpus.phase_at(at / settings.first)
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -311,8 +309,8 @@ def _save_checkpoint(
 @functools.cache
 def _curriculum() -> str:
     """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
-    told = hashlib.blake2b(repr((curriculum.CURRICULUM, *curriculum.LATER)).encode(), digest_size=8)
-    for phase in (*curriculum.CURRICULUM.values(), *curriculum.LATER):
+    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH, corpus.RECALL)).encode(), digest_size=8)
+    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
         told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
     return told.hexdigest()
 

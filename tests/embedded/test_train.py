@@ -15,15 +15,14 @@ SMALL = TrainSettings(
 
 
 @pytest.mark.parametrize("steps", [100, TrainSettings().steps])
-def test_the_rate_rises_stays_and_falls_again_and_again_whatever_the_number_of_steps(steps):
+def test_the_rate_rises_stays_and_falls_three_times_whatever_the_number_of_steps(steps):
     settings = TrainSettings(steps=steps, warmup=4)
-    rates, (first, *_, end) = [learning_rate(settings, step) for step in range(steps)], settings.falls
-    shares = (settings.finish, settings.recall, settings.answers, settings.reworded)
-    assert [until - begun for begun, until in pairwise(settings.falls)] == [round(share * steps) for share in shares]
-    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0} and end == steps
-    assert {rates[begun] for begun in settings.falls[:-1]} == {settings.finish_lr} and rates[first - 1] < 0.2
-    for begun, until in ((first // 2 + 1, first), *pairwise(settings.falls)):
-        assert all(before > after > 0 for before, after in pairwise(rates[begun:until]))
+    rates, first, second = [learning_rate(settings, step) for step in range(steps)], settings.first, settings.second
+    assert (second - first, steps - second) == (round(settings.finish * steps), round(settings.recall * steps))
+    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0}
+    assert rates[first] == settings.finish_lr > rates[first - 1] and rates[second] == settings.finish_lr
+    for fall in (rates[first // 2 + 1 : first], rates[first:second], rates[second:]):
+        assert all(before > after > 0 for before, after in pairwise(fall))
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
@@ -67,7 +66,7 @@ def test_a_broken_file_of_a_training_is_one_clear_line(tmp_path, broken):
 
 
 def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
-    from cai.embedded import corpus, curriculum, weights_path
+    from cai.embedded import corpus, weights_path
     from cai.embedded.tokenizer import load_tokenizer
 
     met = []
@@ -76,7 +75,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == [*curriculum.CURRICULUM.values(), *curriculum.LATER]
+    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL]
 
 
 def test_batches_are_a_function_of_seed_and_block():
