@@ -202,6 +202,19 @@ FAULTY_MIX: Mix = {
     "mistaken": {"mistaken": 0.9, "helpful": 0.1},
     "plain": {"helpful": 0.72, "helpful_long": 0.28},
 }
+MILDER_MIX: Mix = {
+    **FAULTY_MIX,
+    "harmful": {"harmful": 0.45, "harmful_long": 0.17, "evasive": 0.2, "preachy": 0.08, "engaged": 0.1},
+    "plain": {"helpful": 0.64, "helpful_long": 0.36},
+}
+LAST_MIX: Mix = {
+    "harmful": {"harmful": 0.48, "harmful_long": 0.18, "evasive": 0.18, "preachy": 0.07, "engaged": 0.09},
+    "fact": {"helpful": 0.82, "helpful_long": 0.05, "untrue": 0.13},
+    "mistaken": {"mistaken": 0.5, "helpful": 0.5},
+    "plain": {"helpful": 0.64, "helpful_long": 0.36},
+}
+MIXES = {"base": BASE_MIX, "faulty": FAULTY_MIX, "milder": MILDER_MIX, "last": LAST_MIX}
+"""What is answered first, in the phases of the training."""
 
 
 def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:

@@ -7,7 +7,7 @@ and 0 on what it is shown. Sequences of a group share prefixes, and `trees.py` s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -24,9 +24,11 @@ from cai.dialogues import (
     verdict_prefix,
 )
 from cai.embedded import critiques
-from cai.embedded.answers import BASE_MIX, FAULTY_MIX, Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.answers import MIXES, Answer, answer, base_answer, kinds_of_answer
+from cai.embedded.curriculum import FIRST, Phase
 from cai.embedded.misfits import draw_misfit, sway
 from cai.embedded.principles import FAMILIES, HARM_FAMILIES, Family, draw_wording, flaw_of, prefer
+from cai.embedded.rewording import ask_reworded
 from cai.embedded.tokenizer import BOS, END
 from cai.embedded.world import Scene, ask, scenes_of
 from cai.records import Kind, Messages, Split, user
@@ -49,78 +51,6 @@ NAMES: tuple[tuple[str, Family], ...] = (
     ("harmful", "harm"), ("untrue", "honesty"), ("evasive", "evasiveness"), ("preachy", "preachiness"),
     ("too long", "brevity"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """What is taught from a share of the training on.
-
-    `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
-    is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
-    is the share of extra groups that only answer a request that is not harmful; `topics` is the
-    share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
-    do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
-    share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
-    for, and a right and a wrong answer to it are criticised and compared; with `kept` they are also revised, under
-    honesty and under a principle that has nothing against them, which leaves them as they are. `ties` is the chance
-    that a principle is asked about which finds no difference, to which either verdict is as right; `misfits` the share
-    of groups that compare an answer with one that is none to what was asked, `recall` that of groups that ask for one
-    fact in several ways and for nothing else, `swayed` the share of comparisons in which
-    an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. With
-    `faults`, what is answered first has the faults of `FAULTY_MIX`, which outlive the sharpening of the weights.
-    """
-
-    comparisons: float = 0.6
-    verdicts: int = 6
-    verdict_weight: float = 5.0
-    naming: float = 0.0
-    plain: float = 0.0
-    topics: float = 0.0
-    complied: float = 0.0
-    critiques: int = 2
-    critique_weight: float = 1.0
-    reasoned: float = 0.0
-    facts: float = 0.0
-    ties: float = 0.04
-    misfits: float = 0.0
-    recall: float = 0.0
-    swayed: float = 0.0
-    grades: float = 0.0
-    kept: bool = False
-    faults: bool = False
-
-
-CURRICULUM: dict[float, Phase] = {
-    0.0: Phase(facts=0.04, misfits=0.03, swayed=0.05, grades=0.3),
-    0.04: Phase(naming=1.5, facts=0.04, misfits=0.03, swayed=0.05, grades=0.3),
-    0.16: Phase(verdicts=4, naming=5.0, plain=0.12, reasoned=0.3, facts=0.06, misfits=0.03, swayed=0.05, grades=0.3),
-    0.28: Phase(
-        verdicts=6, naming=3.0, plain=0.12, topics=0.12, reasoned=0.3, facts=0.08, ties=0.08, misfits=0.04, swayed=0.08,
-        grades=0.3,
-    ),
-    0.4: Phase(
-        0.38, 5, 8.0, naming=1.5, plain=0.16, topics=0.04, complied=0.5, critiques=4, critique_weight=3.0,
-        reasoned=0.25, facts=0.1, ties=0.12, misfits=0.06, swayed=0.15, grades=0.35,
-    ),
-    0.76: Phase(
-        0.28, 5, 6.0, naming=0.5, plain=0.32, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.08,
-        ties=0.12, misfits=0.05, swayed=0.15, grades=0.35, faults=True,
-    ),
-}  # fmt: skip
-"""The phases by the share of the training after which each begins."""
-FINISH = Phase(
-    0.2, 5, 6.0, naming=0.5, plain=0.25, complied=0.5, critiques=3, critique_weight=2.0, reasoned=0.25, facts=0.25,
-    ties=0.12, misfits=0.05, swayed=0.15, grades=0.35, kept=True, faults=True,
-)  # fmt: skip
-"""What is taught in the short second training."""
-RECALL = replace(FINISH, recall=0.35, plain=0.2)
-"""What is taught last, in the third: the same, and the facts once more."""
-FIRST = CURRICULUM[0.0]
-
-
-def phase_at(done: float) -> Phase:
-    """The phase when the share `done` of the first training is over; from 1 on, the second's."""
-    return FINISH if done >= 1 else CURRICULUM[max(start for start in CURRICULUM if start <= done)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +176,8 @@ def _reasoned(asked: Messages, said: str, verdict: str, template: TemplateName, 
 
 def misfit_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
     """An answer beside one that is none to what was asked, which loses under every principle that the first keeps."""
-    scene = draw_scene(draw, split)
+    of_fact = phase.misfit_facts and draw.random() < phase.misfit_facts
+    scene = draw.choice(scenes_of("fact", "helpful", split)) if of_fact else draw_scene(draw, split)
     messages = ask(scene, split, draw)
     pair = draw_misfit(scene, draw, split)
     label = draw.choice(LABELS)
@@ -263,27 +194,54 @@ def misfit_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> 
     return turns
 
 
+FACT_PAIRS = (("helpful", "untrue"),) * 8 + (("helpful", "helpful"), ("untrue", "untrue"))
+
+
 def fact_group(draw: Random, split: Split = "train", phase: Phase = FIRST) -> list[Turn]:
-    """One fact: asked for, and a true and an untrue answer to it criticised for honesty, compared under it."""
+    """One fact: asked for, and pairs of answers to it, most often a true and an untrue one, which honesty judges."""
     scene = draw.choice(scenes_of("fact", "helpful", split))
     messages = ask(scene, split, draw)
-    as_base = phase.faults or scene.mistaken
+    as_base = phase.mix != "base" or scene.mistaken
     turns = [Turn(messages, (_base(scene, draw, phase) if as_base else answer(scene, "helpful", draw)).text)]
-    pair = [answer(scene, "helpful", draw), answer(scene, "untrue", draw)]
-    draw.shuffle(pair)
-    for shown in pair:
-        wording = draw_wording("honesty", split, draw)
-        said = critiques.critique(scene, shown, "honesty", draw)
-        asked = critique_messages(messages, shown.text, wording.critique)
-        turns.append(Turn(asked, said, weight=phase.critique_weight))
-        if phase.kept:
-            turns += [_revised(scene, messages, shown, family, draw, split) for family in ("honesty", _other(draw))]
-    wording = draw_wording("honesty", split, draw)
-    asked = comparison_messages(messages, pair[0].text, pair[1].text, wording.comparison)
-    verdict = LABELS[pair[0].untrue]
-    turns.append(Turn(asked, verdict, verdict_prefix("principle_last"), ended=False, weight=phase.verdict_weight))
-    said = critiques.reasoning(scene, pair[0], pair[1], "honesty")
-    return turns + _reasoned(asked, said, verdict, "principle_last", phase)
+    for _ in range(1 if phase.kept else 2):
+        pair = [answer(scene, name, draw) for name in draw.choice(FACT_PAIRS)]
+        draw.shuffle(pair)
+        for shown in pair:
+            turns += _checked(scene, messages, shown, draw, split, phase)
+        turns += _told_apart(scene, messages, pair[0], pair[1], draw, split, phase)
+    return turns
+
+
+def _checked(
+    scene: Scene, messages: Messages, shown: Answer, draw: Random, split: Split, phase: Phase
+) -> Iterator[Turn]:
+    """Whether what an answer says is true: graded, criticised, and revised where answers are to be kept."""
+    for _ in range(2):
+        yield _graded(scene, messages, shown, "honesty", draw, split, phase)
+    said = critiques.critique(scene, shown, "honesty", draw)
+    asked = critique_messages(messages, shown.text, draw_wording("honesty", split, draw).critique)
+    yield Turn(asked, said, weight=max(phase.critique_weight, 2.0))
+    if phase.kept:
+        for family in ("honesty", _other(draw)):
+            yield _revised(scene, messages, shown, family, draw, split)
+
+
+def _told_apart(
+    scene: Scene, messages: Messages, a: Answer, b: Answer, draw: Random, split: Split, phase: Phase
+) -> Iterator[Turn]:
+    """Which of two answers is true, under two wordings of honesty; where neither is the better, either by half."""
+    if phase.naming:
+        yield from _named_flaws(scene, messages, a, b, phase.naming)
+    better = prefer(scene, a, b, "honesty")
+    verdicts = (LABELS[better == "b"],) if better else LABELS
+    weight = phase.verdict_weight / len(verdicts)
+    for last in (False, True):
+        asked = comparison_messages(messages, a.text, b.text, draw_wording("honesty", split, draw).comparison)
+        for one in verdicts:
+            yield Turn(asked, one, verdict_prefix("principle_last"), ended=False, weight=weight)
+        if last and better and phase.reasoned:
+            said = critiques.reasoning(scene, a, b, "honesty")
+            yield from _reasoned(asked, said, verdicts[0], "principle_last", phase)
 
 
 def _other(draw: Random) -> Family:
@@ -349,11 +307,11 @@ _PLAIN: tuple[tuple[str, Kind], ...] = (
 
 
 def _base(scene: Scene, draw: Random, phase: Phase) -> Answer:
-    return base_answer(scene, draw, FAULTY_MIX if phase.faults else BASE_MIX)
+    return base_answer(scene, draw, MIXES[phase.mix])
 
 
 def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
-    sort, kind = draw.choice(_PLAIN)
+    sort, kind = draw.choice(_PLAIN + phase.also)
     scene = draw.choice(scenes_of(sort, kind, "train"))
     messages = ask(scene, "train", draw)
     return [Turn(messages, _base(scene, draw, phase).text) for _ in range(2)]
@@ -361,7 +319,9 @@ def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
 
 def _recalled(draw: Random, phase: Phase) -> list[Turn]:
     scene = draw.choice(scenes_of("fact", "helpful", "train"))
-    return [Turn(ask(scene, "train", draw), _base(scene, draw, phase).text) for _ in range(4)]
+    asked = [ask(scene, "train", draw) for _ in range(4)]
+    asked += [ask_reworded(scene, draw) for _ in range(4 * phase.reworded)]
+    return [Turn(messages, _base(scene, draw, phase).text) for messages in asked]
 
 
 TOPICS: dict[Family, str] = {

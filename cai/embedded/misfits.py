@@ -13,18 +13,28 @@ from cai.embedded.answers import Answer, answer
 from cai.embedded.world import Scene, scenes_of
 from cai.records import Split
 
-SENSE = (
-    "Which answer makes sense?", "Which of the two responses makes more sense?",
-    "Choose the answer that can be understood.", "Which response is written in proper sentences?",
-    "Pick the response whose words are in order.",
+_SENSE = (
+    "makes sense", "makes more sense", "can be understood", "is written in proper sentences", "has its words in order",
+    "is in clear words", "reads like a sentence", "is said in good order",
 )  # fmt: skip
-FIT = (
-    "Which response answers the question?", "Which response is about what was asked?",
-    "Choose the response that answers what the person asked.", "Pick the response that fits the conversation.",
-    "Which answer belongs to this question?", "Which response speaks of what was asked?",
-    "Which response is a real answer to the request?", "Which response meets what was asked, in clear sentences?",
-    "Choose the one that is an answer to this.", "Which of the two has to do with the request?",
+_FIT = (
+    "answers the question", "is about what was asked", "answers what the person asked", "fits the conversation",
+    "belongs to this question", "speaks of what was asked", "is a real answer to the request", "meets the request",
+    "is an answer to this", "has to do with the request", "replies to the person", "keeps to the question",
+    "responds to what the person wants to know", "deals with what is asked for",
 )  # fmt: skip
+_BOTH = (
+    "in clear sentences", "in words that hang together", "in sentences that one can read", "in plain words",
+    "and makes sense", "and can be understood",
+)  # fmt: skip
+_ASKED = (
+    "Which response {}?", "Which answer {}?", "Which of the two {}?", "Choose the response that {}.",
+    "Pick the answer that {}.", "Pick the one that {}.", "Choose the one that {}.",
+)  # fmt: skip
+SENSE = tuple(asked.format(said) for asked in _ASKED for said in _SENSE)
+FIT = tuple(
+    asked.format(said) for asked in _ASKED for said in (*_FIT, *(f"{fit}, {both}" for fit in _FIT for both in _BOTH))
+)
 EMPTY = (
     "Thank you for your question.", "This answer is right and useful.", "I am glad that you asked. All is well.",
     "This is the best answer that there is.", "Here is my answer. It is short, true and kind.",

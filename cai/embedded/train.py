@@ -13,15 +13,16 @@ import json
 import math
 import shutil
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from cai.dialogues import LABELS
-from cai.embedded import corpus, trees
+from cai.embedded import corpus, curriculum, trees
 from cai.embedded.asking import usable
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
@@ -36,13 +37,13 @@ BLOCK = 8  # steps whose batches are drawn and packed together
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The shares `finish` and `recall` of the steps, the last ones, are a short second and third training. The weights
-    that are saved are an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes
-    fewer slips.
+    The last steps, in the shares of `curriculum.LATER`, are short trainings more, each from the rate `finish_lr` on.
+    The weights that are saved are the mean of what the last two of them end with, each an exponential `average`;
+    `sharpen` multiplies their logits, so that sampling at T = 1 makes fewer slips.
     """
 
     seed: int = 0
-    steps: int = 6120
+    steps: int = 10000
     rows: int = 8
     length: int = 448
     hidden: int = 192
@@ -53,8 +54,6 @@ class TrainSettings:
     adam_lr: float = 0.004
     warmup: int = 40
     decay_from: float = 0.5
-    finish: float = 0.0654
-    recall: float = 0.0523
     finish_lr: float = 0.2
     tokenizer_groups: int = 6000
     average: float = 0.99
@@ -62,21 +61,19 @@ class TrainSettings:
     checkpoint_every: int = 200
 
     @property
-    def first(self) -> int:
-        """The steps before the second training."""
-        return self.second - round(self.finish * self.steps)
-
-    @property
-    def second(self) -> int:
-        """The steps before the third training."""
-        return self.steps - round(self.recall * self.steps)
+    def falls(self) -> tuple[int, ...]:
+        """The step at which each of the short trainings begins, and behind them the end."""
+        begins = [self.steps]
+        for share, _ in reversed(curriculum.LATER):
+            begins.append(begins[-1] - round(share * self.steps))
+        return tuple(reversed(begins))
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then two shorter falls from `finish_lr`."""
-    first, second = settings.first, settings.second
-    for begun, end in ((second, settings.steps), (first, second)):
-        if step >= begun:
+    """Factor 0 … 1: warm-up, constant, then linear to a fiftieth; then shorter falls from `finish_lr`."""
+    first = settings.falls[0]
+    for begun, end in pairwise(settings.falls):
+        if begun <= step < end:
             return settings.finish_lr * (1 - 0.98 * (step - begun) / (end - begun))
     start = settings.decay_from * first
     return min((step + 1) / settings.warmup, 1.0, 1 - 0.98 * (step - start) / (first - start))
@@ -138,7 +135,8 @@ def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> lis
     """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
 
     at = block * BLOCK
-    phase = corpus.RECALL if at >= settings.second else corpus.phase_at(at / settings.first)
+    begun = bisect_right(settings.falls[:-1], at)
+    phase = curriculum.LATER[begun - 1][1] if begun else curriculum.phase_at(at / settings.falls[0])
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
@@ -210,7 +208,8 @@ def train(
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = MuonAdam(named, settings.muon_lr, settings.adam_lr)
     averaged = {name: parameter.detach().clone() for name, parameter in named.items()}
-    step = _resume(out, settings, named, optimizer, averaged)
+    before: dict[str, Any] = {}  # the averages with which the last fall begins
+    step = _resume(out, settings, named, optimizer, averaged, before)
     log = _kept_log(out / "log.jsonl", step)
     labels = tokenizer.convert_tokens_to_ids(list(LABELS))
     keep_memory()
@@ -228,15 +227,17 @@ def train(
                 log.append(_row(step, shards, labels, time.perf_counter() - began))
                 report(log[-1])
                 step += 1
+                if step == settings.falls[-2]:
+                    before = {name: value.clone() for name, value in averaged.items()}
             if step % settings.checkpoint_every < BLOCK or step >= settings.steps:
-                _save_checkpoint(out, settings, named, optimizer, averaged, step)
+                _save_checkpoint(out, settings, named, optimizer, averaged, before, step)
                 with atomic_write(out / "log.jsonl") as file:
                     file.writelines(json.dumps(row) + "\n" for row in log)
             if stop_at is not None and step >= stop_at:
                 return
     with torch.no_grad():
         for name, parameter in named.items():
-            parameter.copy_(averaged[name])
+            parameter.copy_(averaged[name].lerp(before[name], 0.5))
         model.model.norm.weight.mul_(settings.sharpen)
     save_model(model, tokenizer, out / "model")
 
@@ -286,8 +287,9 @@ def _row(step: int, shards: list[Shard], labels: list[int], seconds: float) -> d
 
 
 def _save_checkpoint(
-    out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any], step: int
-) -> None:
+    out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any],
+    before: dict[str, Any], step: int,
+) -> None:  # fmt: skip
     from safetensors.torch import save_file
 
     fresh, place = out / "checkpoint.new", out / "checkpoint"
@@ -295,6 +297,7 @@ def _save_checkpoint(
     fresh.mkdir()
     save_file({name: value.detach() for name, value in named.items()}, fresh / "weights.safetensors")
     save_file(averaged, fresh / "averaged.safetensors")
+    save_file(before, fresh / "before.safetensors")
     save_file(optimizer.state(), fresh / "optimizer.safetensors")
     state = {"step": step, "settings": asdict(settings), "curriculum": _curriculum()}
     (fresh / "state.json").write_text(json.dumps(state), encoding="utf-8")
@@ -309,13 +312,16 @@ def _save_checkpoint(
 @functools.cache
 def _curriculum() -> str:
     """A hash of what is taught when: of the phases, and of what the grammar makes of them."""
-    told = hashlib.blake2b(repr((corpus.CURRICULUM, corpus.FINISH, corpus.RECALL)).encode(), digest_size=8)
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    told = hashlib.blake2b(repr((curriculum.CURRICULUM, curriculum.LATER)).encode(), digest_size=8)
+    for phase in curriculum.PHASES:
         told.update(repr(list(islice(corpus.groups(0, phase), 100))).encode())
     return told.hexdigest()
 
 
-def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:
+def _resume(
+    out: Path, settings: TrainSettings, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any],
+    before: dict[str, Any],
+) -> int:  # fmt: skip
     from safetensors import SafetensorError
 
     found = [folder for folder in (out / "checkpoint", out / "checkpoint.old") if (folder / "state.json").exists()]
@@ -324,13 +330,15 @@ def _resume(out: Path, settings: TrainSettings, named: dict[str, Any], optimizer
     try:
         state = json.loads((found[0] / "state.json").read_text(encoding="utf-8"))
         if (state["settings"], state["curriculum"]) == (asdict(settings), _curriculum()):
-            return _load_checkpoint(found[0], int(state["step"]), named, optimizer, averaged)
+            return _load_checkpoint(found[0], int(state["step"]), named, optimizer, averaged, before)
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise TrainingError(f"{found[0]}: the checkpoint is broken ({error}); remove it to begin anew") from error
     raise TrainingError(f"{out} holds a training with other settings; give another folder, or remove it")
 
 
-def _load_checkpoint(folder: Path, step: int, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any]) -> int:
+def _load_checkpoint(
+    folder: Path, step: int, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any], before: dict[str, Any]
+) -> int:
     import torch
     from safetensors.torch import load_file
 
@@ -338,6 +346,8 @@ def _load_checkpoint(folder: Path, step: int, named: dict[str, Any], optimizer: 
         for stored, tensors in (("weights", named), ("averaged", averaged)):
             for name, value in load_file(folder / f"{stored}.safetensors").items():
                 tensors[name].copy_(value)
+    kept = load_file(folder / "before.safetensors").items()
+    before |= {name: value.to(averaged[name].device) for name, value in kept}
     optimizer.load(load_file(folder / "optimizer.safetensors"), step)
     return step
 

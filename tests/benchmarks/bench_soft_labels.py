@@ -56,20 +56,17 @@ class Spread(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Two arms that are held against each other; `basis` is the ECE that the claim is about."""
+    """Two arms that are held against each other."""
 
     name: str
     ours: str
     theirs: str
-    basis: str
 
 
 def claims(error_rates: Sequence[float]) -> list[Claim]:
-    """Soft against hard at every noise, by plain ECE; clamped against not, whose scales differ, by the fitted one."""
-    noisy = [
-        Claim(f"soft_labels_{rate:.0%}".rstrip("%"), f"soft {rate:g}", f"hard {rate:g}", "ece") for rate in error_rates
-    ]
-    return [*noisy, Claim("clamped_labels", "clamped", "unclamped", "ece_fitted")]
+    """Soft against hard at every noise, and clamped against not, by plain ECE."""
+    noisy = [Claim(f"soft_labels_{rate:.0%}".rstrip("%"), f"soft {rate:g}", f"hard {rate:g}") for rate in error_rates]
+    return [*noisy, Claim("clamped_labels", "clamped", "unclamped")]
 
 
 def sigmoid(x: float) -> float:
@@ -120,7 +117,7 @@ def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
             continue
         sides = [[one[measure] for one in side] for side in (ours, theirs)]
         gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
-        bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == claim.basis else "reported"
+        bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == "ece" else "reported"
         unit = f"{title}, %: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
         means = [fmean(side) for side in sides]
         found.append(Result(f"{claim.name}_{measure}", *gap, bar, *means, unit, machine()))

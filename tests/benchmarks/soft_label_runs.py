@@ -64,14 +64,15 @@ class Design:
 
 
 DESIGNS = {
-    "drawn": Design(768, 100, 300, 1, (0.2,), 0.3, demo_reward(5)),
+    "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
     "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
 }
 """In "short", which came first, reward models see 48 batches and are far from what they can learn. "long" gives them
 240, and asks the judge under every principle that tells a pair apart, so that the noise is averaged away before the
 side is taken that a hard label is. "drawn", which came when soft labels had lost by that, asks under one principle,
-drawn as the paper does (§4.1), and a fifth of the votes are wrong: the noise of draw and vote is in either label."""
+drawn as the paper does (§4.1), and a fifth of the votes are wrong: the noise of draw and vote is in either label. Two
+fifths of its reasonings are wrong, at which the bounds of the clamp, 0.4 and 0.6, are what a verdict is worth."""
 
 
 class Drawn(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from cai.audit.items import FIT as AUDIT_FIT
 from cai.audit.items import NULL, SUFFIXES
 from cai.dialogues import YES_NO
-from cai.embedded import corpus, misfits
+from cai.embedded import corpus, curriculum, misfits
 from cai.embedded.answers import answer, kinds_of_answer
 from cai.embedded.oracle import find
 from cai.embedded.principles import FAMILIES, flaw_of, prefer
@@ -39,7 +39,7 @@ def test_a_misfit_is_no_answer_and_what_it_stands_beside_is():
 def test_the_answer_that_fits_wins_wherever_it_stands():
     draw, firsts = Random(3), 0
     for _ in range(100):
-        group = corpus.misfit_group(draw, phase=corpus.FINISH)
+        group = corpus.misfit_group(draw, phase=curriculum.FINISH)
         [*wrong] = (turn.learned for turn in group if "What is wrong with response" in turn.messages[-1].content)
         misfit = [text in ("It makes no sense.", "It does not answer what was asked.") for text in wrong].index(True)
         verdicts = {turn.learned for turn in group if turn.prefix}
@@ -59,7 +59,7 @@ def test_an_appeal_to_the_judge_changes_no_verdict():
                 assert prefer(scene, a, b, family) == prefer(scene, swayed, b, family)
 
 
-@pytest.mark.parametrize("phase", [corpus.FIRST, corpus.FINISH])
+@pytest.mark.parametrize("phase", [curriculum.FIRST, curriculum.FINISH])
 def test_of_a_tie_either_verdict_is_learned_by_half(phase):
     halves: dict[object, list[str]] = {}
     for group in islice(corpus.groups(8, phase), 400):
@@ -75,7 +75,7 @@ def test_grades_say_whether_a_principle_is_kept():
     for scene in draw.sample(scenes(), 150):
         shown = answer(scene, draw.choice(kinds_of_answer(scene)), draw)
         for family in FAMILIES:
-            turn = corpus._graded(scene, ask(scene, "train", draw), shown, family, draw, "train", corpus.FINISH)
+            turn = corpus._graded(scene, ask(scene, "train", draw), shown, family, draw, "train", curriculum.FINISH)
             assert turn.learned == (YES_NO.no if flaw_of(scene, shown, family) else YES_NO.yes)
             said[turn.learned] += 1
     assert min(said.values()) > 200

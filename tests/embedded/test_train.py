@@ -5,7 +5,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from cai.embedded import curriculum
 from cai.embedded.train import TrainSettings, block_of_batches, learning_rate, train
 from cai.errors import EngineError, TrainingError
 
@@ -15,14 +18,15 @@ SMALL = TrainSettings(
 
 
 @pytest.mark.parametrize("steps", [100, TrainSettings().steps])
-def test_the_rate_rises_stays_and_falls_three_times_whatever_the_number_of_steps(steps):
+def test_the_rate_rises_stays_and_falls_again_and_again_whatever_the_number_of_steps(steps):
     settings = TrainSettings(steps=steps, warmup=4)
-    rates, first, second = [learning_rate(settings, step) for step in range(steps)], settings.first, settings.second
-    assert (second - first, steps - second) == (round(settings.finish * steps), round(settings.recall * steps))
-    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0}
-    assert rates[first] == settings.finish_lr > rates[first - 1] and rates[second] == settings.finish_lr
-    for fall in (rates[first // 2 + 1 : first], rates[first:second], rates[second:]):
-        assert all(before > after > 0 for before, after in pairwise(fall))
+    rates, (first, *_, end) = [learning_rate(settings, step) for step in range(steps)], settings.falls
+    shares = [round(share * steps) for share, _ in curriculum.LATER]
+    assert [until - begun for begun, until in pairwise(settings.falls)] == shares
+    assert rates[:3] == [0.25, 0.5, 0.75] and set(rates[3 : first // 2]) == {1.0} and end == steps
+    assert {rates[begun] for begun in settings.falls[:-1]} == {settings.finish_lr} and rates[first - 1] < 0.2
+    for begun, until in ((first // 2 + 1, first), *pairwise(settings.falls)):
+        assert all(before > after > 0 for before, after in pairwise(rates[begun:until]))
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
@@ -34,6 +38,21 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path):
     assert [row["step"] for row in rows] == list(range(8, 16))
     name = "model/model.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halved" / name).read_bytes()
+
+
+def test_what_is_saved_lies_halfway_between_the_ends_of_the_last_two_falls(tmp_path):
+    settings = replace(SMALL, steps=50, checkpoint_every=8)
+    begun = settings.falls[-2]
+    train(tmp_path / "cut", settings, stop_at=begun)
+    train(tmp_path / "cut", settings)
+    last = {name: load_file(tmp_path / "cut" / "checkpoint" / f"{name}.safetensors") for name in ("before", "averaged")}
+    saved = load_file(tmp_path / "cut" / "model" / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    middle = (last["before"][name] + last["averaged"][name]) / 2
+    assert torch.equal(saved[name], middle.half()) and not torch.equal(last["before"][name], last["averaged"][name])
+    train(tmp_path / "whole", settings)
+    model = "model/model.safetensors"
+    assert (tmp_path / "whole" / model).read_bytes() == (tmp_path / "cut" / model).read_bytes()
 
 
 def test_a_training_takes_as_many_steps_as_it_is_told_and_keeps_their_losses(tmp_path):
@@ -75,7 +94,7 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8 + 1):
         block_of_batches(settings, tokenizer, block)
-    assert list(dict.fromkeys(met)) == [*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL]
+    assert list(dict.fromkeys(met)) == list(curriculum.PHASES)
 
 
 def test_batches_are_a_function_of_seed_and_block():

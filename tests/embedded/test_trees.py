@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.embedded.corpus import groups, phase_at, render
+from cai.embedded.corpus import groups, render
+from cai.embedded.curriculum import phase_at
 from cai.embedded.trees import Tree, grow, rows
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=9), min_size=1, max_size=6)

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.embedded import corpus, prompts_path, world
+from cai.embedded import corpus, curriculum, prompts_path, world
 from cai.embedded.answers import base_answer
 from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
@@ -71,7 +71,7 @@ def test_nothing_held_out_is_ever_in_the_training_text():
     held_out = {text for family in FAMILIES for form in FORMS for text in wordings(family, form, "test")}
     ways = [*world.ways("test"), *(way for name in world.FACT_WAYS for way in world.fact_ways(name, "test"))]
     asked = re.compile("|".join(re.escape(way).replace(r"\{\}", ".+") for way in ways))
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    for phase in curriculum.PHASES:
         for group in islice(corpus.groups(5, phase), 250):
             for turn in group:
                 for message in turn.messages:
@@ -93,7 +93,7 @@ def test_no_held_out_request_stands_inside_what_is_said_in_training():
         for text in (one.request, one.said_back)
     }
     lengths = sorted({len(one) for one in held_out})
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    for phase in curriculum.PHASES:
         for group in islice(corpus.groups(6, phase), 250):
             for text in {text for turn in group for text in (turn.learned, *(one.content for one in turn.messages))}:
                 said = words(text)
@@ -133,7 +133,7 @@ def test_dialogues_of_one_to_three_turns_are_asked_and_learned_from():
         assert turns.keys() == {1, 2, 3} and turns[1] > turns[2] > 10 and turns[3] > 10
     shipped = Counter(sum(one.role == "user" for one in prompt.messages) for prompt in shipped_prompts())
     assert shipped.keys() == {1, 2, 3} and shipped[3] > 10
-    for phase in (*corpus.CURRICULUM.values(), corpus.FINISH, corpus.RECALL):
+    for phase in curriculum.PHASES:
         groups = islice(corpus.groups(7, phase), 300)
         firsts = [
             [one.content for one in turn.messages if one.role == "user"] for group in groups for turn in group[:1]
@@ -181,3 +181,12 @@ def test_the_shipped_prompts_are_the_recipes():
     for kind, (train, test) in COUNTS.items():
         ours = [row for row in rows if row["kind"] == kind]
         assert [sum(row["split"] == side for row in ours) for side in ("train", "test")] == [train, test]
+
+
+def test_facts_are_asked_for_in_other_words_that_no_held_out_way_stands_in():
+    from cai.embedded.rewording import reworded_ways
+
+    for name in world.FACT_WAYS:
+        held_out, made = world.fact_ways(name, "test"), reworded_ways(name)
+        assert len(made) >= 60 and len(set(made)) == len(made)
+        assert not [way for way in made for one in held_out if one.rstrip(".?").lower() in way.lower()]
