@@ -19,8 +19,9 @@ class RowGroups:
 
     A Parquet writer holds about 0.9 KiB for every column of every row group until its file is closed. With a group for
     each table of 1,000 rows, the 21 formats that have Parquet files would hold 0.24 KiB a preference; with these groups
-    it is some 20 bytes for one of 1 KiB, and less than one byte for a single format. What waits for its group lies in a file without a name in `folder`, which
-    goes with the process, however that ends. Raises `OSError` when the disk is full.
+    it is by reckoning some 20 bytes for one of 1 KiB, and about one byte for a single format. What waits for its group
+    lies in a file without a name in `folder`, which goes with the process, however that ends. Raises `OSError` when the
+    disk is full.
     """
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, folder: Path) -> None:
