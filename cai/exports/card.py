@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cai.exports.files import BUFFER, TABLE
 from cai.exports.markdown import block, code, one_line, plain
 from cai.prompts.splits import SAYS_SOMETHING
 from cai.records import SPLITS, Json, Split
@@ -207,33 +208,31 @@ def _estimate(one: Mapping[str, Any]) -> str:
 
 def split_file(folder: Path, path: str, schema: pa.Schema) -> SplitFile:
     """A Parquet or JSON Lines file of `schema` measured, streamed."""
-    rows = size = 0
-    for batch in _batches(folder / path, schema):
-        rows += batch.num_rows
-        size += batch.nbytes
-    return SplitFile(path, rows, size, (folder / path).stat().st_size)
+    file = folder / path
+    rows, size = _of_parquet(file) if file.suffix == ".parquet" else _of_json(file, schema)
+    return SplitFile(path, rows, size, file.stat().st_size)
 
 
-def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch | pa.Table]:
-    return _parquet_tables(path) if path.suffix == ".parquet" else _json_batches(path, schema)
-
-
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    """Row groups one at a time: the reader of batches holds on to all of them."""
+def _of_parquet(path: Path) -> tuple[int, int]:
+    """Rows and bytes in Arrow. A reader of batches holds on to all that it has read, so each row group has its own."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number, use_threads=False)
+    with pq.ParquetFile(path, buffer_size=BUFFER) as file:
+        groups = ([number] for number in range(file.num_row_groups))
+        batches = (one for group in groups for one in file.iter_batches(TABLE, row_groups=group, use_threads=False))
+        return file.metadata.num_rows, sum(one.nbytes for one in batches)
 
 
-def _json_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Whole lines, `BLOCK` bytes of them or one that is longer: the reader takes no row that goes beyond its block."""
+def _of_json(path: Path, schema: pa.Schema) -> tuple[int, int]:
+    """The same of whole lines, `BLOCK` bytes of them or one that is longer: a row beyond its block is not read."""
     import pyarrow as pa
     import pyarrow.json as reader
 
     parse = reader.ParseOptions(explicit_schema=schema)
+    rows = size = 0
     with path.open("rb") as handle:
         while lines := b"".join(handle.readlines(BLOCK)):
             read = reader.ReadOptions(use_threads=False, block_size=len(lines) + 1)
-            yield from reader.read_json(pa.BufferReader(lines), read, parse).to_batches()
+            for batch in reader.read_json(pa.BufferReader(lines), read, parse).to_batches():
+                rows, size = rows + batch.num_rows, size + batch.nbytes
+    return rows, size

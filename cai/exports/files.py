@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cai.exports import Row
+from cai.exports.row_groups import RowGroups
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-ROW_GROUP = 1000
+TABLE = 1000
+"""Rows that are made a table together."""
 BUFFER = 1 << 17
 """Bytes of JSON lines that are held before they are written."""
 SHARED = 2
-"""Row groups of which the shared columns are kept, for the formats that come to write the same."""
+"""Tables of which the shared columns are kept, for the formats that come to write the same."""
 TEXTS = 256
 """Texts of which the JSON is kept."""
 
@@ -99,18 +102,22 @@ def _arrays(rows: list[Row], fields: Sequence[pa.Field]) -> dict[str, pa.Array]:
 
 
 class Table:
-    """Holds at most `ROW_GROUP` rows, then writes them as one row group; `own` are the columns of `row` in `add`."""
+    """Holds at most `TABLE` rows, then hands them on to their row group; `own` are the columns of `row` in `add`."""
 
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, own: Sequence[str], arrays: Arrays) -> None:
+    def __init__(
+        self, writer: pq.ParquetWriter, schema: pa.Schema, own: Sequence[str], arrays: Arrays, folder: Path
+    ) -> None:
         self._writer, self._schema, self._arrays = writer, schema, arrays
+        self._groups = RowGroups(writer, schema, folder)
         self._own = [field for field in schema if field.name in own]
         self._others = [field for field in schema if field.name not in own]
-        self._rows, self._shared = list[Row](), list[Row]()
+        self._rows, self._shared, self._size = list[Row](), list[Row](), 0
 
     def add(self, row: Row, shared: Row, line: bytes) -> None:
         self._rows.append(row)
         self._shared.append(shared)
-        if len(self._rows) == ROW_GROUP:
+        self._size += len(line)
+        if len(self._rows) == TABLE:
             self.flush()
 
     def leave(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -118,8 +125,10 @@ class Table:
         try:
             if kind is None:
                 self.flush()
+                self._groups.flush()
                 self._writer.close()
         finally:
+            self._groups.close()
             with suppress(OSError):
                 self._writer.close()
 
@@ -128,6 +137,6 @@ class Table:
 
         if self._rows:
             arrays = _arrays(self._rows, self._own) | self._arrays.of(self._shared, self._others)
-            self._writer.write_table(pa.table(arrays, self._schema))
+            self._groups.add(pa.table(arrays, self._schema), self._size)
             self._rows.clear()
-            self._shared = []
+            self._shared, self._size = [], 0

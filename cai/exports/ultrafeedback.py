@@ -1,4 +1,8 @@
-"""The schema of UltraFeedback-binarized. Its `prompt` is one text, so a row is one turn; scores are probabilities."""
+"""The schema of UltraFeedback-binarized. Its `prompt` is one text, so a row is one turn; scores are probabilities.
+
+HuggingFaceH4/ultrafeedback_binarized has the splits `train_prefs`, `train_sft`, `train_gen` and the same three of
+`test`; here they are `train` and `test`, as in every format. alignment-handbook takes the names from `dataset_splits`.
+"""
 
 from __future__ import annotations
 
@@ -30,5 +34,5 @@ BINARIZED = Export(
         "score_chosen": "float", "score_rejected": "float",
     },
     carries=Carries(turns=False, system=False, any_order=False),
-    usage="FOLDER in place of HuggingFaceH4/ultrafeedback_binarized: splits train and test",
+    usage="dataset_mixer: {FOLDER: 1.0}, dataset_splits: [train, test] # not train_prefs, test_prefs",
 )  # fmt: skip

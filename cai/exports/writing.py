@@ -216,7 +216,7 @@ class DatasetWriter:
         import pyarrow.parquet as pq
 
         writer = pq.ParquetWriter(handle, self._schema, compression="snappy", write_statistics=_numbers(self._schema))
-        table = Table(writer, self._schema, self._own, self._arrays)
+        table = Table(writer, self._schema, self._own, self._arrays, self.folder)
         self._stack.push(table.leave)
         return table
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cai.errors import ConfigError, InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.cells import Cells, check_prompt, check_text
 from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
+from cai.imports.held import Held, Known, Settled
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
 from cai.imports.pairs import Judged
@@ -62,24 +63,68 @@ class ImportReport:
 
 
 @dataclass(slots=True)
-class _Found:
-    """A prompt or pair as it stands while files are read: the side it was given, and every label it got."""
+class Reading:
+    """How files are read, and what is known while rows come in.
 
-    record: Any
-    split: Split | None
-    labels: list[float]
-    weights: list[float] = field(default_factory=list)
+    A row's own `source`, `p_chosen`, `weight`, `kind` and `split` are kept; `ranker` and `kind` are those of rows that
+    name none. `told` hears of every row that cannot be carried. `report` is complete when all that `preferences` or
+    `prompts` gives has been taken; a reading gives it once.
+    """
 
-
-@dataclass(slots=True)
-class _Reading:
-    """What is known while rows come in: the report, where rejected rows go, and which columns were read."""
-
-    report: ImportReport
-    told: Reject
+    sources: Sequence[Source]
+    format_name: str = "auto"
+    ranker: Ranker = "human"
+    kind: Kind | None = None
+    test_share: float = 0.2
+    told: Reject = lambda row, why: None
+    report: ImportReport = field(default_factory=ImportReport)
     watch: Watch = field(default_factory=Watch)
 
+    def preferences(self) -> Iterator[Preference]:
+        """Each pair once, in the files' order, when all files are read; the pairs themselves are not held in memory.
+
+        A row's `id` says which answer was response_a where it is ours. Repeated pairs are counted and merged (`merge`).
+        Raises `InputError` for files that cannot be read at all or hold no pairs, `ConfigError` for a format that does
+        not carry them.
+        """
+        check_share(self.test_share)
+        with closing(Held()) as held:
+            for row, spec, ranked in _ranked(self):
+                try:
+                    new, split = _preference(row, _kinded(row, spec, self.kind), ranked, self.ranker, self.report)
+                except (UnusableRow, InputError) as reason:
+                    self.reject(row, reason)
+                    continue
+                self.report.units += 1
+                self._keep(new, split, held)
+            for one in self._settled(held):
+                made = Preference.from_json(one.record)
+                made = merge(made, [made.p_a, *one.labels], [made.weight, *one.weights])
+                self.report.ties += made.p_a == 0.5
+                self.report.sources[made.source] += 1
+                yield replace(made, prompt=_on(made.prompt, one.side))
+
+    def prompts(self) -> Iterator[Prompt]:
+        """The prompts in files of any format, each once, without their answers; see `preferences`."""
+        check_share(self.test_share)
+        with closing(Held()) as held:
+            for row, spec, messages in _messages(self):
+                try:
+                    check_prompt(messages)
+                    new = _prompt(row, _kinded(row, spec, self.kind), messages, "red_team", self.report)
+                    split = given_split(labelled(row), spec)
+                except (UnusableRow, InputError) as reason:
+                    self.reject(row, reason)
+                    continue
+                self.report.units += 1
+                known = self._hold(new.id, new, new, split, held)
+                if known is not None and split is not None and known.given != "test":
+                    held.give(known, split)
+            for one in self._settled(held):
+                yield _on(Prompt.from_json(one.record), one.side)
+
     def reject(self, row: Row, reason: object) -> None:
+        """Count a row that cannot be carried, and tell of it."""
         why = str(reason.message if isinstance(reason, InputError) else reason)
         if row.number is not None:
             why = why.removeprefix(f"row {row.number}: ")
@@ -87,6 +132,32 @@ class _Reading:
         self.report.rejected[why] += 1
         self.report.first.setdefault(why, row.place)
         self.told(row, why)
+
+    def _keep(self, one: Preference, split: Split | None, held: Held) -> None:
+        key = content_id(one.prompt.id, *sorted((one.response_a, one.response_b)))
+        found = self._hold(key, one, one.prompt, split, held)
+        if found is None:
+            return
+        known = Preference.from_json(found.record)
+        label = one.p_a if known.response_a == one.response_a else 1.0 - one.p_a
+        self.report.contradicting += (known.p_a - 0.5) * (label - 0.5) < 0
+        held.add_label(found, label, one.weight)
+
+    def _hold(
+        self, key: str, record: Preference | Prompt, prompt: Prompt, split: Split | None, held: Held
+    ) -> Known | None:
+        drawn = split_of(prompt.messages, self.test_share) if split is None else None
+        known = held.add(key, record.to_json(), opening_turn(prompt.messages), split, drawn)
+        self.report.duplicates += known is not None
+        return known
+
+    def _settled(self, held: Held) -> Iterator[Settled]:
+        self.report.unread = self.watch.unread
+        for one in held.settled():
+            self.report.kept += 1
+            self.report.moved += one.moved
+            self.report.splits[one.side] += 1
+            yield one
 
 
 def read_preferences(
@@ -98,32 +169,9 @@ def read_preferences(
     test_share: float = 0.2,
     told: Reject = lambda row, why: None,
 ) -> tuple[list[Preference], ImportReport]:
-    """The preferences in files, each pair once, in their order; `told` hears of every row that cannot be carried.
-
-    A row's own `source`, `p_chosen`, `weight`, `kind` and `split` are kept; its `id` says which answer was response_a
-    where it is ours. Repeated pairs are counted and merged (`merge`). Raises `InputError` for files that cannot
-    be read at all or hold no pairs, `ConfigError` for a format that does not carry them.
-    """  # fmt: skip
-    check_share(test_share)
-    reading = _Reading(ImportReport(), told)
-    found: dict[str, _Found] = {}
-    for row, spec, ranked in _ranked(sources, format_name, reading):
-        try:
-            new = _preference(row, _kinded(row, spec, kind), ranked, ranker, reading.report)
-        except (UnusableRow, InputError) as reason:
-            reading.reject(row, reason)
-            continue
-        reading.report.units += 1
-        _keep(new, found, reading.report)
-    made = [merge(one.record, one.labels, one.weights) for one in found.values()]
-    sides = _sides([one.prompt for one in made], [one.split for one in found.values()], test_share, reading.report)
-    settled = [replace(one, prompt=_on(one.prompt, side)) for one, side in zip(made, sides, strict=True)]
-    reading.report.kept = len(settled)
-    reading.report.ties = sum(one.p_a == 0.5 for one in settled)
-    reading.report.unread = reading.watch.unread
-    reading.report.sources.update(one.source for one in settled)
-    reading.report.splits.update(one.prompt.split for one in settled)
-    return settled, reading.report
+    """All preferences in files, and how they were read; see `Reading.preferences`."""
+    reading = Reading(sources, format_name, ranker, kind, test_share, told)
+    return list(reading.preferences()), reading.report
 
 
 def read_prompt_rows(
@@ -134,39 +182,19 @@ def read_prompt_rows(
     test_share: float = 0.2,
     told: Reject = lambda row, why: None,
 ) -> tuple[list[Prompt], ImportReport]:
-    """The prompts in files of any format, each once, without their answers; see `read_preferences`."""
-    check_share(test_share)
-    reading = _Reading(ImportReport(), told)
-    found: dict[str, _Found] = {}
-    for row, spec, messages in _messages(sources, format_name, reading):
-        try:
-            check_prompt(messages)
-            prompt = _prompt(row, _kinded(row, spec, kind), messages, "red_team", reading.report)
-            new = _Found(prompt, given_split(labelled(row), spec), [])
-        except (UnusableRow, InputError) as reason:
-            reading.reject(row, reason)
-            continue
-        reading.report.units += 1
-        known = found.setdefault(prompt.id, new)
-        reading.report.duplicates += known is not new
-        if known is not new and new.split is not None and known.split != "test":
-            known.split = new.split
-    prompts = [one.record for one in found.values()]
-    sides = _sides(prompts, [one.split for one in found.values()], test_share, reading.report)
-    reading.report.kept = len(prompts)
-    reading.report.unread = reading.watch.unread
-    reading.report.splits.update(sides)
-    return [_on(one, side) for one, side in zip(prompts, sides, strict=True)], reading.report
+    """All prompts in files, and how they were read; see `Reading.prompts`."""
+    reading = Reading(sources, format_name, kind=kind, test_share=test_share, told=told)
+    return list(reading.prompts()), reading.report
 
 
 # ------------------------------------------------------------------------------------------------ rows to meanings
 
 
-def _rows(sources: Sequence[Source], format_name: str, reading: _Reading) -> Iterator[tuple[Row, Source, Format]]:
+def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
     """Every row with how it is to be read: as its file was mapped, as was asked for, or as the first row looks."""
-    check_format(format_name)
-    for source in sources:
-        name = format_name
+    asked = check_format(reading.format_name)
+    for source in reading.sources:
+        name = asked
         for row in source.rows():
             reading.report.rows += 1
             if name == "auto":
@@ -175,15 +203,15 @@ def _rows(sources: Sequence[Source], format_name: str, reading: _Reading) -> Ite
             if not isinstance(row.value, dict):
                 reading.reject(row, "the row is not an object with columns")
                 continue
-            if format_name == "auto" and name in FORMATS and (why := loses_answers(name, row.value)):
+            if asked == "auto" and name in FORMATS and (why := loses_answers(name, row.value)):
                 reading.reject(row, why)
                 continue
             yield reading.watch.row(row), source, named_format(name, source)
 
 
-def _ranked(sources: Sequence[Source], format_name: str, reading: _Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
+def _ranked(reading: Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
     judged: list[tuple[Row, PromptFile, Judged]] = []
-    for row, source, form in _rows(sources, format_name, reading):
+    for row, source, form in _rows(reading):
         if form.carries == "prompts":
             raise ConfigError(f"{source.spec.path}: this format holds no preferences; --as prompts takes its prompts")
         try:
@@ -202,10 +230,8 @@ def _ranked(sources: Sequence[Source], format_name: str, reading: _Reading) -> I
     yield from join_judged(judged, reading.reject)
 
 
-def _messages(
-    sources: Sequence[Source], format_name: str, reading: _Reading
-) -> Iterator[tuple[Row, PromptFile, Messages]]:
-    for row, source, form in _rows(sources, format_name, reading):
+def _messages(reading: Reading) -> Iterator[tuple[Row, PromptFile, Messages]]:
+    for row, source, form in _rows(reading):
         try:
             read = form.read(row, row.value, form.columns)
             if form.carries == "prompts":
@@ -230,7 +256,10 @@ def _first(coming: Iterator[Ranked | UnusableRow]) -> Ranked:
 # ------------------------------------------------------------------------------------------------ meanings to records
 
 
-def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, report: ImportReport) -> _Found:
+def _preference(
+    row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, report: ImportReport
+) -> tuple[Preference, Split | None]:
+    """The pair, and the side that it was given."""
     check_prompt(ranked.messages)
     if not ranked.first.strip() or not ranked.second.strip():
         raise UnusableRow("an answer is empty")
@@ -241,8 +270,7 @@ def _preference(row: Row, spec: PromptFile, ranked: Ranked, ranker: Ranker, repo
     split, weight = given_split(labelled(row), spec), weight_of(row.value)
     prompt = _prompt(row, spec, ranked.messages, "helpful", report)
     who = ranker_of(row.value, ranker)
-    one = _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value)
-    return _Found(one, split, [one.p_a], [one.weight])
+    return _on_its_side(Preference(prompt, ranked.first, ranked.second, ranked.p_first, weight, who), row.value), split
 
 
 def _on_its_side(straight: Preference, cells: Cells) -> Preference:
@@ -270,29 +298,5 @@ def _kinded(row: Row, spec: PromptFile, kind: Kind | None) -> PromptFile:
     return replace(spec, kind=kind)
 
 
-def _keep(new: _Found, found: dict[str, _Found], report: ImportReport) -> None:
-    one: Preference = new.record
-    known = found.setdefault(content_id(one.prompt.id, *sorted((one.response_a, one.response_b))), new)
-    if known is new:
-        return
-    label = one.p_a if known.record.response_a == one.response_a else 1.0 - one.p_a
-    report.duplicates += 1
-    report.contradicting += (known.labels[0] - 0.5) * (label - 0.5) < 0
-    known.labels.append(label)
-    known.weights.append(one.weight)
-
-
 def _on(prompt: Prompt, side: Split) -> Prompt:
     return prompt if prompt.split == side else replace(prompt, split=side)
-
-
-def _sides(
-    prompts: Sequence[Prompt], given: Sequence[Split | None], test_share: float, report: ImportReport
-) -> list[Split]:
-    """The side of each prompt: as given or drawn; on the test side with every other of its opening turn."""
-    drawn = [own or split_of(one.messages, test_share) for one, own in zip(prompts, given, strict=True)]
-    openings = [opening_turn(one.messages) for one in prompts]
-    held_out = {opening for opening, side in zip(openings, drawn, strict=True) if side == "test"}
-    final: list[Split] = ["test" if opening in held_out else "train" for opening in openings]
-    report.moved = sum(one != other for one, other in zip(final, drawn, strict=True))
-    return final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal
@@ -11,7 +11,7 @@ from typing import IO, Literal
 from cai.errors import InputError
 from cai.imports.formats import FORMATS, check_format, recognise
 from cai.imports.labels import Ranker
-from cai.imports.reading import ImportReport, read_preferences, read_prompt_rows
+from cai.imports.reading import ImportReport, Reading
 from cai.imports.sources import Source
 from cai.prompts.files import Row
 from cai.records import Kind, Preference, Prompt
@@ -42,21 +42,17 @@ def import_data(
     beside = path.with_name(f"{path.stem}.rejected.jsonl")
     _check_free((path, beside), sources, force)
     with ExitStack() as stack:
-        rejects = _Rejects(beside, stack)
-        records: Sequence[Preference | Prompt]
-        if wanted == "preferences":
-            records, report = read_preferences(
-                sources, format_name, ranker=ranker, kind=kind, test_share=test_share, told=rejects
-            )
-        else:
-            records, report = read_prompt_rows(sources, format_name, kind=kind, test_share=test_share, told=rejects)
-        if records:
-            handle = stack.enter_context(atomic_write(path))
-            for record in records:
-                handle.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+        reading = Reading(sources, format_name, ranker, kind, test_share, _Rejects(beside, stack))
+        records: Iterator[Preference | Prompt]
+        records = reading.preferences() if wanted == "preferences" else reading.prompts()
+        handle: IO[str] | None = None
+        for record in records:
+            handle = handle or stack.enter_context(atomic_write(path))
+            handle.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+    report = reading.report
     if force and not report.rejected:
         beside.unlink(missing_ok=True)
-    if not records:
+    if not report.kept:
         raise InputError(_nothing(report, wanted, beside), sources[0].spec.path)
     return path, report
 

@@ -214,10 +214,11 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         table = pq.ParquetFile(path)
         number = 0
-        for batch in table.iter_batches(batch_size=1000):
-            for value in batch.to_pylist():
-                number += 1
-                yield Row(path, value, number=number)
+        for group in range(table.num_row_groups):  # a reader of batches holds on to every group that it has read
+            for batch in table.iter_batches(batch_size=1000, row_groups=[group]):
+                for value in batch.to_pylist():
+                    number += 1
+                    yield Row(path, value, number=number)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file that can be read: {str(error).splitlines()[0]}", path) from None
 

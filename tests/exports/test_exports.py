@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.errors import ConfigError, RunError
-from cai.exports import EXPORTS, ExportOptions, LeftOut, load_export
-from cai.exports.files import ROW_GROUP, Arrays, encode
+from cai.exports import EXPORTS, ExportOptions, LeftOut, load_export, row_groups
+from cai.exports.files import TABLE, Arrays, encode
 from cai.exports.writing import export_dataset, write_dataset
 from cai.recipe import ExportSettings, Recipe, SFTSettings
 from cai.records import Draft, Preference, Prompt, Round, user
@@ -143,7 +144,7 @@ def test_a_failure_leaves_the_old_files_and_nothing_else(tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def broken():
-        yield from make_prompts(2 * ROW_GROUP)
+        yield from make_prompts(2 * TABLE)
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
@@ -189,8 +190,8 @@ def test_a_row_that_is_not_its_schema_is_refused(tmp_path):
         write_dataset([{"id": "x", "split": "train"}], load_export("prompts").schema(), tmp_path)
 
 
-def test_memory_is_flat(tmp_path):
-    import pyarrow as pa
+def test_memory_is_flat(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_groups, "GROUP", 1 << 20)
 
     def peak(count: int) -> int:
         rows = (Prompt.make((user(f"{n} {'x' * 500}"),)) for n in range(count))
@@ -201,8 +202,22 @@ def test_memory_is_flat(tmp_path):
         tracemalloc.stop()
         return size
 
-    peak(ROW_GROUP)
-    assert peak(12 * ROW_GROUP) < 1.1 * peak(4 * ROW_GROUP)
+    peak(TABLE)
+    assert peak(12 * TABLE) < 1.1 * peak(4 * TABLE)
+
+
+def test_row_groups_are_as_many_as_their_bytes_ask_for_whatever_the_number_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_groups, "GROUP", 1 << 20)
+    prompts = [Prompt.make((user(f"{n} {'x' * 100}"),)) for n in range(12 * TABLE + 1)]
+    export_dataset(load_export("prompts"), prompts, tmp_path)
+    lines = (tmp_path / "train.jsonl").read_bytes().splitlines(keepends=True)
+    tables = [sum(map(len, lines[at : at + TABLE])) for at in range(0, len(lines), TABLE)]
+    full = -(-(1 << 20) // tables[0])  # tables of one size fill a group, and the last group is what is left
+    with pq.ParquetFile(tmp_path / "train.parquet") as file:
+        rows = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        assert rows == [full * TABLE] * (12 // full) + [12 * TABLE + 1 - 12 // full * full * TABLE]
+        assert file.read().to_pylist() == [json.loads(line) for line in lines]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["train.jsonl", "train.parquet"]
 
 
 @settings(max_examples=50, deadline=None)

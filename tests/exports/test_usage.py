@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from datasets import load_dataset
 
 from cai.cli import main
 from cai.exports import EXPORTS, load_export
@@ -40,6 +41,12 @@ def test_every_format_says_how_it_is_read_with_files_and_columns_that_it_has(nam
     assert bool(columns) == name.startswith(("openrlhf", "verl"))
     for entry in re.findall(r"dataset: (\w+)", export.usage):
         assert entry in json.loads((exported / name / "dataset_info.json").read_text())
+
+
+def test_ultrafeedbacks_splits_are_said_and_read_by_their_names(exported, tmp_path):
+    [named] = re.findall(r"dataset_splits: \[(.+?)\]", load_export("ultrafeedback").usage)
+    for split in named.split(", "):
+        assert load_dataset(str(exported / "ultrafeedback"), split=split, cache_dir=str(tmp_path)).num_rows
 
 
 def test_the_list_shows_it_within_120_columns():
