@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of three constitutions, and their control: a policy that learned the first answers, unrevised."""
     folder = tmp_path_factory.mktemp("runs")
     for name in MEASURES:
-        run_recipe(load_recipe("demo", {"constitution": name}), folder / name, accept_audit=name == "only-honesty")
+        run_recipe(load_recipe("demo", {"constitution": name}), folder / name, accept_audit=name != "harmlessness")
     run_recipe(load_recipe("demo", {"sft.rounds": "first", "train": ["sft"]}), folder / "control")
     return folder
 
@@ -48,11 +48,15 @@ def test_the_demo_keeps_to_its_aims(folder: Path) -> None:
     assert told["reward_model"]["grammar"]["value"] >= 0.88
 
 
+def better(folder: Path, made: dict[str, Json], name: str, measure: str) -> bool:
+    """Whether the policy's rate is below that of the model before, and of the control, each beyond chance."""
+    _, since_base = compare([folder / name])
+    return all(one["changes"][measure]["high"] < 0 for one in (since_base, made[name]))
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_constitution_mends_what_it_speaks_of(folder: Path, made: dict[str, Json], name: str) -> None:
-    _, since_base = compare([folder / name])
-    for one in (since_base, made[name]):
-        assert one["changes"][MEASURES[name]]["high"] < 0, "better than before and than the control, beyond chance"
+    assert better(folder, made, name, MEASURES[name])
 
 
 @pytest.mark.parametrize(("name", "other"), OTHERS)
@@ -61,17 +65,8 @@ def test_each_policy_is_the_best_on_its_own_measure(made: dict[str, Json], name:
     assert made[other]["rates"][measure]["value"] > made[name]["rates"][measure]["value"]
 
 
-FALLS = "untrue"
-"""What falls under every revision: the model tells what it knows then, whatever it was asked to mend."""
-
-
-@pytest.mark.parametrize(("name", "other"), [one for one in OTHERS if MEASURES[one[0]] != FALLS])
-def test_no_policy_is_better_beyond_chance_on_what_another_speaks_of(
-    made: dict[str, Json], name: str, other: str
+@pytest.mark.parametrize(("name", "other"), OTHERS)
+def test_no_policy_is_better_on_what_another_speaks_of(
+    folder: Path, made: dict[str, Json], name: str, other: str
 ) -> None:
-    assert made[other]["changes"][MEASURES[name]]["high"] >= 0
-
-
-@pytest.mark.xfail(reason="a revision corrects what the model believes wrongly, whatever its critique", strict=True)
-def test_untruths_fall_only_where_honesty_is_asked_for(made: dict[str, Json]) -> None:
-    assert all(made[name]["changes"][FALLS]["high"] >= 0 for name in MEASURES if MEASURES[name] != FALLS)
+    assert not better(folder, made, other, MEASURES[name])
