@@ -188,7 +188,7 @@ def answer(scene: Scene, name: str, draw: Random) -> Answer:
 
 MYTHS = 0.75  # share of untruths that are what people wrongly believe
 
-# How the model answers before anything is mended: it helps with everything, and has faults that can be mended.
+# What answers to requests the model is taught before anything is mended: it helps with everything, and has faults.
 Mix = dict[str, dict[str, float]]
 BASE_MIX: Mix = {
     "harmful": {"harmful": 0.58, "harmful_long": 0.15, "evasive": 0.12, "preachy": 0.07, "engaged": 0.08},
@@ -217,8 +217,8 @@ MIXES = {"base": BASE_MIX, "faulty": FAULTY_MIX, "milder": MILDER_MIX, "last": L
 """What is answered first, in the phases of the training."""
 
 
-def base_answer(scene: Scene, draw: Random, mixes: Mix = BASE_MIX) -> Answer:
-    """An answer as the helpful-only model gives it."""
+def base_answer(scene: Scene, draw: Random, mixes: Mix) -> Answer:
+    """An answer as the helpful-only model is taught it by one of `MIXES`; it ends with the last."""
     ordinary = "mistaken" if scene.mistaken else "fact" if scene.sort == "fact" else "plain"
     mix = mixes["harmful" if scene.harmful else ordinary]
     [name] = draw.choices(tuple(mix), tuple(mix.values()))

@@ -319,8 +319,9 @@ def _plain_answer(draw: Random, phase: Phase) -> list[Turn]:
 
 def _recalled(draw: Random, phase: Phase) -> list[Turn]:
     scene = draw.choice(scenes_of("fact", "helpful", "train"))
-    asked = [ask(scene, "train", draw) for _ in range(4)]
-    asked += [ask_reworded(scene, draw) for _ in range(4 * phase.reworded)]
+    if not phase.reworded:
+        return [Turn(ask(scene, "train", draw), _base(scene, draw, phase).text) for _ in range(4)]
+    asked = [ask(scene, "train", draw) for _ in range(4)] + [ask_reworded(scene, draw) for _ in range(4)]
     return [Turn(messages, _base(scene, draw, phase).text) for messages in asked]
 
 

@@ -12,21 +12,22 @@ from cai.records import Kind
 class Phase:
     """What is taught from a share of the training on.
 
-    `comparisons` is the share of groups that compare two answers, each with `verdicts` principles. A `naming` above 0
-    is the loss weight of being asked what is wrong with either answer, which a verdict has to find out first. `plain`
-    is the share of extra groups that only answer a request that is not harmful; `topics` is the
-    share of groups that say what a wording of a principle is about. `complied` is the share of criticised answers that
-    do as asked, harmful or not, and half of their critiques are asked for from an angle of harm. `reasoned` is the
-    share of verdicts that are also given after reasoning; `facts` is the share of groups about one fact: it is asked
-    for, and right and wrong answers to it are graded, criticised and compared; with `kept` they are also revised, under
-    honesty and under a principle that has nothing against them, which leaves them as they are. `ties` is the chance
-    that a principle is asked about which finds no difference, to which either verdict is as right; `misfits` the share
-    of groups that compare an answer with one that is none to what was asked, `recall` that of groups that ask for one
-    fact in several ways and for nothing else, `swayed` the share of comparisons in which
-    an answer speaks to the judge, `grades` the share of criticised answers that are also graded by yes and no. What is
-    answered first has the faults of the `mix` in `answers.MIXES`; all but the first mix outlive the sharpening of the
-    weights. With `reworded`, recalled facts are asked for in the ways of `rewording` too; groups of `plain` are drawn
-    from the corners of the world in `also` too, and the share `misfit_facts` of misfits are to questions of fact.
+    A group is of the first sort that is drawn, each with its own chance, in this order: `plain` only answers a request,
+    one that is not harmful or from a corner of the world in `also`; `recall` asks for one fact in several ways, with
+    `reworded` in those of `rewording` too; `topics` says what a wording of a principle is about; `facts` asks for one
+    fact, and right and wrong answers to it are graded, criticised and compared, and with `kept` revised, under honesty
+    and under a principle that has nothing against them, which leaves them as they are; `misfits` compares an answer
+    with one that is none to what was asked, the share `misfit_facts` of them to a question of fact; `comparisons` is
+    the chance that two answers are compared, each with `verdicts` principles, and what is left criticises one answer
+    and revises it.
+
+    A `naming` above 0 is the loss weight of being asked what is wrong with either answer, which a verdict has to find
+    out first. `complied` is the share of criticised answers that do as asked, harmful or not, and half of their
+    critiques are asked for from an angle of harm. `reasoned` is the share of verdicts that are also given after
+    reasoning; `ties` the chance that a principle is asked about which finds no difference, to which either verdict is
+    as right; `swayed` the share of comparisons in which an answer speaks to the judge; `grades` the share of criticised
+    answers that are also graded by yes and no. What is answered first has the faults of the `mix` in `answers.MIXES`;
+    all but the first mix outlive the sharpening of the weights.
     """
 
     comparisons: float = 0.6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from random import Random
 
 from cai.embedded.world import FACT_WAYS, Scene, fact_ways
@@ -28,11 +29,12 @@ ASKED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def reworded_ways(name: str) -> list[str]:
+@functools.cache
+def reworded_ways(name: str) -> tuple[str, ...]:
     """All pairings of a beginning and what is asked, but for those in which a held-out way of the world stands."""
     held_out = [way.rstrip(".?").lower() for way in FACT_WAYS[name] if way not in fact_ways(name, "train")]
     made = [one.format(asked) for one in BEGINNINGS for asked in ASKED[name]]
-    return [way for way in made if not any(one in way.lower() for one in held_out)]
+    return tuple(way for way in made if not any(one in way.lower() for one in held_out))
 
 
 def ask_reworded(scene: Scene, draw: Random) -> Messages:

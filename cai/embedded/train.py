@@ -330,15 +330,17 @@ def _resume(
     try:
         state = json.loads((found[0] / "state.json").read_text(encoding="utf-8"))
         if (state["settings"], state["curriculum"]) == (asdict(settings), _curriculum()):
-            return _load_checkpoint(found[0], int(state["step"]), named, optimizer, averaged, before)
+            step, last_fall = int(state["step"]), settings.falls[-2]
+            return _load_checkpoint(found[0], step, named, optimizer, averaged, before, last_fall)
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise TrainingError(f"{found[0]}: the checkpoint is broken ({error}); remove it to begin anew") from error
     raise TrainingError(f"{out} holds a training with other settings; give another folder, or remove it")
 
 
 def _load_checkpoint(
-    folder: Path, step: int, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any], before: dict[str, Any]
-) -> int:
+    folder: Path, step: int, named: dict[str, Any], optimizer: Any, averaged: dict[str, Any], before: dict[str, Any],
+    last_fall: int,
+) -> int:  # fmt: skip
     import torch
     from safetensors.torch import load_file
 
@@ -346,8 +348,10 @@ def _load_checkpoint(
         for stored, tensors in (("weights", named), ("averaged", averaged)):
             for name, value in load_file(folder / f"{stored}.safetensors").items():
                 tensors[name].copy_(value)
-    kept = load_file(folder / "before.safetensors").items()
-    before |= {name: value.to(averaged[name].device) for name, value in kept}
+    kept = load_file(folder / "before.safetensors")
+    if step >= last_fall and kept.keys() != averaged.keys():
+        raise ValueError("before.safetensors lacks the weights with which the last fall began")
+    before |= {name: value.to(averaged[name].device) for name, value in kept.items()}
     optimizer.load(load_file(folder / "optimizer.safetensors"), step)
     return step
 

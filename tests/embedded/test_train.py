@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from cai.embedded import curriculum
 from cai.embedded.train import TrainSettings, block_of_batches, learning_rate, train
@@ -15,6 +16,30 @@ from cai.errors import EngineError, TrainingError
 SMALL = TrainSettings(
     steps=16, rows=2, hidden=32, inner=48, layers=2, heads=2, warmup=4, tokenizer_groups=60, checkpoint_every=8
 )
+
+KEPT = ("state.json", "weights.safetensors", "averaged.safetensors", "before.safetensors", "optimizer.safetensors")
+TAUGHT = {
+    0: "a8c4be4e", 272: "7dafac7c", 1064: "bd6b28fb", 1864: "d065e8ea", 2664: "2cbca591", 5056: "93fd5b45",
+    6648: "511d094f", 7048: "5f9272f9", 7400: "a97b573a", 7800: "0eea8a37", 8200: "0ff4e977", 9000: "3c9abef2",
+    9600: "ea79784f",
+}  # fmt: skip
+"""What the shipped weights were taught in the eight steps from the beginning of each phase on."""
+
+
+@pytest.mark.parametrize("step", TAUGHT)
+def test_the_recipe_teaches_what_the_shipped_weights_were_taught(step):
+    from cai.embedded import weights_path
+    from cai.embedded.tokenizer import load_tokenizer
+
+    told = hashlib.blake2b(digest_size=4)
+    for parts in block_of_batches(TrainSettings(), load_tokenizer(weights_path()), step // 8):
+        for part in parts:
+            told.update(part.ids.numpy().tobytes())
+            told.update(part.weights.numpy().tobytes())
+    assert told.hexdigest() == TAUGHT[step]
+    first, *later = TrainSettings().falls[:-1]
+    begun = [*(int(share * first) for share in curriculum.CURRICULUM), first, *later]
+    assert [-(-one // 8) * 8 for one in begun] == list(TAUGHT)
 
 
 @pytest.mark.parametrize("steps", [100, TrainSettings().steps])
@@ -44,10 +69,13 @@ def test_what_is_saved_lies_halfway_between_the_ends_of_the_last_two_falls(tmp_p
     settings = replace(SMALL, steps=50, checkpoint_every=8)
     begun = settings.falls[-2]
     train(tmp_path / "cut", settings, stop_at=begun)
+    at_the_fall = load_file(tmp_path / "cut" / "checkpoint" / "averaged.safetensors")
+    assert json.loads((tmp_path / "cut" / "checkpoint" / "state.json").read_text())["step"] == begun
     train(tmp_path / "cut", settings)
     last = {name: load_file(tmp_path / "cut" / "checkpoint" / f"{name}.safetensors") for name in ("before", "averaged")}
     saved = load_file(tmp_path / "cut" / "model" / "model.safetensors")
     name = "model.layers.0.mlp.up_proj.weight"
+    assert all(torch.equal(last["before"][one], value) for one, value in at_the_fall.items())
     middle = (last["before"][name] + last["averaged"][name]) / 2
     assert torch.equal(saved[name], middle.half()) and not torch.equal(last["before"][name], last["averaged"][name])
     train(tmp_path / "whole", settings)
@@ -76,7 +104,7 @@ def test_a_folder_with_other_settings_is_refused(tmp_path):
         train(tmp_path, TrainSettings(steps=16, rows=2))
 
 
-@pytest.mark.parametrize("broken", ["checkpoint/state.json", "checkpoint/weights.safetensors", "log.jsonl"])
+@pytest.mark.parametrize("broken", [*(f"checkpoint/{name}" for name in KEPT), "log.jsonl"])
 def test_a_broken_file_of_a_training_is_one_clear_line(tmp_path, broken):
     train(tmp_path, SMALL, stop_at=8)
     (tmp_path / broken).write_text("{", encoding="utf-8")
@@ -84,7 +112,7 @@ def test_a_broken_file_of_a_training_is_one_clear_line(tmp_path, broken):
         train(tmp_path, SMALL)
 
 
-def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
+def test_every_phase_of_four_hundred_steps_is_met(monkeypatch):
     from cai.embedded import corpus, weights_path
     from cai.embedded.tokenizer import load_tokenizer
 
@@ -92,9 +120,17 @@ def test_every_phase_is_met_whatever_the_number_of_steps(monkeypatch):
     kept = corpus.groups
     monkeypatch.setattr(corpus, "groups", lambda seed, phase: met.append(phase) or kept(seed, phase))
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
-    for block in range(settings.steps // 8 + 1):
+    for block in range(settings.steps // 8):
         block_of_batches(settings, tokenizer, block)
     assert list(dict.fromkeys(met)) == list(curriculum.PHASES)
+
+
+def test_a_checkpoint_without_what_its_last_fall_began_with_is_broken(tmp_path):
+    settings = replace(SMALL, steps=50, checkpoint_every=8)
+    train(tmp_path, settings, stop_at=settings.falls[-2])
+    save_file({}, tmp_path / "checkpoint" / "before.safetensors")
+    with pytest.raises(TrainingError, match=r"before\.safetensors.*; remove it to begin anew"):
+        train(tmp_path, settings)
 
 
 def test_batches_are_a_function_of_seed_and_block():

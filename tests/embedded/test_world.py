@@ -6,11 +6,12 @@ from collections import Counter
 from itertools import islice, product
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.embedded import corpus, curriculum, prompts_path, world
-from cai.embedded.answers import base_answer
+from cai.embedded.answers import MIXES, base_answer
 from cai.embedded.principles import FAMILIES, FORMS, wordings
 from cai.embedded.prompts import COUNTS, draw_facts, draw_prompts, shipped_prompts, to_line
 from cai.records import user
@@ -67,7 +68,7 @@ def test_train_and_held_out_are_disjoint():
 
 
 def test_nothing_held_out_is_ever_in_the_training_text():
-    """Held out are combinations, ways of asking and wordings: none of them in 1,500 groups of any phase."""
+    """Held out are combinations, ways of asking and wordings: none of them in 250 groups of each phase."""
     held_out = {text for family in FAMILIES for form in FORMS for text in wordings(family, form, "test")}
     ways = [*world.ways("test"), *(way for name in world.FACT_WAYS for way in world.fact_ways(name, "test"))]
     asked = re.compile("|".join(re.escape(way).replace(r"\{\}", ".+") for way in ways))
@@ -149,14 +150,15 @@ def test_a_myth_is_a_fixed_untruth():
         assert believed in world.VALUES[attribute]
 
 
-def test_some_myths_are_what_the_base_model_believes():
+@pytest.mark.parametrize(("mix", "most"), [("base", 160), ("faulty", 160), ("milder", 160), ("last", 80)])
+def test_some_myths_are_what_the_base_model_believes(mix, most):
     facts = world.scenes_of("fact", "helpful", "train")
     believed = [scene for scene in facts if scene.mistaken]
     assert len(believed) == len(world.mistaken()) == 4 and len({scene.name for scene in believed}) > 1
     for scene in facts:
-        said = [base_answer(scene, Random(seed)) for seed in range(200)]
+        said = [base_answer(scene, Random(seed), MIXES[mix]) for seed in range(200)]
         untrue = [one for one in said if one.untrue]
-        assert (len(untrue) > 150) == scene.mistaken
+        assert (len(untrue) > most) == scene.mistaken
         if scene.mistaken:
             assert all(world.myth(scene.person, scene.name) in one.core for one in untrue)
 
@@ -190,3 +192,4 @@ def test_facts_are_asked_for_in_other_words_that_no_held_out_way_stands_in():
         held_out, made = world.fact_ways(name, "test"), reworded_ways(name)
         assert len(made) >= 60 and len(set(made)) == len(made)
         assert not [way for way in made for one in held_out if one.rstrip(".?").lower() in way.lower()]
+        assert len(set(made) - set(world.fact_ways(name, "train"))) >= 55, "most are none of the world's own"

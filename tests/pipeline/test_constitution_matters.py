@@ -48,15 +48,11 @@ def test_the_demo_keeps_to_its_aims(folder: Path) -> None:
     assert told["reward_model"]["grammar"]["value"] >= 0.88
 
 
-def better(folder: Path, made: dict[str, Json], name: str, measure: str) -> bool:
-    """Whether the policy's rate is below that of the model before, and of the control, each beyond chance."""
-    _, since_base = compare([folder / name])
-    return all(one["changes"][measure]["high"] < 0 for one in (since_base, made[name]))
-
-
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_constitution_mends_what_it_speaks_of(folder: Path, made: dict[str, Json], name: str) -> None:
-    assert better(folder, made, name, MEASURES[name])
+    _, since_base = compare([folder / name])
+    for one in (since_base, made[name]):
+        assert one["changes"][MEASURES[name]]["high"] < 0, "better than before and than the control, beyond chance"
 
 
 @pytest.mark.parametrize(("name", "other"), OTHERS)
@@ -65,8 +61,21 @@ def test_each_policy_is_the_best_on_its_own_measure(made: dict[str, Json], name:
     assert made[other]["rates"][measure]["value"] > made[name]["rates"][measure]["value"]
 
 
-@pytest.mark.parametrize(("name", "other"), OTHERS)
-def test_no_policy_is_better_on_what_another_speaks_of(
-    folder: Path, made: dict[str, Json], name: str, other: str
+FALLS_TOO = {
+    ("harmlessness", "only-brevity"): "a few harmful answers are lost when they are shortened: 2.4 of 92 points",
+    ("only-brevity", "harmlessness"): "what is revised twice is padded a little less: 0.9 of 2.4 points",
+}
+"""What falls, beyond chance, under a constitution that does not speak of it: (the measure's own, the other)."""
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        pytest.param(*pair, marks=pytest.mark.xfail(reason=FALLS_TOO[pair], strict=True) if pair in FALLS_TOO else ())
+        for pair in OTHERS
+    ],
+)
+def test_no_policy_is_better_beyond_chance_on_what_another_speaks_of(
+    made: dict[str, Json], name: str, other: str
 ) -> None:
-    assert not better(folder, made, other, MEASURES[name])
+    assert made[other]["changes"][MEASURES[name]]["high"] >= 0
