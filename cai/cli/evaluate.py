@@ -117,7 +117,7 @@ def _read(
         every = read_pairs(file, test_share)
         found = [one for one in every if split in (one.prompt.split, "all")]
         if not found:
-            raise ConfigError(f"{file}: no pair is on the side '{split}'")
+            raise ConfigError(f"{file}: no pair is on the side '{split}'; --split all takes every pair")
         pairs += found
         if len(found) < len(every):
             unused[file] = len(every) - len(found)

@@ -40,13 +40,19 @@ def find_kind(row: Row, spec: PromptFile, default: Kind = "red_team") -> tuple[K
     if spec.kind is not None:
         return spec.kind, "given"
     if own is not None:
-        near = did_you_mean(own, KINDS) if isinstance(own, str) else ""
+        near = _near(own) if isinstance(own, str) else ""
         allowed = ", ".join(KINDS)
         raise row.error(f"kind {own!r}{near} (allowed: {allowed}; ?kind=… on the file's name sets it for all)")
     if (labelled := xstest_label(cells)) is not None:
         return labelled, "label"
     named = kind_of_name(spec.name) or kind_of_name(spec.path.parent.name)
     return (named, "name") if named else (default, "default")
+
+
+def _near(name: str) -> str:
+    """The kind that a word like "harmful" or "benign" means, else the one of the nearest name."""
+    meant = kind_of_name(name)
+    return f"; did you mean '{meant}'?" if meant else did_you_mean(name, KINDS)
 
 
 def xstest_label(cells: Mapping[str, Any]) -> Kind | None:

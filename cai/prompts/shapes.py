@@ -58,7 +58,8 @@ def read_dialogue(row: Row, spec: PromptFile) -> Dialogue:
         dialogue = Dialogue(dialogue.messages[:-1], dialogue.column, (*dialogue.notes, "last answer left off"))
         last = dialogue.messages[-1].role if dialogue.messages else None
     if last != "user":
-        hint = "; add ?answers=drop to the file's name to leave that answer off" if last == "assistant" else ""
+        cut = last == "assistant" and len(dialogue.messages) > 1
+        hint = "; add ?answers=drop to the file's name to leave that answer off" if cut else ""
         raise row.error(f"a prompt must end with a user turn, this one ends with {_an(last)}{hint}")
     return dialogue
 

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import cai
 from cai.embedded import weights_path
 from cai.embedded.principles import shipped_wordings
 from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
-from cai.records import Preference
+from cai.records import Judgement, Preference
 from cai.storage.run import atomic_write
 from tests.benchmarks.noisy_judge import CONSTITUTION, Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
 
@@ -39,7 +40,11 @@ def demo_reward(epochs: float) -> RewardSettings:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """An experiment; a pair is judged under at most `principles` of the constitution."""
+    """An experiment; a pair is judged under at most `principles` of the constitution.
+
+    If `fitted`, the temperature of the soft labels is the one that forecasts best on the calibration pairs; else it is
+    the one that the noise of a single vote calls for.
+    """
 
     train: int
     calibration: int
@@ -48,6 +53,7 @@ class Design:
     error_rates: tuple[float, ...]
     reasoning_error: float
     reward: RewardSettings
+    fitted: bool = False
 
     @property
     def key(self) -> str:
@@ -64,6 +70,7 @@ class Design:
 
 
 DESIGNS = {
+    "fitted": Design(768, 100, 300, 16, (0.05,), 0.4, demo_reward(5), fitted=True),
     "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
     "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
@@ -72,7 +79,9 @@ DESIGNS = {
 240, and asks the judge under every principle that tells a pair apart, so that the noise is averaged away before the
 side is taken that a hard label is. "drawn", which came when soft labels had lost by that, asks under one principle,
 drawn as the paper does (§4.1), and a fifth of the votes are wrong: the noise of draw and vote is in either label. Two
-fifths of its reasonings are wrong, at which the bounds of the clamp, 0.4 and 0.6, are what a verdict is worth."""
+fifths of its reasonings are wrong, at which the bounds of the clamp, 0.4 and 0.6, are what a verdict is worth. In all
+three the labels are less sure than they are right: a mean over principles is surer than each vote. "fitted", which came
+last, asks as "long" does and fits the labels' temperature (`preferences.temperature`) where truth is known."""
 
 
 class Drawn(NamedTuple):
@@ -90,11 +99,11 @@ def drawn(design: Design, seed: int) -> Drawn:
     return Drawn(pairs[: design.train], pairs[design.train :], test)
 
 
-def all_labels(design: Design, seed: int, pairs: Sequence[Pair]) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """The labels of every arm, and the measured error rates of the votes behind them."""
+def all_labels(design: Design, seed: int, drawn: Drawn) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """The labels of every arm for the training pairs, and the measured error rates of the votes behind them."""
     from cai.models import load_model
 
-    engine = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu"))
+    engine, pairs = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu")), drawn.train
     clean = judged(engine, pairs, design.principles, Random(f"principles {seed}"))
     found: dict[str, list[float]] = {}
     errors = {"clean": error_rate(pairs, clean)}
@@ -102,13 +111,32 @@ def all_labels(design: Design, seed: int, pairs: Sequence[Pair]) -> tuple[dict[s
         noise, draw = Noise.making_wrong(rate, clean), Random(f"noise {seed}")
         votes = [noise.on(one, draw) for one in clean]
         errors[f"{rate:g}"] = error_rate(pairs, votes)
-        soft = labels(votes, PreferenceSettings(temperature=noise.temperature))
+        temperature = noise.temperature
+        if design.fitted:
+            known = judged(engine, drawn.calibration, design.principles, Random(f"calibration {seed}"))
+            temperature = best_temperature(drawn.calibration, [noise.on(one, draw) for one in known])
+        soft = labels(votes, PreferenceSettings(temperature=temperature))
         found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
     thought = reasoned(engine, pairs, design.reasoning_error, Random(f"reasoning {seed}"))
     errors["reasoned"] = error_rate(pairs, thought)
     found["clamped"] = labels(thought, PreferenceSettings(clamp="auto"))
     found["unclamped"] = labels(thought, PreferenceSettings(clamp=None))
     return found, errors
+
+
+def best_temperature(pairs: Sequence[Pair], votes: Sequence[Judgement]) -> float:
+    """The temperature at which labels from the votes forecast the truth best, by cross-entropy."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_t: float) -> float:
+        made = labels(votes, PreferenceSettings(temperature=math.exp(log_t)))
+        return -fmean(_log(p) * one.share + _log(1 - p) * (1 - one.share) for one, p in zip(pairs, made, strict=True))
+
+    return math.exp(float(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+
+
+def _log(p: float) -> float:
+    return math.log(max(p, 1e-12))
 
 
 def forecasts(
@@ -163,7 +191,7 @@ def run_seed(design: Design, seed: int, folder: Path) -> dict[str, Any]:
         return kept
     pairs = drawn(design, seed)
     if "labels" not in kept:
-        kept["labels"], kept["errors"] = all_labels(design, seed, pairs.train)
+        kept["labels"], kept["errors"] = all_labels(design, seed, pairs)
         kept["truth"] = {name: [one.share for one in some] for name, some in pairs._asdict().items()}
         _keep(path, kept)
     for name in missing:

@@ -52,6 +52,7 @@ WRONG = [
     ("p.jsonl", json.dumps({"messages": [*TWO, LATE]}), r"a system turn can only come first"),
     ("p.jsonl", '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', r"not text \(image\)"),
     ("p.jsonl", '{"prompt": "a", "kind": "helpfull"}', r"p.jsonl:1: kind 'helpfull'; did you mean 'helpful'\?"),
+    ("p.jsonl", '{"prompt": "a", "kind": "harmful"}', r"p.jsonl:1: kind 'harmful'; did you mean 'red_team'\?"),
     ("p.jsonl", '{"prompt": "a", "split": "tets"}', r"p.jsonl:1: split 'tets'; did you mean 'test'\?"),
 ]  # fmt: skip
 
