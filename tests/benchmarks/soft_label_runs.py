@@ -99,11 +99,11 @@ def drawn(design: Design, seed: int) -> Drawn:
     return Drawn(pairs[: design.train], pairs[design.train :], test)
 
 
-def all_labels(design: Design, seed: int, drawn: Drawn) -> tuple[dict[str, list[float]], dict[str, float]]:
+def all_labels(design: Design, seed: int, some: Drawn) -> tuple[dict[str, list[float]], dict[str, float]]:
     """The labels of every arm for the training pairs, and the measured error rates of the votes behind them."""
     from cai.models import load_model
 
-    engine, pairs = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu")), drawn.train
+    engine, pairs = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu")), some.train
     clean = judged(engine, pairs, design.principles, Random(f"principles {seed}"))
     found: dict[str, list[float]] = {}
     errors = {"clean": error_rate(pairs, clean)}
@@ -113,8 +113,8 @@ def all_labels(design: Design, seed: int, drawn: Drawn) -> tuple[dict[str, list[
         errors[f"{rate:g}"] = error_rate(pairs, votes)
         temperature = noise.temperature
         if design.fitted:
-            known = judged(engine, drawn.calibration, design.principles, Random(f"calibration {seed}"))
-            temperature = best_temperature(drawn.calibration, [noise.on(one, draw) for one in known])
+            known = judged(engine, some.calibration, design.principles, Random(f"calibration {seed}"))
+            temperature = best_temperature(some.calibration, [noise.on(one, draw) for one in known])
         soft = labels(votes, PreferenceSettings(temperature=temperature))
         found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
     thought = reasoned(engine, pairs, design.reasoning_error, Random(f"reasoning {seed}"))
