@@ -7,7 +7,7 @@ held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn
 after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
 once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
 row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
-what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=long` takes another one. Labels
+what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=fitted` takes another one. Labels
 and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
@@ -169,7 +169,7 @@ def run_all(design: str, folder: Path) -> None:
 def results() -> Iterator[Result]:
     from tests.benchmarks.soft_label_runs import DESIGNS, run_seed
 
-    name = os.environ.get("CAI_BENCH_DESIGN", "fitted")
+    name = os.environ.get("CAI_BENCH_DESIGN", "converged")
     design, folder = DESIGNS[name], FOLDER / name
     run_all(name, folder)
     seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]

@@ -70,6 +70,7 @@ class Design:
 
 
 DESIGNS = {
+    "converged": Design(512, 100, 600, 16, (0.05,), 0.4, demo_reward(16), fitted=True),
     "fitted": Design(768, 100, 300, 16, (0.05,), 0.4, demo_reward(5), fitted=True),
     "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
@@ -80,8 +81,10 @@ DESIGNS = {
 side is taken that a hard label is. "drawn", which came when soft labels had lost by that, asks under one principle,
 drawn as the paper does (§4.1), and a fifth of the votes are wrong: the noise of draw and vote is in either label. Two
 fifths of its reasonings are wrong, at which the bounds of the clamp, 0.4 and 0.6, are what a verdict is worth. In all
-three the labels are less sure than they are right: a mean over principles is surer than each vote. "fitted", which came
-last, asks as "long" does and fits the labels' temperature (`preferences.temperature`) where truth is known."""
+three the labels are less sure than they are right: a mean over principles is surer than each vote. "fitted" asks as
+"long" does and fits the labels' temperature (`preferences.temperature`) where truth is known. In all of these a reward
+model stops long before it has learned its labels, and one from hard labels is still unsure where it stops. "converged",
+which came last, is "fitted" until the loss no longer falls: what the labels say is then what the reward model says."""
 
 
 class Drawn(NamedTuple):
