@@ -166,8 +166,8 @@ def _require_ours(folder: Path) -> None:
         raise RunError(f"{folder}: there, and no export of cai (no {FACTS}); choose another --out")
     if (found := _foreign(folder)) is not None:
         raise RunError(
-            f"{found}: not of the export in {folder.name}/, which would be replaced as a whole; move it away, or choose "
-            "another --out"
+            f"{found}: not of the export in {folder.name}/, which would be replaced as a whole; move it away, or "
+            "choose another --out"
         )
 
 

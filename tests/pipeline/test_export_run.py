@@ -324,6 +324,16 @@ def test_a_folder_that_is_not_an_export_is_never_replaced(sample, tmp_path):
     assert (tmp_path / "sft" / "thesis.txt").read_text() == "ten years"
 
 
+def test_a_link_that_lies_in_the_folder_is_not_written_through(sample, tmp_path):
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    (tmp_path / "out").mkdir()
+    for name in ("README.md.tmp", "constitution.yaml.tmp", ".README.md.tmp"):
+        (tmp_path / "out" / name).symlink_to("../victim.txt")
+    assert invoke(str(sample), "--format", "sft", "--out", str(tmp_path / "out"))[0] == 0
+    assert victim.read_text() == "mine" and "Constitutional AI" in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("name", ["../sft", "/etc/sft", "sft/..", "", "SFT", "sft\x00"])
 def test_a_name_that_is_no_format_goes_nowhere(name, sample, tmp_path):
     with pytest.raises(ConfigError, match="no export format is named"):
