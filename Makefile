@@ -31,7 +31,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
-# Where it cannot be had, as offline, this says so and the tests that need it are skipped.
+# Where it cannot be had, as offline, this says so and the tests that need it are skipped (CAI_REQUIRE_CONSUMERS=1: fail).
 consumers: $(READY)
 	-@$(BIN)/python tests/exports/consumers/environment.py
 

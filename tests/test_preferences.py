@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cai.errors import ParseError
 from cai.preferences import LabelFigures, beta_interval, beta_variance, sigmoid, soft_label
+from cai.preferences.soft_labels import bounded
 from cai.recipe import PreferenceSettings
 from cai.records import Judgement, Prompt, Vote, user
 
@@ -74,6 +75,30 @@ def test_clamp_temperature_and_tie_band() -> None:
     assert soft_label(strong, PreferenceSettings(temperature=4.0)).p_a == pytest.approx(sigmoid(1.0), abs=1e-9)
     weak = judged(vote("ab", 0.1), vote("ba", -0.1))
     assert soft_label(weak, PreferenceSettings(tie_band=0.05, clamp=(0.1, 0.9))).p_a == 0.5
+
+
+@pytest.mark.parametrize("band", [0.0, 0.0001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.35, 0.4, 0.45, 0.49, 1 / 3])
+def test_the_edges_of_a_tie_band_are_ties_on_both_sides(band: float) -> None:
+    for p in (0.5 + band, 0.5 - band, 1.0 - (0.5 + band), 1.0 - (0.5 - band)):
+        assert bounded(p, band, None) == 0.5
+    for p in (0.5 + band + 1e-6, 0.5 - band - 1e-6):
+        assert bounded(p, band, None) == p
+
+
+@given(LOGIT, LOGIT, st.sampled_from([0.05, 0.1, 0.2]))
+def test_a_pair_is_a_tie_whichever_answer_is_a(ab: float, ba: float, band: float) -> None:
+    settings = PreferenceSettings(tie_band=band)
+    one = soft_label(judged(vote("ab", ab), vote("ba", ba)), settings)
+    other = soft_label(judged(vote("ab", ba), vote("ba", ab)), settings)
+    assert (one.p_a == 0.5) == (other.p_a == 0.5)
+
+
+@pytest.mark.parametrize("odds", [1.5, 1 / 1.5])
+def test_a_verdict_on_the_edge_is_not_clear_whichever_answer_leads(odds: float) -> None:
+    figures = LabelFigures()
+    one = judged(vote("ab", math.log(odds)), vote("ba", -math.log(odds)))
+    figures.add(one, soft_label(one, PreferenceSettings()))
+    assert figures.to_json()["clear"] == 0.0
 
 
 def test_figures_count_what_was_planted() -> None:

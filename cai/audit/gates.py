@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from cai.audit.items import ATTACKS, Planted
+from cai.bands import ROUNDING
 from cai.intervals import wilson
 from cai.records import Json
 
@@ -75,8 +76,8 @@ class Gate:
 
 
 def keeps(value: float, sense: Sense, bound: float) -> bool:
-    """Whether the value is at least, or at most, the bound."""
-    return value >= bound if sense == "at least" else value <= bound
+    """Whether the value is at least, or at most, the bound, as far as rounding can tell."""
+    return value >= bound - ROUNDING if sense == "at least" else value <= bound + ROUNDING
 
 
 def spans(low: float | None, high: float | None, sense: Sense, bound: float) -> bool:

@@ -55,7 +55,8 @@ import click
     "--decontaminate",
     multiple=True,
     metavar="FILE",
-    help="Leave out prompts that share 13 words in a row with a prompt of FILE, or all of a shorter one; repeatable.",
+    help="Leave out prompts that share 13 words in a row with a prompt of FILE, or all of a shorter one. Answers are "
+    "not searched. Repeatable.",
 )
 @click.option("--push-to-hub", "repository", metavar="REPO", help="Say what would go to this dataset repository.")
 @click.option("--yes-push", is_flag=True, help="With --push-to-hub: send it.")

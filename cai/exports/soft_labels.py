@@ -6,7 +6,7 @@ The loss on a soft label p is −p·logσ(d) − (1−p)·logσ(−d), d = r_a �
 - "duplicate" writes k·p rows one way and k·(1−p) the other: the same loss k times over, exactly where k·p is whole and
   in expectation elsewhere;
 - "argmax" takes the likelier answer: every label becomes certain, so what a clamp did to it is no longer seen;
-- "threshold" is argmax over the labels that are sure enough.
+- "threshold" is argmax over the labels that are at least so far from one half.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from cai.bands import reaches
 from cai.draws import draw_uniform
 from cai.exports import ExportOptions, LeftOut
 
@@ -30,7 +31,7 @@ def draws(p: float, identity: str, options: ExportOptions) -> Sequence[bool] | L
         return (True,) * wins + (False,) * (options.copies - wins)
     if p == 0.5:
         return LeftOut("ties")
-    if options.labels == "threshold" and abs(p - 0.5) < options.threshold:
+    if options.labels == "threshold" and not reaches(p, options.threshold):
         return LeftOut("under_threshold")
     return (p > 0.5,)
 

@@ -154,8 +154,15 @@ _ANSWERS = re.compile(r"(chosen|rejected|response|answer|completion|output_).*",
 _SEVERAL = re.compile(
     r"(chosen|rejected)([_-].*)?|(response|answer|completion|output)s?[_-]?([0-9]+|[a-z])|completion", re.IGNORECASE
 )
-"""Columns that hold answers where a prompt stands alone, and those that do beside a training example's own answer."""
+_ONE = re.compile(r"(response|answer|completion|output)s?", re.IGNORECASE)
+"""Columns that hold answers where a prompt stands alone, those that do beside a training example's own answer, and
+those of that answer, which hold several where they hold a list that is no dialogue."""
 _LABELS = ("label", "kto_tag")
+
+
+def _is_several(value: Any) -> bool:
+    """Whether a cell is a list of answers and not the messages of one."""
+    return isinstance(value, list) and not all(isinstance(one, dict) and {"role", "from"} & {*one} for one in value)
 
 
 def loses_answers(name: str, cells: Cells) -> str:
@@ -168,8 +175,13 @@ def loses_answers(name: str, cells: Cells) -> str:
         return ""
     like = _ANSWERS if name == "prompts" else _SEVERAL
     labels = _LABELS if xstest_label(cells) is None else ()
-    held = [one for one, value in cells.items() if value not in (None, "") and one not in form.needs]
-    found = [one for one in held if like.fullmatch(one) or one.lower() in labels]
+    held = {one: value for one, value in cells.items() if value not in (None, "", [])}
+    found = [
+        one
+        for one, value in held.items()
+        if (one not in form.needs and (like.fullmatch(one) or one.lower() in labels))
+        or (_ONE.fullmatch(one) and one != form.columns.prompt and _is_several(value))
+    ]
     if not found:
         return ""
     labelled = any(one.lower() in labels for one in found)

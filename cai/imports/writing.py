@@ -67,7 +67,16 @@ class _Rejects:
     def __call__(self, row: Row, why: str) -> None:
         if self._handle is None:
             self._handle = self._stack.enter_context(atomic_write(self._path))
-        self._handle.write(json.dumps({"place": row.place, "reason": why, "row": row.value}, default=str) + "\n")
+        self._handle.write(_told(row, why) + "\n")
+
+
+def _told(row: Row, why: str) -> str:
+    """A rejected row as JSON; one with a number that JSON has not, such as Infinity, as the text under `row_text`."""
+    told = {"place": row.place, "reason": why}
+    try:
+        return json.dumps({**told, "row": row.value}, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps({**told, "row_text": json.dumps(row.value, default=str)})
 
 
 def _carried(sources: Sequence[Source], format_name: str) -> Wanted:

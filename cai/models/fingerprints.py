@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from cai.storage.temporary import replacing
 
 _SMALL = 1 << 20
 _PATTERNS = (
@@ -101,8 +102,7 @@ def _write_cache(learnt: dict[str, str]) -> None:
     try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as handle:
+        with replacing(folder / "hashes.json") as handle:
             json.dump(_read_cache() | learnt, handle, indent=0)
-        Path(handle.name).replace(folder / "hashes.json")
     except (OSError, RuntimeError):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,6 +86,8 @@ def export_run(folder: Path, request: ExportRequest) -> Json:
                 facts[name] = export_facts(name, writer, asked, about)
                 write_json(writer.folder / FACTS, facts[name])
         for name in facts:
+            _require_ours(out / name)
+        for name in facts:
             take_place(staged / name, out / name)
     if facts:
         write_card(about.run, out)
@@ -161,3 +164,29 @@ def _require_ours(folder: Path) -> None:
         return
     if folder.is_symlink() or not folder.is_dir() or (any(folder.iterdir()) and not (folder / FACTS).is_file()):
         raise RunError(f"{folder}: there, and no export of cai (no {FACTS}); choose another --out")
+    if (found := _foreign(folder)) is not None:
+        raise RunError(
+            f"{found}: not of the export in {folder.name}/, which would be replaced as a whole; move it away, or "
+            "choose another --out"
+        )
+
+
+def _foreign(folder: Path) -> Path | None:
+    """The first file or link in the folder of an export that the export did not write; an empty folder is one, too."""
+    own = _written(folder)
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or (path.is_file() and path.name not in own):
+            return path
+        if path.is_dir():
+            return next((one for one in sorted(path.rglob("*")) if one.is_symlink() or not one.is_dir()), path)
+    return None
+
+
+def _written(folder: Path) -> set[str]:
+    """The names of the files that the export in `folder` wrote: `export.json`, what it lists, and what lies beside."""
+    try:
+        files = [*json.loads((folder / FACTS).read_text(encoding="utf-8"))["files"].keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {FACTS}
+    beside = load_export(folder.name).beside
+    return {FACTS, *files, *(beside(folder.name, files) if beside is not None else ())}

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from cai.storage.temporary import replacing, sweep
+
 FILE = ".progress.json"
 SECONDS = 0.25
 
@@ -33,6 +35,7 @@ class Kept:
 
     def __enter__(self) -> Kept:
         self._file.unlink(missing_ok=True)
+        sweep(self._file)
         return self
 
     def __exit__(
@@ -54,10 +57,8 @@ class Kept:
     def _write(self) -> None:
         kept, expected = self._counts
         row = {"step": self._step, "settings": self._settings, "kept": kept, "expected": expected}
-        with suppress(OSError):
-            temporary = self._file.with_suffix(".tmp")
-            temporary.write_text(json.dumps(row), encoding="utf-8")
-            temporary.replace(self._file)
+        with suppress(OSError), replacing(self._file) as handle:
+            json.dump(row, handle)
 
 
 def kept_answers(folder: Path, step: str, settings: Any) -> tuple[int, int] | None:

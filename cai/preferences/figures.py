@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from cai.bands import within
 from cai.preferences.consistency import Consistency
 from cai.preferences.votes import beta_interval, debiased_logit, paired_votes, sigmoid, unread, usable
 from cai.records import Judgement, Kind, Preference, Vote
@@ -78,7 +79,7 @@ class LabelFigures:
         self.compared += 1
         flipped = ab.logit * ba.logit < 0
         self.flips += flipped
-        if abs(sigmoid(debiased_logit(ab, ba)) - 0.5) > CLEAR:
+        if not within(sigmoid(debiased_logit(ab, ba)), CLEAR):
             self.clear += 1
             self.clear_flips += flipped
         self.bias += (ab.logit - ba.logit) / 2

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cai.bands import within
 from cai.errors import ParseError
 from cai.judge_records import Graded
 from cai.preferences.votes import sigmoid
@@ -35,7 +36,7 @@ def unpaired_label(
 ) -> bool | None:  # fmt: skip
     """Whether an answer is wanted, as KTO asks; None within `band` of the `threshold`. Raises as `p_yes`."""
     p = p_yes(answer, mass_floor, weights)
-    return None if abs(p - threshold) <= band and band else p >= threshold
+    return None if band and within(p, band, threshold) else p >= threshold
 
 
 @dataclass(slots=True)

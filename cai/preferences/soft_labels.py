@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cai.bands import within
 from cai.errors import ParseError
 from cai.preferences.votes import certainty, debiased_logit, paired_votes, sigmoid, unread, usable
 from cai.recipe import PreferenceSettings
@@ -35,8 +36,8 @@ def soft_label(
 
 
 def bounded(p_a: float, tie_band: float, clamp: tuple[float, float] | None) -> float:
-    """A label as it is trained on: a tie within the band, else within the clamp if there is one."""
-    if abs(p_a - 0.5) <= tie_band:
+    """A label as it is trained on: a tie within the band or on its edge, else within the clamp if there is one."""
+    if within(p_a, tie_band):
         return 0.5
     return p_a if clamp is None else min(clamp[1], max(clamp[0], p_a))
 

@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from cai.errors import InputError, json_limit
@@ -227,6 +227,9 @@ def _dataset(path: Path) -> Iterator[Row]:
     """A folder that `datasets` wrote with `save_to_disk`: one dataset, or several under the names of their splits."""
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         raise InputError("a folder, but not one that datasets.save_to_disk wrote; name the files in it", path)
+    for name in _named_files(path):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "::" in name:
+            raise InputError(f"names a file outside the folder, which is not opened: {name!r}", path)
     import datasets
 
     try:
@@ -237,3 +240,23 @@ def _dataset(path: Path) -> Iterator[Row]:
     for part, rows in parts.items():
         for number, value in enumerate(rows, 1):
             yield Row(path / part if part else path, value, number=number, part=part)
+
+
+def _named_files(folder: Path) -> Iterator[str]:
+    """The splits and the data files that `datasets` would open, as the folder's own files name them."""
+    splits = [str(one) for one in _listed(folder / "dataset_dict.json", "splits")]
+    yield from splits
+    for part in (folder, *(folder / split for split in splits)):
+        try:
+            yield from [str(one["filename"]) for one in _listed(part / "state.json", "_data_files")]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not a dataset that can be loaded: {error!r}", part / "state.json") from None
+
+
+def _listed(file: Path, key: str) -> list[Any]:
+    if not file.is_file():
+        return []
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))[key])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"not a dataset that can be loaded: {error!r}", file) from None

@@ -8,16 +8,22 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from cai.errors import InputError, RunError
+from cai.storage.temporary import is_temporary, replacing
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 Entry = dict[str, Any]
 Made = TypeVar("Made")
+
+
+def _is_passing(name: str) -> bool:
+    """Whether a kill before the first manifest may have left a file of this name."""
+    return name == ".lock" or is_temporary(name)
 
 
 @contextmanager
@@ -26,23 +32,15 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Raises `RunError` when the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with temporary.open(mode, **text) as handle:
+        with replacing(path, mode) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise RunError(f"{path}: cannot write: {_why(error)}") from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _why(error: OSError) -> str:
@@ -89,7 +87,7 @@ class Run:
         file = folder / MANIFEST
         if file.exists():
             self.manifest = self._read(file)
-        elif folder.is_dir() and any(one.name != ".lock" for one in folder.iterdir()):
+        elif folder.is_dir() and any(not _is_passing(one.name) for one in folder.iterdir()):
             raise RunError(f"{folder}: not a run folder (it has files but no {MANIFEST}); choose another --out")
 
     @staticmethod

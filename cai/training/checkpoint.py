@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cai.recipe import RewardSettings, SFTSettings
 from cai.records import Json
+from cai.storage.temporary import replacing, sweep
 
 MARKER = "complete.json"
 """Present only in a folder whose other files are all on disk; holds the size of each, in bytes."""
@@ -120,14 +121,15 @@ class Checkpoints:
 
 def mark_complete(folder: Path) -> None:
     """Flush every file of `folder` to disk, then write its marker in one step."""
+    sweep(folder / MARKER)
     sizes = {}
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
         _flush(path)
         sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
-    temporary = folder / f"{MARKER}.tmp"
-    temporary.write_text(json.dumps(sizes), encoding="utf-8")
-    _flush(temporary)
-    temporary.replace(folder / MARKER)
+    with replacing(folder / MARKER) as marker:
+        marker.write(json.dumps(sizes))
+        marker.flush()
+        _flush(Path(marker.name))
     _flush(folder)
     _flush(folder.parent)
 

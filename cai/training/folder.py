@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cai.errors import TrainingError
 from cai.records import Json
+from cai.storage.temporary import folder_for, replacing, sweep
 from cai.training.checkpoint import publish
 
 RECORD = "training.json"
@@ -42,8 +43,9 @@ def finished(out: Path, key: str) -> Json | None:
     record = _record(out)
     if record.get("key") != key or not record["files"].items() <= _hashes(out).items():
         return None
-    for name in (f".{out.name}.tmp", f".{out.name}.old"):
-        shutil.rmtree(out.with_name(name), ignore_errors=True)
+    shutil.rmtree(out.with_name(f".{out.name}.old"), ignore_errors=True)
+    sweep(out)
+    sweep(out / RECORD)
     report: Json = record["report"]
     return report
 
@@ -57,8 +59,9 @@ def write_record(folder: Path, key: str, about: Json, report: Json, losses: Sequ
 def note(folder: Path, said: Json) -> None:
     """Add to `training.json` what only the command that trained knows."""
     path = folder / RECORD
-    write_json(path.with_suffix(".tmp"), _record(folder) | said)
-    path.with_suffix(".tmp").replace(path)
+    record = _record(folder) | said
+    with replacing(path) as handle:
+        handle.write(_text(record))
 
 
 def _record(folder: Path) -> Json:
@@ -82,19 +85,18 @@ def _hashes(folder: Path) -> dict[str, str]:
 @contextmanager
 def staged_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` to write in, which takes the place of `out` if the block ends well."""
-    staged = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
+    with folder_for(out) as staged:
         yield staged
         publish(staged, out)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Indented JSON with a final newline."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    path.write_text(_text(value), encoding="utf-8")
+
+
+def _text(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 def versions() -> Json:

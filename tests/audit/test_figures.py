@@ -258,6 +258,13 @@ def test_a_gate_says_where_its_interval_spans_the_bound(bound, ends, passed, cha
     assert (found.passed, found.within_chance, found.to_json()["within_chance"]) == (passed, chance, chance)
 
 
+@pytest.mark.parametrize("share", [0.45, 0.55])
+def test_a_lead_of_either_place_that_is_the_bound_keeps_it(share):
+    first = {"value": share, "low": share, "high": share, "n": 10}
+    bounds = {**BOUNDS, "abstained": 0.3, "place": 0.05, "attacks": None, "accuracy": 0.6}
+    assert {one.name: one for one in gates({**LABEL, "p_first": first}, {}, None, bounds)}["place"].passed is True
+
+
 def test_verdicts_that_are_left_out_count_as_abstained_where_their_pairs_have_labels():
     kinds = {"red_team": {"pairs": 20, "abstained": 0, "ties": 0, "verdicts": 320, "left_out": 300}}
     bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": None, "accuracy": 0.6}

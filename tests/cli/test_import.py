@@ -40,6 +40,22 @@ def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
     assert refused == {"place": f"{tmp_path}/p.jsonl:2", "reason": "both answers are the same text", "row": rows[1]}
 
 
+def test_a_rejected_row_with_a_number_that_json_has_not_is_json_and_whole(tmp_path):
+    lines = ['{"prompt": "q", "chosen": "a", "rejected": "b"}', '{"prompt": "r", "chosen": "é", "weight": 1e999}']
+    lines.append('{"prompt": "s", "chosen": "a", "rejected": "b", "weight": {"x": [NaN, -Infinity]}}')
+    file = write(tmp_path, "p.jsonl", "\n".join(lines))
+    assert run(file, "--out", tmp_path / "out").exit_code == 0
+
+    def not_json(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (tmp_path / "out/preferences.rejected.jsonl").read_text()
+    refused = [json.loads(line, parse_constant=not_json) for line in text.splitlines()]
+    assert [one["place"] for one in refused] == [f"{tmp_path}/p.jsonl:{line}" for line in (2, 3)]
+    assert [repr(json.loads(one["row_text"])) for one in refused] == [repr(json.loads(line)) for line in lines[1:]]
+    assert not any("row" in one for one in refused)
+
+
 def test_columns_not_read_are_named(tmp_path):
     rows = [{**PAIR, "by": "x"}, {**PAIR, "prompt": "r", "by": 1, "n": 2}]
     done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out")

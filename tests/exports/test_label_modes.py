@@ -51,7 +51,24 @@ def test_threshold_keeps_what_is_sure_enough_and_argmax_hides_a_clamp():
     assert draws(0.61, "x", options) == (True,)
     assert draws(0.39, "x", options) == (False,)
     assert draws(0.5, "x", options) == LeftOut("ties")
+    assert draws(0.5, "x", ExportOptions(labels="threshold", threshold=0.0)) == LeftOut("ties")
     assert draws(0.6, "x", ExportOptions()) == draws(1.0, "x", ExportOptions()) == (True,)
+
+
+@pytest.mark.parametrize("band", [0.0001, 0.05, 0.1, 0.15, 0.2, 0.3, 0.35, 0.4, 0.45, 0.49, 1 / 3, 0.5])
+def test_threshold_keeps_its_own_edge_whichever_answer_is_called_a(band):
+    options = ExportOptions(labels="threshold", threshold=band)
+    for p in (0.5 + band, 1.0 - (0.5 - band)):
+        assert draws(p, "x", options) == (True,)
+        assert draws(1.0 - p, "x", options) == (False,)
+    for p in (0.5 + band - 1e-6, 0.5 - band + 1e-6):
+        assert draws(p, "x", options) == LeftOut("under_threshold")
+
+
+def test_a_clamp_as_wide_as_the_default_threshold_keeps_its_rows():
+    export = load_export("preference", options=ExportOptions(labels="threshold"))
+    rows = list(export.rows([Preference(PROMPT, "a", "b", 0.6), Preference(PROMPT, "c", "d", 0.4)]))
+    assert [(row["chosen"][0]["content"], row["p_chosen"]) for row in rows] == [("a", 0.6), ("d", 0.6)]
 
 
 def test_the_raw_probability_of_the_chosen_side_is_always_there():

@@ -206,6 +206,12 @@ ANSWERS = [
     ({"prompt": "q", "Completion 1": "a", "output_x": "b"}, "'Completion 1', 'output_x'", "prompts"),
     ({"messages": ASKED + ANSWERED, "rejected": "b"}, "'rejected'", "sft"),
     ({"instruction": "q", "output": "a", "response_1": "b"}, "'response_1'", "alpaca"),
+    ({"instruction": "q", "output": ["good", "bad"]}, "'output'", "alpaca"),
+    ({"instruction": "q", "outputs": [{"text": "good", "score": 1}]}, "'outputs'", "alpaca"),
+    ({"input": "q", "output": ["good", "bad"]}, "'output'", "openrlhf_sft"),
+    ({"prompt": "q", "response": ["good", "bad"]}, "'response'", "prompt_response"),
+    ({"prompt": "q", "completion": [ANSWERED, ANSWERED]}, "'completion'", "prompt_completion"),
+    ({"prompt": "q", "output": ["good", "bad"]}, "'output'", "prompts"),
 ]  # fmt: skip
 
 
@@ -218,6 +224,12 @@ def test_answers_are_never_dropped_unasked(row, columns, name, tmp_path):
     assert "\n" not in str(told.value) and f"--format {name} takes the prompts alone" in str(told.value)
     [one], report = read_prompt_rows(find_sources(file), name)
     assert one.messages == (user("q"),) and report.unread
+
+
+def test_one_answer_of_a_training_example_stands_beside_its_prompt(tmp_path):
+    for answer in ("a", ANSWERED, TAGGED, [], None):
+        [one], report = read_prompt_rows(find_sources(write_rows(tmp_path, {"instruction": "q", "output": answer})))
+        assert one.messages == (user("q"),) and list(report.formats) == ["alpaca"]
 
 
 def test_a_later_row_with_answers_among_prompts_is_told(tmp_path):

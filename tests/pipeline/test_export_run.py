@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from cai.cli import main
 from cai.errors import ConfigError, InputError, RunError
 from cai.exports import EXPORTS, ExportOptions, load_export
-from cai.pipeline.export_facts import public_name
+from cai.imports import find_sources, import_data
+from cai.pipeline.export_facts import export_facts, public_name
 from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.records import Prompt, user
@@ -323,6 +324,16 @@ def test_a_folder_that_is_not_an_export_is_never_replaced(sample, tmp_path):
     assert (tmp_path / "sft" / "thesis.txt").read_text() == "ten years"
 
 
+def test_a_link_that_lies_in_the_folder_is_not_written_through(sample, tmp_path):
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    (tmp_path / "out").mkdir()
+    for name in ("README.md.tmp", "constitution.yaml.tmp", ".README.md.tmp"):
+        (tmp_path / "out" / name).symlink_to("../victim.txt")
+    assert invoke(str(sample), "--format", "sft", "--out", str(tmp_path / "out"))[0] == 0
+    assert victim.read_text() == "mine" and "Constitutional AI" in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("name", ["../sft", "/etc/sft", "sft/..", "", "SFT", "sft\x00"])
 def test_a_name_that_is_no_format_goes_nowhere(name, sample, tmp_path):
     with pytest.raises(ConfigError, match="no export format is named"):
@@ -351,10 +362,74 @@ def test_a_failed_export_leaves_what_others_put_into_the_folder(sample, tmp_path
 
 
 def test_again_replaces_the_export_as_a_whole(sample, tmp_path):
-    export_run(sample, ExportRequest(("sft",), out=tmp_path))
-    (tmp_path / "sft" / "stale.jsonl").write_text("{}")
-    export_run(sample, ExportRequest(("sft",), out=tmp_path, files=("jsonl",)))
-    assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["export.json", "test.jsonl", "train.jsonl"]
+    everything = ExportRequest(("all",), out=tmp_path, single_turn_only=True)
+    export_run(sample, everything)
+    for _ in range(2):
+        export_run(sample, replace(everything, files=("jsonl",)))
+        names = sorted(path.name for path in (tmp_path / "sft").iterdir())
+        assert names == ["export.json", "test.jsonl", "train.jsonl"]
+        assert (tmp_path / "llamafactory_sft" / "dataset_info.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("stale.jsonl", "stale.jsonl"),
+        ("README.md", "README.md"),
+        ("dataset_info.json", "dataset_info.json"),
+        ("checkpoint-9/model/model.bin", "checkpoint-9/model/model.bin"),
+        ("checkpoint-9/", "checkpoint-9"),
+    ],
+)
+def test_a_file_that_the_export_did_not_write_is_never_removed(place, named, sample, tmp_path):
+    assert invoke(str(sample), "--format", "sft", "--format", "llamafactory_sft", "--out", str(tmp_path))[0] == 0
+    path = tmp_path / "sft" / place
+    (path if place.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+    if not place.endswith("/"):
+        path.write_text("mine")
+    before = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
+    code, output = invoke(str(sample), "--format", "llamafactory_sft", "--format", "sft", "--out", str(tmp_path))
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'sft' / named}: not of the export in sft/" in output and "move it away" in output
+    assert {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()} == before
+
+
+def test_links_and_imports_beside_an_export_are_never_removed(sample, tmp_path):
+    asked = ExportRequest(("preference",), out=tmp_path)
+    export_run(sample, asked)
+    import_data(find_sources(str(tmp_path / "preference")), tmp_path / "preference")
+    with pytest.raises(RunError, match=r"preference/preferences\.jsonl: not of the export"):
+        export_run(sample, asked)
+    for path in (tmp_path / "preference").glob("preferences.*"):
+        path.unlink()
+    (tmp_path / "preference" / "best").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(RunError, match="preference/best: not of the export"):
+        export_run(sample, asked)
+    (tmp_path / "preference" / "best").unlink()
+    export_run(sample, asked)
+
+
+def test_a_file_that_comes_while_the_export_is_written_is_never_removed(sample, tmp_path, monkeypatch):
+    asked = ExportRequest(("sft",), out=tmp_path)
+    export_run(sample, asked)
+
+    def trainer_writes(name, *rest):
+        (tmp_path / "sft" / "model.bin").write_text("weights")
+        return export_facts(name, *rest)
+
+    monkeypatch.setattr("cai.pipeline.export_run.export_facts", trainer_writes)
+    with pytest.raises(RunError, match=r"sft/model\.bin: not of the export"):
+        export_run(sample, asked)
+    assert (tmp_path / "sft" / "model.bin").read_text() == "weights"
+
+
+@pytest.mark.parametrize("facts", ["{", "[]", '{"files": ["thesis.txt"]}', "{}"])
+def test_a_file_that_only_has_the_name_of_an_exports_facts_vouches_for_nothing(facts, sample, tmp_path):
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "export.json").write_text(facts)
+    (tmp_path / "sft" / "thesis.txt").write_text("ten years")
+    with pytest.raises(RunError, match=r"sft/thesis\.txt: not of the export"):
+        export_run(sample, ExportRequest(("sft",), out=tmp_path))
 
 
 @pytest.mark.parametrize("place", [".", "datasets", "other/../datasets", "link"])

@@ -64,6 +64,47 @@ def test_bad_input_is_one_clear_line(name, text, message, tmp_path):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["../outside.arrow", "../../../../etc/passwd", "/etc/passwd", "part/../../outside.arrow"]
+)
+@pytest.mark.parametrize("part", ["", "train"])
+def test_a_dataset_that_names_a_file_outside_its_folder_is_not_opened(name, part, tmp_path):
+    import datasets
+
+    table = datasets.Dataset.from_dict({"prompt": ["mine"]})
+    saved = tmp_path / "saved"
+    (datasets.DatasetDict({part: table}) if part else table).save_to_disk(str(saved))
+    assert [one.messages[0].content for one in read_prompts([str(saved)]).prompts] == ["mine"]
+    state = json.loads((saved / part / "state.json").read_text())
+    (saved / part / state["_data_files"][0]["filename"]).rename(tmp_path / "outside.arrow")
+    (saved / part / "state.json").write_text(json.dumps(state | {"_data_files": [{"filename": name}]}))
+    with pytest.raises(InputError, match="names a file outside the folder, which is not opened: ") as raised:
+        read_prompts([str(saved)])
+    assert name in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("split", ["../elsewhere", "/elsewhere", "x::memory://elsewhere"])
+def test_a_dataset_that_names_a_split_outside_its_folder_is_not_opened(split, tmp_path):
+    import datasets
+
+    datasets.Dataset.from_dict({"prompt": ["mine"]}).save_to_disk(str(tmp_path / "elsewhere"))
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_dict.json").write_text(json.dumps({"splits": [split]}))
+    with pytest.raises(InputError, match="names a file outside the folder, which is not opened"):
+        read_prompts([str(tmp_path / "saved")])
+
+
+@pytest.mark.parametrize("state", ["{", "[]", "{}", '{"_data_files": [1]}', '{"_data_files": [{}]}'])
+def test_a_dataset_whose_state_cannot_be_read_is_one_line(state, tmp_path):
+    import datasets
+
+    datasets.Dataset.from_dict({"prompt": ["mine"]}).save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "state.json").write_text(state)
+    with pytest.raises(InputError, match="not a dataset that can be loaded: ") as raised:
+        read_prompts([str(tmp_path / "saved")])
+    assert "\n" not in str(raised.value)
+
+
 def test_bad_arguments(tmp_path):
     good = write_rows(tmp_path, {"prompt": "a", "kind": "helpful"}, name="prompts.jsonl")
     cases = {

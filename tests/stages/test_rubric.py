@@ -93,6 +93,7 @@ def graded(p: float, mass: float = 1.0, kind: str = "red_team") -> Graded:
 def test_a_threshold_makes_unpaired_labels() -> None:
     assert [unpaired_label(graded(p), 0.6) for p in (0.2, 0.599, 0.601, 0.9)] == [False, False, True, True]
     assert [unpaired_label(graded(p), 0.5, band=0.1) for p in (0.39, 0.45, 0.55, 0.61)] == [False, None, None, True]
+    assert [unpaired_label(graded(p), 0.5, band=0.05) for p in (0.44, 0.45, 0.55, 0.56)] == [False, None, None, True]
 
 
 def test_figures_are_by_principle_and_abstentions_by_kind() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from cai.errors import InputError, RunError
 from cai.storage.run import Run, atomic_write, file_sha256, read_rows, signature, untouched, write_json
+from tests.storage.test_temporary import killed_while_writing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -38,6 +39,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"rows\.jsonl: cannot write: the disk is full"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_before_the_first_manifest_leaves_a_folder_for_a_run(tmp_path: Path) -> None:
+    killed_while_writing(tmp_path / "manifest.json")
+    run = Run(tmp_path)
+    run.save()
+    assert [one.name for one in tmp_path.iterdir()] == ["manifest.json"]
 
 
 @pytest.mark.parametrize(

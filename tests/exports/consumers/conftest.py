@@ -13,8 +13,9 @@ import pytest
 
 from cai.exports import ExportOptions
 from cai.pipeline.export_run import ExportRequest, export_run
-from tests.exports.consumers.environment import folder, python, versions
+from tests.exports.consumers.environment import folder, python
 from tests.exports.consumers.reading import Rows
+from tests.exports.consumers.required import require
 from tests.exports.sample_run import write_sample_run
 from tests.tiny import build_tiny_model
 
@@ -42,14 +43,13 @@ def exported(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def read(exported, tmp_path_factory) -> Read:
-    """A function from a consumer's name to what its reader saw; the test is skipped where it is not installed."""
+    """A function from a consumer's name to what its reader saw; see `require` for one that is not installed."""
     model = build_tiny_model(tmp_path_factory.mktemp("model"))
 
     @cache
     def read_by(consumer: str) -> dict[str, Rows]:
         home = folder()
-        if consumer not in versions(home):
-            pytest.skip(f"{consumer} is not in {home}: `make consumers` installs it from the package index")
+        require(consumer, home)
         work = tmp_path_factory.mktemp(consumer)
         script, out = Path(__file__).with_name(f"read_{READERS.get(consumer, consumer)}.py"), work / "seen.json"
         done = subprocess.run(

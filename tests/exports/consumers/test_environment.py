@@ -8,6 +8,21 @@ from pathlib import Path
 import pytest
 
 from tests.exports.consumers import environment
+from tests.exports.consumers.required import require
+
+
+@pytest.mark.parametrize("asked", [None, "", "0", "1"])
+def test_a_consumer_that_is_missing_skips_its_tests_or_fails_them_if_asked(asked, tmp_path, monkeypatch):
+    monkeypatch.delenv("CAI_REQUIRE_CONSUMERS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("CAI_REQUIRE_CONSUMERS", asked)
+    expected = pytest.fail.Exception if asked == "1" else pytest.skip.Exception
+    with pytest.raises(expected, match=r"verl is not in .*: `make consumers` installs it"):
+        require("verl", tmp_path)
+    found = environment.packages(tmp_path) / "verl-1.0.dist-info"
+    found.mkdir(parents=True)
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: verl\nVersion: 1.0\n")
+    require("verl", tmp_path)
 
 
 @pytest.mark.slow
