@@ -63,8 +63,8 @@ _BOUNDS = (
         "--budget",
         multiple=True,
         metavar="AMOUNT",
-        help="The most that this command may spend: 5.50 (money; every endpoint needs both prices), 2000calls or 3Mtokens; "
-        "repeatable.",
+        help="The most that this command may spend: 5.50 (money; every endpoint needs both prices), 2000calls or "
+        "3Mtokens; repeatable.",
     ),
 )
 _PRICES = (
@@ -72,8 +72,8 @@ _PRICES = (
         "--price-prompt",
         multiple=True,
         metavar="[ROLE=]MONEY",
-        help="For a million prompt tokens: of every endpoint, or of the model, critic or judge that is a model of its own; "
-        "0 where they are free; repeatable.",
+        help="For a million prompt tokens: of every endpoint, or of the model, critic or judge that is a model of its "
+        "own; 0 where they are free; repeatable.",
     ),
     click.option(
         "--price-completion",
