@@ -13,9 +13,9 @@ from cai.cli.recipe_options import named_recipe, named_spending, price_options, 
 @click.command()
 @recipe_options
 @click.option(
-    "--probe", type=click.IntRange(min=0), default=96, show_default=True, metavar="N",
+    "--probe", type=click.IntRange(min=0), metavar="N",
     help="Prompts that are really asked, at most and in all (of each kind its share, 4 or more where N allows), to "
-    "measure the engine; their answers are kept for the run. 0 asks nothing.",
+    "measure the engine. 0 asks nothing.  [default: a tenth of the prompts, at least 4 of each kind, at most 96]",
 )  # fmt: skip
 @click.option(
     "--train-probe/--no-train-probe", default=True, show_default=True,
@@ -24,18 +24,23 @@ from cai.cli.recipe_options import named_recipe, named_spending, price_options, 
 @price_options
 @click.option("--quiet", is_flag=True, help="Only the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def plan(probe: int | None, train_probe: bool, accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """The price of a run before it is made: calls, tokens, time and money, step by step.
 
     Takes the options of `cai run`. Steps that are up to date cost nothing, and neither do answers that any run of the
     same outputs folder was given before, so after an edit only what the edit touches is counted. Trains no model and
     writes nothing into the run's folder. --budget bounds what the probe may spend, and the plan says whether the run
-    keeps to it.
+    keeps to it, may stop before its end, or stops.
+
+    The probe is paid before the price is known: by default about a tenth of what the run costs, or less. The run finds
+    its answers and does not pay for them again, but for those in place of a policy still to be trained; neither does a
+    second plan, which tells by the answers and times that are there. --probe 0 asks nothing, and then tells only what
+    earlier answers tell.
 
     Calls are exact where they are determined. Where they hang on texts that are not there yet (an answer that is
     rejected, two answers that are the same), the number is an estimate from the probe, with the range behind it.
-    Time is measured by the probe, on prompts that still have something to ask; what it cannot ask is told by the speed
-    that RUN's manifest has of the same model, and the plan says which.
+    Time is measured by the probe, or was by an earlier plan's; what neither could ask is told by the speed that the
+    run's manifest has of the same model, and the plan says which.
 
     \b
     Example:
@@ -47,7 +52,7 @@ def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json
     from cai.cli.plan_table import plan_table
     from cai.cli.progress import Bars
     from cai.pipeline.make_plan import make_plan
-    from cai.pipeline.spending import fits_budget
+    from cai.pipeline.plan_budget import kept_to
 
     made, folder, _ = named_recipe(options)
     spending = named_spending(options)
@@ -58,5 +63,5 @@ def plan(probe: int, train_probe: bool, accept_audit: bool, quiet: bool, as_json
             accept_audit=accept_audit, reporter=bars,
             note=(lambda text: None) if silent else (lambda text: click.echo(text, err=True)),
         )  # fmt: skip
-    found["budget"] = fits_budget(found["total"], spending.budget)
+    found["budget"] = kept_to(found["spans"], spending.budget)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else plan_table(found))

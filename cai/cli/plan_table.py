@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from cai.cli.tables import table
+from cai.pipeline.prices import OPTIONS, unpriced
 from cai.records import Json
 
 _HEAD = ("step", "answered", "to ask", "prompt tokens", "completion tokens", "time")
+_TIMED = {
+    "run": "by the speed that this run had of the same model", "plan": "measured by an earlier plan",
+    "probe": "measured now",
+}  # fmt: skip
 
 
 def plan_table(plan: Json) -> str:
@@ -34,9 +40,28 @@ def _row(row: Json, priced: bool) -> tuple[str, ...]:
 def _cells(name: str, row: Json, priced: bool, answered: int, calls: int) -> tuple[str, ...]:
     about = "" if row["calls_exact"] else "~"
     tokens = [_about(row[key]) for key in ("prompt_tokens", "completion_tokens")]
-    paid = "unknown" if row["unpriced"] else "" if row["money"] is None else f"{row['money']:,.4f}"
-    money = (paid,) if priced else ()
+    money = (_money(row),) if priced else ()
     return (name, f"{answered:,}", f"{about}{calls:,}", *tokens, duration(row["seconds"]), *money, _note(row))
+
+
+def _money(row: Json) -> str:
+    if row["money"] is None:
+        without = row["no_price"] and all(len(kinds) == len(OPTIONS) for kinds in row["no_price"].values())
+        return "no price" if without else "unknown" if row["unpriced"] else ""
+    return f"{'> ' if row['no_price'] else ''}{row['money']:,.4f}"
+
+
+def _kept(budget: Json) -> str:
+    bound = budget["passes"]
+    if budget["says"] == "stops":
+        return f"the run stops before its end, short of {bound}"
+    if budget["says"] == "unknown":
+        return f"whether the run keeps to {bound} cannot be told: nothing tells how long answers are"
+    if budget["says"] == "keeps":
+        return "the run keeps to it"
+    unit = bound.partition(" ")[2]
+    needs = f"{budget['needs']:,.2f}" if unit == "of money" else f"{math.ceil(budget['needs']):,}"
+    return f"the run may stop before its end, short of {bound}; {needs} {unit} hold the most that it may come to"
 
 
 def _about(tokens: int | None) -> str:
@@ -65,14 +90,14 @@ def _lines(plan: Json) -> list[str]:
     ]
     if not tokens and not any(row["why"] for row in plan["steps"]):
         return ["everything is up to date: `cai run` asks nothing"]
+    timed = {by: [row["step"] for row in plan["steps"] if row["timed"] == by] for by in _TIMED}
+    if timed["run"] or timed["plan"]:
+        lines += [f"             {', '.join(steps)}: {_TIMED[by]}" for by, steps in timed.items() if steps]
+    if total["no_price"]:
+        known = "unknown" if total["money"] is None else f"more than {total['money']:,.4f}"
+        lines.append(f"money        {known}: no price for {unpriced(total['no_price'])}")
     if budget := plan.get("budget"):
-        said = "the run keeps to it" if budget["fits"] else "whether the run keeps to it cannot be told"
-        said = f"the run would stop before it passes {budget['passes']}" if budget["passes"] else said
-        lines.append(f"budget       by this plan, {said}")
-    if recorded := [row["step"] for row in plan["steps"] if row["timed"] == "run"]:
-        lines.append(f"             {', '.join(recorded)}: by the speed that this run had of the same model")
-    if probed := [row["step"] for row in plan["steps"] if row["timed"] == "probe" and recorded]:
-        lines.append(f"             {', '.join(probed)}: measured now")
+        lines.append(f"budget       by this plan, {_kept(budget)}")
     if plan["unmeasured"]:
         lines.append(f"not timed    {', '.join(plan['unmeasured'])}: nothing was there to measure it by")
     if not total["calls_exact"]:
@@ -83,7 +108,8 @@ def _lines(plan: Json) -> list[str]:
         )
     lines += [f"not probed   {why}" for why in probe["failed"].values()]
     if probe["calls"]:
-        money = f", {probe['money']:,.4f} of money" if probe["money"] else ""
+        more = "more than " if total["no_price"] else ""
+        money = f", {more}{probe['money']:,.4f} of money" if probe["money"] else ""
         said = f"{probe['calls']:,} calls, {probe['prompt_tokens'] + probe['completion_tokens']:,} tokens{money}"
         lines.append(f"the probe    asked {said}; kept in {probe['store']}")
     return lines

@@ -63,7 +63,8 @@ _BOUNDS = (
         "--budget",
         multiple=True,
         metavar="AMOUNT",
-        help="The most that this command may spend: 5.50 (money, by the prices), 2000calls or 3Mtokens; repeatable.",
+        help="The most that this command may spend: 5.50 (money; every endpoint needs both prices), 2000calls or "
+        "3Mtokens; repeatable.",
     ),
 )
 _PRICES = (
@@ -71,7 +72,8 @@ _PRICES = (
         "--price-prompt",
         multiple=True,
         metavar="[ROLE=]MONEY",
-        help="For a million prompt tokens: of every endpoint, or of the model, critic or judge; repeatable.",
+        help="For a million prompt tokens: of every endpoint, or of the model, critic or judge that is a model of its "
+        "own; 0 where they are free; repeatable.",
     ),
     click.option(
         "--price-completion",
@@ -116,7 +118,8 @@ def named_recipe(options: Mapping[str, Any]) -> tuple[Recipe, Path, dict[str, An
 
 def named_spending(options: Mapping[str, Any]) -> Spending:
     """What --budget and `price_options` say."""
-    from cai.pipeline.spending import Spending, parse_budget, parse_prices
+    from cai.pipeline.prices import parse_prices
+    from cai.pipeline.spending import Spending, parse_budget
 
     prices = parse_prices(options["price_prompt"], options["price_completion"])
     return Spending(parse_budget(options["budget"]), prices)

@@ -121,6 +121,12 @@ class Job:
         """The model's name of each role that pays for `roles`."""
         return {self.payer(role): self.engine(role).spec for role in roles}
 
+    def check_spending(self, roles: Iterable[str]) -> None:
+        """Raise `ConfigError` for a price of nothing, or a budget of money while `roles` lack prices."""
+        own = {role: getattr(self.recipe, role) for role in ROLES}
+        self.spending.prices.check({role: resolved(spec) for role, spec in own.items() if spec})
+        self.spending.check(self.payers(roles))
+
     def only(self, role: str) -> Engine:
         """The engine of `role`, with the weights of every other let go."""
         engine = self.engine(role)

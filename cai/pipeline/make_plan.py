@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +9,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cai.pipeline.audit_work import require_audit
-from cai.pipeline.job import Job, Reporter, Silent, store_path
+from cai.pipeline.job import SFT_MODEL, Job, Reporter, Silent, store_path
 from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
-from cai.pipeline.plan_draw import drawn_prompts
+from cai.pipeline.plan_budget import spans
+from cai.pipeline.plan_draw import drawn_prompts, usual_number
+from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
+from cai.pipeline.plan_rows import PlanRow, total_of
 from cai.pipeline.plan_training import Training, reward_training, sft_training
-from cai.pipeline.plan_walk import SIGMAS, Tally, Walk
-from cai.pipeline.spending import Spending, is_local, money_of
+from cai.pipeline.plan_walk import Tally, Walk
+from cai.pipeline.prices import is_local
+from cai.pipeline.spending import Spending
 from cai.pipeline.staleness import stale_steps
 from cai.pipeline.step import Step
 from cai.pipeline.steps import forms_until, roles_until, steps_of
@@ -28,50 +31,11 @@ from cai.records import Json
 from cai.storage.calls import CallStore
 from cai.storage.run import Run
 
-PROBE = 96
+BESIDE = {"audit": "judge", "evaluate": "model"}
+"""The steps that ask and are no stage: whose model is asked."""
 WINDOW = 512
 """Rows that a local engine takes at a time, at most."""
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """One step of the plan. Calls and tokens are those still to be made; `answered` ones cost nothing.
-
-    `seconds` and `completion_tokens` are None where nothing was there to measure; `timed` says by what the seconds were
-    told: "probe", or "run" for the speed that this run's manifest has of the same model. `money` is None where no price
-    applies, or where it is `unpriced`: it has a price, but hangs on tokens that are not known.
-    """
-
-    step: str
-    why: str
-    answered: int = 0
-    calls: int = 0
-    calls_low: int = 0
-    calls_high: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-    tokens_error: float = 0.0
-    seconds: float | None = 0.0
-    timed: str = ""
-    money: float | None = None
-    training_steps: int = 0
-    unpriced: bool = False
-
-    @property
-    def exact(self) -> bool:
-        return self.calls_low == self.calls_high
-
-    def to_json(self) -> Json:
-        return {
-            "step": self.step, "why": self.why, "answered": self.answered, "calls": self.calls,
-            "calls_low": self.calls_low, "calls_high": self.calls_high, "calls_exact": self.exact,
-            "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens,
-            "tokens_error": round(self.tokens_error),
-            "seconds": None if self.seconds is None else round(self.seconds, 1), "timed": self.timed,
-            "money": None if self.money is None else round(self.money, 6), "training_steps": self.training_steps,
-            "unpriced": self.unpriced,
-        }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -102,7 +66,7 @@ class Planner:
         """As `_beside`, once a few calls of those have been timed that no step of the probe tells the time of."""
         asked = set(self.walk.asked)
         found = self._beside()
-        untimed = [name for name in found if self.probe.times.of(self._timed_as(name), 1) is None]
+        untimed = [name for name in found if not self.probe.times.told_by(self._timed_as(name))]
         given = [(name, role, one.lacking[: self.count]) for name in untimed for role, one in found[name]]
         if not any(requests for _, _, requests in given):
             return found
@@ -140,18 +104,14 @@ class Planner:
 
     def _asking(self, name: str, why: str, parts: Sequence[tuple[str, Tally]]) -> PlanRow:
         tallies = [one for _, one in parts]
-        calls = sum(one.expected for one in tallies)
-        error = math.hypot(*(self._tokens_error(name, one) for one in tallies))
-        money = [self._money(role, one) for role, one in parts]
-        priced = [one for one in money if one is not None]
         untold = any(one.untold for one in tallies)
         seconds, timed = self._seconds(name, parts[0][0], tallies)
         return PlanRow(
-            name, why, sum(one.answered for one in tallies), round(calls), sum(one.low for one in tallies),
-            sum(one.high for one in tallies), round(sum(one.prompt_tokens for one in tallies)),
-            None if untold else round(sum(one.completion_tokens for one in tallies)), error,
-            seconds, timed, sum(priced) if priced and not untold else None,
-            unpriced=bool(priced) and untold,
+            name, why, sum(one.answered for one in tallies), round(sum(one.expected for one in tallies)),
+            sum(one.low for one in tallies), sum(one.high for one in tallies),
+            round(sum(one.prompt_tokens for one in tallies)),
+            None if untold else round(sum(one.completion_tokens for one in tallies)),
+            seconds, timed, worth=worth(self.job, self.rates, self._like(name), parts),
         )  # fmt: skip
 
     def _like(self, name: str) -> str:
@@ -161,21 +121,14 @@ class Planner:
 
     def _timed_as(self, name: str) -> str:
         """The step whose times a step's are taken for."""
-        return name if self.probe.times.points.get(name) else self._like(name)
+        return name if self.probe.times.told_by(name) else self._like(name)
 
-    def _tokens_error(self, name: str, tally: Tally) -> float:
-        """Half of the 95 % interval, in tokens."""
-        step = self._like(name)
-        of_calls = tally.spread / tally.expected if tally.expected else 0.0
-        of_texts = math.hypot(*(n * self.rates.tokens_written(step, kind).error for kind, n in tally.written.items()))
-        return SIGMAS * math.hypot(of_calls * (tally.prompt_tokens + tally.completion_tokens), of_texts)
+    def tells_time(self, name: str) -> bool:
+        """Whether the time of a step's calls is known, by a probe or by the run."""
+        return bool(self.probe.times.told_by(self._timed_as(name))) or self._recorded(name) is not None
 
-    def _money(self, role: str, tally: Tally) -> float | None:
-        if role == "sft":
-            return None
-        payer, spec = self.job.payer(role), self.job.engine(role).spec
-        price = self.job.spending.prices.of(payer, spec)
-        return None if price is None else money_of(price, tally.prompt_tokens, tally.completion_tokens)
+    def _recorded(self, name: str) -> float | None:
+        return recorded_call(self.job.run, next(one for one in self.steps if one.name == name), self._like(name))
 
     def _seconds(self, name: str, role: str, tallies: Sequence[Tally]) -> tuple[float | None, str]:
         """The seconds, and by what they are told."""
@@ -183,8 +136,8 @@ class Planner:
         if not calls:
             return 0.0, ""
         if (seconds := self._probed(name, role, tallies, calls)) is not None:
-            return seconds, "probe"
-        each = recorded_call(self.job.run, next(one for one in self.steps if one.name == name), self._like(name))
+            return seconds, self.probe.times.told_by(self._timed_as(name))
+        each = self._recorded(name)
         return (None, "") if each is None else (calls * each, "run")
 
     def _probed(self, name: str, role: str, tallies: Sequence[Tally], calls: float) -> float | None:
@@ -206,13 +159,16 @@ class Planner:
 
 
 def make_plan(
-    recipe: Recipe, folder: Path, *, probe: int = PROBE, train_probe: bool = True, spending: Spending | None = None,
-    reporter: Reporter | None = None, note: Note | None = None, accept_audit: bool = False,
+    recipe: Recipe, folder: Path, *, probe: int | None = None, train_probe: bool = True,
+    spending: Spending | None = None, reporter: Reporter | None = None, note: Note | None = None,
+    accept_audit: bool = False,
 ) -> Json:  # fmt: skip
     """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
 
-    `probe` prompts at most, in all, are sent through the stages, timed, and their answers kept in the run's call store;
-    0 asks nothing. What cannot be timed so is told by the speed that the run's manifest has of the same model.
+    `probe` prompts at most, in all (None: `usual_number` of them), are sent through the stages, timed, and their
+    answers kept in the run's call store, the times beside it; 0 asks nothing. Where answers are there, no other prompts
+    are asked in their place, and what was not timed is told by an earlier plan, or by the speed that the run's manifest
+    has of the same model.
     Raises what `run_recipe` raises before it begins.
     """
     started = time.monotonic()
@@ -220,7 +176,7 @@ def make_plan(
     roles = roles_until(recipe, recipe.until)
     job = Job.checked(recipe, run, forms_until(recipe, recipe.until), roles)
     job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
-    job.spending.check(job.payers(roles))
+    job.check_spending(roles)
     steps = steps_of(job, recipe.until)
     plan = {step.name: step.plan() for step in steps}
     stale = stale_steps(run, plan)
@@ -230,16 +186,22 @@ def make_plan(
         if "preferences" in stale:
             job.human()
     nodes = model_nodes(job, steps, stale)
-    with TemporaryDirectory(prefix="cai-plan-") as name, _store(job, probe, Path(name)) as store:
+    count = usual_number(one.kind for one in job.prompts.prompts) if probe is None else probe
+    with TemporaryDirectory(prefix="cai-plan-") as name, _store(job, count, Path(name)) as store:
         asking = Probe(job, nodes, store, Path(name))
+        keys = asking.keys({step: role for step, role in BESIDE.items() if step in stale})
+        asking.times.recall(store.path, keys, [job.engine(role).spec for role in roles])
         asking.times.started = time.monotonic() - started
         planner = Planner(
-            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates), count=probe
+            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates), count=count
         )
-        _measured(planner, probe, note or (lambda text: None))
+        _measured(planner, count, note or (lambda text: None))
         _walked(planner)
-        _trained(planner, Path(name), bool(probe) and train_probe, note or (lambda text: None))
-        return _report(planner, store)
+        _timed(planner)
+        _trained(planner, Path(name), bool(count) and train_probe, note or (lambda text: None))
+        report = _report(planner, store)
+        asking.times.keep(store.path, keys)
+        return report
 
 
 def _store(job: Job, probe: int, temporary: Path) -> CallStore:
@@ -252,15 +214,17 @@ def _measured(planner: Planner, count: int, note: Note) -> None:
     asking, job = planner.probe, planner.job
     open_nodes = [one for one in planner.nodes if one.why]
     if count and (open_nodes or {"sft", "reward"} & planner.stale.keys()):
-        prompts = drawn_prompts(job, planner.nodes, asking.store, count)
-        if open_nodes:
+        drawn = drawn_prompts(job, planner.nodes, asking.store, count)
+        if drawn.open:
             note(
-                f"probe: {len(prompts)} prompts go through the stages that are to be done; the answers are kept in "
-                f"{asking.store.path}, for the run to use"
+                f"probe: {len(drawn.prompts)} of {len(job.prompts.prompts)} prompts go through the stages that are to "
+                f"be done; the answers are kept in {asking.store.path}, for the run to use"
             )
-        planner.asked = asking.ask(prompts)
-    if open_nodes or {"audit", "evaluate"} & planner.stale.keys():
-        asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)), planner.asked)
+        elif open_nodes:
+            note(f"probe: the answers to {len(drawn.prompts)} prompts are there, which is enough to tell by")
+        planner.asked = asking.ask(drawn.prompts)
+    if open_nodes or BESIDE.keys() & planner.stale.keys():
+        asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts, planner.asked)
         _take_revisions_for_samples(planner)
 
 
@@ -285,9 +249,22 @@ def _walked(planner: Planner) -> None:
             planner.walk.run(source, source_rows(planner.job, source))
 
 
+def _timed(planner: Planner) -> None:
+    """Ask a few calls of the stages whose time nothing tells, for the probe's prompts had nothing left to ask there."""
+    tallies = ((node, planner.walk.tallies[node.step]) for node in planner.walk.nodes)
+    untold = [(node, one.lacking[: planner.count]) for node, one in tallies if not planner.tells_time(node.step)]
+    if not any(requests for _, requests in untold):
+        return
+    for node, requests in untold:
+        planner.probe.time_calls(node.step, node.role, requests)
+    planner.walk = Walk(planner.walk.nodes, planner.walk.store, planner.walk.rates)
+    _walked(planner)
+
+
 def _trained(planner: Planner, folder: Path, measure: bool, note: Note) -> None:
     job, asked = planner.job, planner.asked
     if measure and {"sft", "reward"} & planner.stale.keys():
+        planner.probe.import_libraries()
         note("probe: a few training steps on these texts, in a temporary folder; nothing of them is kept")
     if "sft" in planner.stale:
         drafts = asked.get(last_drafts(planner.nodes), [])
@@ -305,35 +282,18 @@ def _trained(planner: Planner, folder: Path, measure: bool, note: Note) -> None:
 def _report(planner: Planner, store: CallStore) -> Json:
     rows = planner.rows()
     times, spent = planner.probe.times, planner.job.spending.spent
-    loads, load_seconds = _loads(planner, rows)
-    unmeasured = [row.step for row in rows if row.seconds is None]
-    seconds = (
-        sum(row.seconds or 0.0 for row in rows) + load_seconds + (times.started if any(r.why for r in rows) else 0)
-    )
-    money = [row.money for row in rows if row.money is not None]
-    total = {
-        key: sum(getattr(row, key) for row in rows)
-        for key in ("answered", "calls", "calls_low", "calls_high", "prompt_tokens")
-    }
-    written = [row.completion_tokens for row in rows if row.completion_tokens is not None]
-    unpriced = any(row.unpriced for row in rows)
-    measured = any(row.seconds for row in rows) or not unmeasured
+    loaded, load_seconds = _loads(planner, rows)
+    start = times.started + (times.imports if planner.trainings or any(map(is_local, loaded)) else 0.0)
+    besides = load_seconds + (start if any(row.why for row in rows) else 0.0)
     return {
         "run": str(planner.job.run.folder),
         "steps": [row.to_json() for row in rows],
-        "total": total
-        | {
-            "calls_exact": total["calls_low"] == total["calls_high"],
-            "tokens_error": round(math.hypot(*(row.tokens_error for row in rows))),
-            "completion_tokens": sum(written) if len(written) == len(rows) else None,
-            "seconds": round(seconds, 1) if measured else None,
-            "money": round(sum(money), 6) if money and not unpriced else None,
-            "unpriced": unpriced,
-        },
-        "start_seconds": round(times.started, 1),
+        "total": total_of(rows, besides),
+        "spans": spans(rows),
+        "start_seconds": round(start, 1),
         "load_seconds": round(load_seconds, 1),
-        "loads": loads,
-        "unmeasured": unmeasured,
+        "loads": len(loaded),
+        "unmeasured": [row.step for row in rows if row.seconds is None],
         "probe": {
             "prompts": len(planner.asked.get("prompts", [])),
             "store": str(store.path),
@@ -344,17 +304,18 @@ def _report(planner: Planner, store: CallStore) -> Json:
     }
 
 
-def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[int, float]:
-    """How often a model is loaded, and the seconds of that: the weights of one are let go for those of another."""
-    role = {one.step: one.role for one in planner.nodes} | {"audit": "judge", "evaluate": "model"}
-    held, count, seconds = "", 0, 0.0
+def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[list[str], float]:
+    """The models loaded, one after the other, and the seconds of that: the weights of one are let go for another's."""
+    role = BESIDE | {one.step: one.role for one in planner.nodes}
+    held, loaded, seconds = "", [], 0.0
     for row in rows:
         if row.training_steps or row.step == "evaluate":
             held = ""
         if not row.calls:
             continue
-        of = "sft" if role[row.step] == "sft" else planner.job.engine(role[row.step]).spec
+        of = f"hf/{SFT_MODEL}" if role[row.step] == "sft" else planner.job.engine(role[row.step]).spec
         if of != held:
             took = planner.probe.times.loads.get(of) or max(planner.probe.times.loads.values(), default=0.0)
-            held, count, seconds = of, count + 1, seconds + took
-    return count, seconds
+            held, seconds = of, seconds + took
+            loaded.append(of)
+    return loaded, seconds

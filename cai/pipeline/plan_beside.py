@@ -20,8 +20,6 @@ from cai.records import Draft, GenerateRequest, Json, Judgement, Request, Round
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore, keys_of
 
-MOST_TIMED = 32
-"""Calls of a step that is no stage that a probe may ask, if no other step's tell how long they take."""
 _KINDS_OF_ITEMS = 11
 """Of `audit.items` each: identical, noise, swapped, null, mended and the six attacks; the tests come on top."""
 
@@ -39,6 +37,7 @@ def evaluate_tally(job: Job, walk: Walk, sft_known: bool) -> dict[str, Tally]:
         step = "sample" if role == "sft" else "respond"
         for request, kind, lacks in zip(requests, kinds, missing, strict=True):
             if lacks:
+                tally.hold(request, 0)
                 tally.prompt_tokens += walk.rates.tokens_read(step, characters(request))
                 tally.write(kind, 1.0, walk.rates.tokens_written(step, kind))
         found[name] = tally
@@ -63,7 +62,7 @@ def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
     if drafts is None:
         missing = _count(tally, walk.store, walk.asked, job.engine("judge").fingerprint, requests)
         lacking = [one for one, lacks in zip(requests, missing, strict=True) if lacks]
-        _weigh(job, tally, walk.rates, step, lacking, 1.0)
+        _weigh(job, tally, walk.rates, step, lacking, 1.0, None)
     else:
         _guess(job, tally, walk.rates, step, items, requests)
         if not drafts:
@@ -110,7 +109,7 @@ def _guess(
     tally.most = math.ceil(most * each)
     tally.spread = max(0.05 * distinct, (tally.most - distinct) / 2)
     tally.answered = len(requests) - distinct
-    _weigh(job, tally, rates, step, requests, distinct / max(1, len(requests)))
+    _weigh(job, tally, rates, step, requests, distinct / max(1, len(requests)), rates.beyond)
 
 
 def _verdicts(job: Job, tally: Tally, rates: Rates, requests: Sequence[Request]) -> None:
@@ -135,8 +134,8 @@ def _count(
     lacks = []
     for key, request in zip(keys, requests, strict=True):
         lacks.append(key in open_keys)
-        if lacks[-1] and fingerprint is not None and len(tally.lacking) < MOST_TIMED:
-            tally.lacking.append(request)
+        if lacks[-1] and fingerprint is not None:
+            tally.lack(request)
         open_keys.discard(key)
         asked.add(key)
     tally.ask += sum(lacks)
@@ -144,9 +143,12 @@ def _count(
     return lacks
 
 
-def _weigh(job: Job, tally: Tally, rates: Rates, step: str, requests: Iterable[Request], weight: float) -> None:
+def _weigh(
+    job: Job, tally: Tally, rates: Rates, step: str, requests: Iterable[Request], weight: float, beyond: int | None
+) -> None:
     scored = scored_tokens(job.engine("judge").spec)
     for request in requests:
+        tally.hold(request, scored, beyond)
         tally.prompt_tokens += weight * rates.tokens_read(step, characters(request))
         if isinstance(request, GenerateRequest):
             tally.write("red_team", weight, rates.tokens_written(step, "red_team"))

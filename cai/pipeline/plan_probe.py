@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from cai.pipeline.job import Job
 from cai.pipeline.plan_nodes import Node, kind_of, placeholder, prompt_of, source_rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_times import Times
-from cai.pipeline.spending import is_local
+from cai.pipeline.prices import is_local
 from cai.pipeline.stage_loop import row_bytes, run_stage
 from cai.records import Answer, ChoiceRequest, Json, Request
 from cai.storage.calls import CallStore, keys_of
@@ -72,6 +72,7 @@ class Probe:
     failed: dict[str, str] = field(default_factory=dict)
     """Step -> why none of its rows could be had."""
     _loaded: Any = None
+    _imported: bool = False
 
     def ask(self, prompts: Sequence[Json]) -> Rows:
         """Send the prompts through every step, ask what is missing, and time it; returns the rows of every step."""
@@ -90,6 +91,13 @@ class Probe:
         node = Node(step, "", role, _Given(requests), self.job.engine(role).fingerprint, "not timed")
         self._asked(node, [{"at": at} for at in range(len(requests))])
 
+    def keys(self, besides: Mapping[str, str]) -> dict[str, str]:
+        """Step -> what the time of its calls hangs on; `besides`: whose models those are asked that are no stage."""
+        roles = {**besides, **{one.step: asked_of(one) for one in self.nodes if one.why}}
+        own = self.job.recipe.engine
+        how = f"{own.device} {own.dtype} {own.batch_tokens} {own.concurrency}"
+        return {step: f"{step} of {self.job.engine(role).spec}, {how}" for step, role in roles.items()}
+
     def _of_run(self, step: str, names: set[str]) -> list[Json]:
         return [row for row in source_rows(self.job, step) if prompt_of(row)["id"] in names]
 
@@ -107,21 +115,33 @@ class Probe:
         return taken
 
     def _asked(self, node: Node, rows: list[Json]) -> list[Json]:
-        """One request to load the model, then a quarter of the rows, then all; each with its time."""
-        role = "model" if node.fingerprint is None else node.role
+        """One request to load the model, then a quarter of the open rows, then all rows; each with its time."""
+        role = asked_of(node)
         engine = self.job.only(role)
-        if rows and engine is not self._loaded:
-            if self._loaded is None and is_local(engine.spec):
-                self.times.started += seconds_to_import("torch", "transformers", "cai.models.hf_model")
+        lacking = [row for row in rows if self._lacks(node, engine.fingerprint, row)]
+        if not lacking:
+            return self._run(node, role, rows)[0] if rows else []
+        if engine is not self._loaded:
+            if is_local(engine.spec):
+                self.import_libraries()
             self._loaded = engine
-            _, took = self._run(node, role, rows[:1])
-            self.times.loads[engine.spec] = took
+            _, self.times.loads[engine.spec] = self._run(node, role, lacking[:1])
         out: list[Json] = []
-        for some in (rows[: max(1, len(rows) // 4)], rows) if rows else ():
+        for some in (lacking[: max(1, len(lacking) // 4)], rows):
             made = self.job.spending.spent.calls
             out, took = self._run(node, role, some)
             self.times.add(node.step, self.job.spending.spent.calls - made, took)
         return out
+
+    def _lacks(self, node: Node, fingerprint: str, row: Json) -> bool:
+        requests = (one for record in node.stage.read(row) for one in node.stage.requests(record))
+        return bool(self.store.missing(keys_of(fingerprint, requests)))
+
+    def import_libraries(self) -> None:
+        """Import, once, what a model on this machine needs, and take the time of that."""
+        if not self._imported:
+            self._imported = True
+            self.times.imports = seconds_to_import("torch", "transformers", "cai.models.hf_model")
 
     def _run(self, node: Node, role: str, rows: Sequence[Json]) -> tuple[list[Json], float]:
         source, output = self.folder / "asked.jsonl", self.folder / f"{node.step}.jsonl"
@@ -172,6 +192,11 @@ class Probe:
                         share.add(_calls(child, real), calls)
                 if real is not None:
                     yield real
+
+
+def asked_of(node: Node) -> str:
+    """The role whose model a probe asks: for one that is still to be trained the one that it starts from."""
+    return "model" if node.fingerprint is None else node.role
 
 
 def _read(node: Node, record: Any, answers: Sequence[Answer]) -> Json | None:

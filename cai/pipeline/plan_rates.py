@@ -41,6 +41,42 @@ class Moments:
 
 
 @dataclass(slots=True)
+class Ratio:
+    """Tokens to characters of what records have a model read."""
+
+    n: int = 0
+    letters: float = 0.0
+    tokens: float = 0.0
+    _letters2: float = 0.0
+    _cross: float = 0.0
+    _tokens2: float = 0.0
+
+    def add(self, letters: float, tokens: float) -> None:
+        self.n, self.letters, self.tokens = self.n + 1, self.letters + letters, self.tokens + tokens
+        self._letters2 += letters * letters
+        self._cross += letters * tokens
+        self._tokens2 += tokens * tokens
+
+    def __add__(self, other: Ratio) -> Ratio:
+        return Ratio(
+            self.n + other.n, self.letters + other.letters, self.tokens + other.tokens,
+            self._letters2 + other._letters2, self._cross + other._cross, self._tokens2 + other._tokens2,
+        )  # fmt: skip
+
+    @property
+    def value(self) -> float:
+        return self.tokens / self.letters if self.letters else GUESSED_RATE
+
+    @property
+    def error(self) -> float:
+        """Standard error relative to the value; 1 where one record, or none, cannot tell."""
+        if self.n < 2 or not self.tokens:
+            return 1.0
+        rest = self._tokens2 - 2 * self.value * self._cross + self.value**2 * self._letters2
+        return math.sqrt(max(0.0, rest) * self.n / (self.n - 1)) / self.tokens
+
+
+@dataclass(slots=True)
 class Share:
     """How many calls a record leads to, of those that it would if no answer were rejected or like another."""
 
@@ -86,26 +122,42 @@ _Key = tuple[str, str]
 class Rates:
     """By step, and by step and kind of prompt where that matters; a kind that was not seen is taken as all of them."""
 
-    read: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
+    read: dict[str, Ratio] = field(default_factory=lambda: defaultdict(Ratio))
     written: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
     lengths: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
     goes_on: dict[tuple[str, str, str], Share] = field(default_factory=lambda: defaultdict(Share))
+    longest: dict[_Key, int] = field(default_factory=lambda: defaultdict(int))
+    """Bytes of the longest completion that was seen."""
 
     def learn(self, step: str, kind: str, requests: Sequence[Request], answers: Iterable[Answer]) -> None:
         """Take in the answers to one record."""
+        letters = tokens = 0
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Completion | ChoiceScores) and answer.prompt_tokens:
-                self.read[step][0] += characters(request)
-                self.read[step][1] += answer.prompt_tokens
+                letters += characters(request)
+                tokens += answer.prompt_tokens
             if isinstance(answer, Completion) and (answer.prompt_tokens or answer.completion_tokens):
                 self.written[step, kind].add(answer.completion_tokens)
             if isinstance(answer, Completion):
                 self.lengths[step, kind].add(len(answer.text))
+                size = len(answer.text.encode("utf-8", "surrogatepass"))
+                self.longest[step, kind] = max(self.longest[step, kind], size)
+        if tokens:
+            self.read[step].add(letters, tokens)
 
     def tokens_read(self, step: str, letters: float) -> float:
         """Prompt tokens of a request of so many characters."""
-        held = self.read[step] if step in self.read else [sum(one) for one in zip(*self.read.values(), strict=True)]
-        return letters * (held[1] / held[0] if held and held[0] else GUESSED_RATE)
+        return letters * self.reading(step).value
+
+    def reading(self, step: str) -> Ratio:
+        """What a step's requests have told of their prompts; those of all steps where there is none."""
+        return self.read[step] if step in self.read else sum(self.read.values(), Ratio())
+
+    @property
+    def beyond(self) -> int:
+        """Bytes by which the texts of a record, two answers or one with its critique, may pass usual ones."""
+        over = (most - self.lengths[key].mean for key, most in self.longest.items())
+        return 2 * round(max(over, default=PLACEHOLDER))
 
     def tokens_written(self, step: str, kind: str) -> Moments:
         """Of one completion."""

@@ -17,11 +17,14 @@ from typing import Any
 from cai.errors import ParseError, RunError
 from cai.pipeline.plan_nodes import Node, characters, kind_of, placeholder
 from cai.pipeline.plan_rates import Moments, Rates
+from cai.pipeline.spending import most_tokens
 from cai.records import Answer, GenerateRequest, Json, Request
 from cai.storage.calls import CallStore, keys_of
 
 CHUNK = 256
 SIGMAS = 2.0
+MOST_TIMED = 32
+"""Calls that a probe may ask of a step, if nothing else tells how long they take."""
 UNTRAINED = "a model that is still to be trained"
 """Stands for its fingerprint: what is equal is asked once of it too, and nothing is answered yet."""
 
@@ -46,13 +49,28 @@ class Tally:
     untold: bool = False
     """Whether nothing tells how long its completions are."""
     lacking: list[Request] = field(default_factory=list)
-    """Of a step that is no stage, some of the calls to be made, for a probe to ask."""
+    """Some of the calls to be made whose model is there, for a probe to ask."""
+    surely_held: tuple[int, int] = (0, 0)
+    """The most prompt and completion tokens of one call that will be made (`spending.most_tokens`)."""
+    held: tuple[int, int] = (0, 0)
+    """The same of any call that may be made."""
 
     def write(self, kind: str, weight: float, length: Moments) -> None:
         """Take in a completion, of the chance `weight`, whose tokens are like `length`."""
         self.written[kind] += weight
         self.completion_tokens += weight * length.mean
         self.untold = self.untold or not length.n
+
+    def hold(self, request: Request, scored: int, beyond: int | None = None) -> None:
+        """Take in what is held for a call; `beyond`: bytes that it may be longer, None for one that will be made."""
+        size, written = most_tokens(request, scored)
+        if beyond is None:
+            self.surely_held = max(self.surely_held, (size, written), key=sum)
+        self.held = (max(self.held[0], size + (beyond or 0)), max(self.held[1], written))
+
+    def lack(self, request: Request) -> None:
+        if len(self.lacking) < MOST_TIMED:
+            self.lacking.append(request)
 
     @property
     def expected(self) -> float:
@@ -124,17 +142,18 @@ class Walk:
 
     def _stored(self, node: Node, asking: Sequence[tuple[Flow, Any, list[Request]]]) -> list[Answer | None]:
         """The answers to the requests of records that are known; calls that another one answers are counted with it."""
-        keys = keys_of(
-            node.fingerprint or UNTRAINED, (one for flow, _, requests in asking if flow.known for one in requests)
-        )
+        known = [one for flow, _, requests in asking if flow.known for one in requests]
+        keys = keys_of(node.fingerprint or UNTRAINED, known)
         found = self.store.get(keys)
         tally = self.tallies[node.step]
-        for key in keys:
+        for key, request in zip(keys, known, strict=True):
             if key in found or key in self.asked:
                 tally.answered += 1
-            else:
-                self.asked.add(key)
-                tally.ask += 1
+                continue
+            self.asked.add(key)
+            tally.ask += 1
+            if node.fingerprint is not None:
+                tally.lack(request)
         return [found.get(key) for key in keys]
 
     def _count(
@@ -146,8 +165,10 @@ class Walk:
             tally.likely += flow.weight * len(requests)
             tally.most += len(requests)
             tally.spread += flow.weight * math.sqrt(flow.doubt) * len(requests)
+        beyond = self.rates.beyond if not flow.known else 0
         for request, answer in zip(requests, answers, strict=True):
             if answer is None:
+                tally.hold(request, node.scored, None if flow.known else beyond)
                 tally.prompt_tokens += flow.weight * self.rates.tokens_read(node.step, characters(request))
                 if isinstance(request, GenerateRequest):
                     tally.write(kind, flow.weight, self.rates.tokens_written(node.step, kind))

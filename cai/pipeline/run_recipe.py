@@ -37,7 +37,7 @@ def run_recipe(
     roles = roles_until(recipe, until)
     job = Job.checked(recipe, run, forms_until(recipe, until), roles)
     job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
-    job.spending.check(job.payers(roles))
+    job.check_spending(roles)
     steps = steps_of(job, until)
     plan = {step.name: step.plan() for step in steps}
     stale = stale_steps(run, plan)

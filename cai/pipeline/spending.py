@@ -8,11 +8,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cai.errors import BudgetError, ConfigError, did_you_mean
+from cai.errors import BudgetError, ConfigError
+from cai.pipeline.prices import MILLION, Price, Prices, asked_for, is_local, money_of, priced_roles, unpriced
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Failure, Json, Request
 
-PRICED = ("model", "critic", "judge")
-MILLION = 1_000_000
 _BUDGET = re.compile(r"(\d[\d_,]*(?:\.\d+)?|\.\d+)\s*([kM]?)\s*(calls|tokens|)")
 _TIMES = {"": 1, "k": 1_000, "M": MILLION}
 _TEMPLATE = 128
@@ -77,58 +76,9 @@ class Budget:
         return self != Budget()
 
 
-def fits_budget(planned: Json, budget: Budget) -> Json | None:
-    """``{fits, passes}`` of a plan's total: whether it keeps to the budget, else the bound; None without a budget.
-
-    `fits` is None where the plan cannot tell: it does not know how long answers are, and its calls alone do fit.
-    """
-    if not budget.bounded:
-        return None
-    answers, money = planned["completion_tokens"], planned["money"]
-    cost = Cost(planned["calls"], planned["prompt_tokens"], answers or 0, money or 0.0)
-    fits = budget.allows(cost)
-    untold = (answers is None and budget.tokens is not None) or (money is None and budget.money is not None)
-    return {"fits": None if fits and untold else fits, "passes": None if fits else budget.passed_by(cost)}
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Money for a million tokens: `prompt` and `completion` by role; "" is every role whose model is an endpoint's."""
-
-    prompt: Mapping[str, float] = field(default_factory=dict)
-    completion: Mapping[str, float] = field(default_factory=dict)
-
-    def of(self, role: str, spec: str) -> tuple[float, float] | None:
-        """(prompt, completion) of a million tokens; None for a model that costs no money.
-
-        A model on this machine has a price only where its role is named, the policy that the run trains never.
-        """
-        named = role in self.prompt or role in self.completion
-        if role not in PRICED or (not named and is_local(spec)):
-            return None
-        if not named and "" not in self.prompt and "" not in self.completion:
-            return None
-        prompt = self.prompt.get(role, self.prompt.get("", 0.0))
-        return prompt, self.completion.get(role, self.completion.get("", 0.0))
-
-    @property
-    def given(self) -> bool:
-        return bool(self.prompt or self.completion)
-
-
-def is_local(spec: str) -> bool:
-    """Whether the model of this name runs on this machine."""
-    return spec.partition("/")[0] == "hf"
-
-
 def scored_tokens(spec: str) -> int:
     """How many tokens are written, and charged, to score choices: a server writes one, a local model none."""
     return 0 if is_local(spec) else 1
-
-
-def money_of(price: tuple[float, float] | None, prompt_tokens: float, completion_tokens: float) -> float:
-    """What so many tokens cost."""
-    return 0.0 if price is None else (prompt_tokens * price[0] + completion_tokens * price[1]) / MILLION
 
 
 def parse_budget(texts: Sequence[str]) -> Budget:
@@ -149,30 +99,6 @@ def parse_budget(texts: Sequence[str]) -> Budget:
     return Budget(whole.get("calls"), whole.get("tokens"), found.get("money"))
 
 
-def parse_prices(prompt: Sequence[str], completion: Sequence[str]) -> Prices:
-    """Prices as ``0.15`` for every endpoint or ``judge=2.50`` for one role. Raises `ConfigError`."""
-    return Prices(_by_role("--price-prompt", prompt), _by_role("--price-completion", completion))
-
-
-def _by_role(option: str, texts: Sequence[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for text in texts:
-        role, equals, number = text.rpartition("=")
-        if equals and role not in PRICED:
-            near = did_you_mean(role, PRICED)
-            raise ConfigError(f"{option} {text!r}: no role is named '{role}'{near} (roles: {', '.join(PRICED)})")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{option} {text!r}: expected money for a million tokens, such as 0.15 or judge=2.50")
-        if role in found:
-            raise ConfigError(f"{option} {text!r}: the price of {role or 'every endpoint'} is given twice")
-        found[role] = value
-    return found
-
-
 @dataclass(slots=True)
 class Spending:
     """What one command has spent, and what it may; `held` is the most that the requests under way can cost."""
@@ -184,25 +110,23 @@ class Spending:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def check(self, specs: Mapping[str, str]) -> None:
-        """Raise `ConfigError` for a budget of money while a model that costs money has no price, or none costs any.
+        """Raise `ConfigError` for a budget of money while tokens that cost money have no price, or none cost any.
 
         `specs` names the model of each role that is asked.
         """
         if self.budget.money is None:
             return
-        unpriced = [role for role, spec in specs.items() if not is_local(spec) and self.prices.of(role, spec) is None]
-        if unpriced:
+        bounds = "or bound the calls (2000calls) or tokens (3Mtokens)"
+        lacks = {role: self.prices.lacking(role, spec) for role, spec in specs.items() if not is_local(spec)}
+        if any(lacks.values()):
             raise ConfigError(
-                f"--budget {self.budget.money:g} is money, and there is no price of {' and '.join(unpriced)}: give "
-                "--price-prompt and --price-completion (for a million tokens), or bound the calls (2000calls) or "
-                "tokens (3Mtokens)"
+                f"--budget {self.budget.money:g} is money, and there is no price for {unpriced(lacks)}: give "
+                f"{asked_for(lacks)} (for a million tokens; 0 where they are free), {bounds}"
             )
         if not any(self.prices.of(role, spec) for role, spec in specs.items()):
-            so = ", so that the prices apply to nothing" if self.prices.given else ""
             raise ConfigError(
-                f"--budget {self.budget.money:g} is money, and no model of this run is an endpoint{so}: name the role "
-                "of a model on this machine to price it (--price-prompt judge=0.15), or bound the calls (2000calls) or "
-                "tokens (3Mtokens)"
+                f"--budget {self.budget.money:g} is money, and no model that is asked is an endpoint: name the role of "
+                f"a model on this machine to price it ({priced_roles(list(specs))}), {bounds}"
             )
 
     def meter(self, role: str, spec: str) -> Meter:
@@ -219,7 +143,7 @@ class Meter:
     """
 
     spending: Spending
-    price: tuple[float, float] | None = None
+    price: Price | None = None
     scored: int = 0
     total: Cost = field(default_factory=Cost)
     _rate: float = 1.0
@@ -267,9 +191,8 @@ class Meter:
         )
 
     def _most(self, request: Request) -> Cost:
-        size = _size(request)
+        size, written = most_tokens(request, self.scored)
         tokens = math.ceil(self._rate * size)
-        written = self.scored if isinstance(request, ChoiceRequest) else request.sampling.max_tokens
         return Cost(1, tokens, written, money_of(self.price, tokens, written))
 
     def _cost(self, request: Request, most: Cost, answer: Answer) -> Cost:
@@ -287,6 +210,11 @@ class Meter:
         else:
             prompt = most.prompt_tokens
         return Cost(1, prompt, written, money_of(self.price, prompt, written))
+
+
+def most_tokens(request: Request, scored: int) -> tuple[int, int]:
+    """The most tokens that a request can have: of its prompt, a token a byte and the template's; and of its answer."""
+    return _size(request), scored if isinstance(request, ChoiceRequest) else request.sampling.max_tokens
 
 
 def _size(request: Request) -> int:

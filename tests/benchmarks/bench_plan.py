@@ -6,6 +6,9 @@ thread: so they hold on a machine that others use too. Those of a step are as th
 and imports included where they fall; `plan_seconds` is the plan's total beside all that the process of the run used.
 `plan_wall_seconds` is of a second plan and run, by the clock.
 
+Calls of the steps in `EXACT` do not hang on answers: the plan has to be exact there, and to say so. Of the others
+`plan_within_STEP` is 1 where what the run asked lies between the plan's least and most.
+
 `CAI_BENCH_LIMIT=8` takes 8 prompts of each kind, of which the plan probes 4 in all, trains nothing and leaves the clock
 out: it shows that the benchmark works, not how well a plan does.
 """
@@ -28,6 +31,8 @@ from tests.benchmarks.measure import Result, machine
 WALL = "from cai.cli import main; main()"
 PROCESSOR = f"import time; time.monotonic = time.process_time; {WALL}"
 LIMIT = os.environ.get("CAI_BENCH_LIMIT", "")
+EXACT = ("respond", "sample", "evaluate")
+"""Steps that ask about prompts and questions alone, each request unlike all others."""
 SMALL = [
     "--limit", LIMIT, "--set", "train=[]", "--set", "sample.policy=base", "--set", "evaluate.prompts=4", "--set",
     "audit.items=2",
@@ -73,13 +78,28 @@ def compared(plan: dict[str, Any], real: dict[str, Any], used: float) -> Iterato
                 totals[what][0] += ours
                 totals[what][1] += theirs
             if (ours or theirs) and (what != "seconds" or row["seconds"]):
-                bar = "= 1" if what == "calls" and row["calls_exact"] else ""
+                sure = what == "calls" and (row["calls_exact"] or row["step"] in EXACT)
+                bar = "= 1" if sure else "reported"
                 yield _result(f"plan_{what}_{row['step']}", ours, theirs, bar, what, row)
+        if (asked := pairs["calls"]) != (0, 0):
+            yield _within(row, asked[1])
+    exact = sum(row["calls_exact"] and row["calls"] > 0 for row in plan["steps"] if row["step"] in EXACT)
+    yield Result(
+        "plan_exact_steps", exact / len(EXACT), 0, 1, "= 1", exact, len(EXACT), "steps that must be", machine()
+    )
     yield _result("plan_calls", *totals["calls"], "0.95 to 1.05", "calls", plan["total"])
     yield _result("plan_tokens", *totals["tokens"], "0.9 to 1.1", "tokens", plan["total"])
     yield _result("plan_seconds", plan["total"]["seconds"] or 0.0, used, "0.7 to 1.3", "seconds", plan["total"])
     untimed = len(plan["unmeasured"])
     yield Result("plan_untimed_steps", untimed, untimed, untimed, "= 0", untimed, 0, "steps", machine())
+
+
+def _within(row: dict[str, Any], made: int) -> Result:
+    inside = float(row["calls_low"] <= made <= row["calls_high"])
+    return Result(
+        f"plan_within_{row['step']}", inside, inside, inside, "= 1", row["calls"], made,
+        f"calls, of {row['calls_low']} to {row['calls_high']}", machine(),
+    )  # fmt: skip
 
 
 def _processor_seconds() -> float:

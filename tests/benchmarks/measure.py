@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SIGNS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 
 
@@ -37,10 +37,15 @@ class Result:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the ratio, or the end of its interval that the bar names, meets the bar; None for one told only."""
+        """Whether the ratio, or the end of its interval that the bar names, meets the bar; None for one told only.
+
+        Bars are such as ``>= 1``, ``low > 0.5``, ``= 1``, ``0.9 to 1.1`` and ``reported``.
+        """
         if self.bar == "reported":
             return None
-        end, sign, bound = re.fullmatch(r"(?:(low|high) )?(<=|>=|<|>) (\S+)", self.bar).groups()
+        if between := re.fullmatch(r"(\S+) to (\S+)", self.bar):
+            return float(between[1]) <= self.ratio <= float(between[2])
+        end, sign, bound = re.fullmatch(r"(?:(low|high) )?(<=|>=|=|<|>) (\S+)", self.bar).groups()
         return SIGNS[sign](getattr(self, end or "ratio"), float(bound))
 
     def to_json(self) -> dict[str, object]:

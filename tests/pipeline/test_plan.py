@@ -11,11 +11,12 @@ from cai.cli.plan_table import plan_table
 from cai.errors import CAIError, ConfigError, EngineError, ParseError, RunError
 from cai.pipeline.job import Job
 from cai.pipeline.make_plan import Planner, make_plan
-from cai.pipeline.plan_draw import shares
+from cai.pipeline.plan_draw import shares, usual_number
 from cai.pipeline.plan_nodes import Node
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_walk import Walk
-from cai.pipeline.spending import Prices, Spending
+from cai.pipeline.prices import Prices
+from cai.pipeline.spending import Spending
 from cai.recipe_files import load_recipe
 from cai.records import Answer, GenerateRequest, Json, Prompt, Request, Sampling, user
 from cai.storage.calls import CallStore
@@ -30,7 +31,12 @@ def prompts(tmp_path: Path) -> Path:
 
 
 def fake_plan(
-    folder: Path, prompts: Path, model: str = "fake", probe: int = 0, prices: Prices | None = None, **settings: Any
+    folder: Path,
+    prompts: Path,
+    model: str = "fake",
+    probe: int | None = 0,
+    prices: Prices | None = None,
+    **settings: Any,
 ) -> Json:
     """The plan of the run that `fake_run` makes of the same arguments."""
     named = {key.replace("__", "."): value for key, value in settings.items()}
@@ -75,17 +81,20 @@ def test_where_nothing_is_rejected_a_plan_of_nothing_run_says_what_a_run_asks(
 
 @pytest.mark.parametrize("until", [None, "respond", "critique-1", "revise", "sample", "label"])
 def test_every_plan_tells_the_time_of_what_is_still_to_ask(tmp_path: Path, prompts: Path, until: str | None) -> None:
-    """Also the second, for which the prompts that the first one drew have nothing left to ask."""
+    """Also the second, which asks nothing: the answers that the first one got are there, and its times."""
     settings = {**AUDITED, "evaluate__prompts": 20}
     if until:
         fake_run(tmp_path / "run", prompts, until=until, **AUDITED)
-    for _ in range(3):
-        plan = fake_plan(tmp_path / "run", prompts, probe=12, **settings)
+    plans = [fake_plan(tmp_path / "run", prompts, probe=probe, **settings) for probe in (12, 12, 8, 0)]
+    for plan, timed in zip(plans, ("probe", "plan", "plan", "plan"), strict=True):
         asking = {row["step"]: row for row in plan["steps"] if row["calls"]}
         assert plan["unmeasured"] == [] and plan["total"]["seconds"] is not None
         assert plan["total"]["completion_tokens"] is not None
-        assert asking and {row["timed"] for row in asking.values()} == {"probe"}, until
-        assert plan["probe"]["prompts"] <= 12 and plan["probe"]["calls"] > 0
+        assert asking and {row["timed"] for row in asking.values()} == {timed}, until
+        assert plan["probe"]["prompts"] <= 12 and (plan["probe"]["calls"] > 0) == (timed == "probe")
+    seconds = [{row["step"]: row["seconds"] for row in plan["steps"]} for plan in plans[:2]]
+    assert seconds[0] == pytest.approx(seconds[1], abs=0.11)
+    assert planned(plans[1], "calls", "answered") == planned(plans[0], "calls", "answered")
 
 
 def test_the_time_of_what_is_not_asked_is_told_by_the_speed_of_the_run(tmp_path: Path, prompts: Path) -> None:
@@ -116,6 +125,51 @@ def test_the_time_of_what_is_not_asked_is_told_by_the_speed_of_the_run(tmp_path:
 )
 def test_the_prompts_of_a_probe_are_counted_in_all(sizes: Json, count: int, dealt: Json) -> None:
     assert shares(sizes, count) == dealt
+
+
+@pytest.mark.parametrize(
+    ("sizes", "number"),
+    [
+        ({"red_team": 352, "helpful": 200, "lookalike": 60}, 61),
+        ({"red_team": 5000}, 96),
+        ({"red_team": 60, "helpful": 20}, 8),
+        ({"red_team": 30, "helpful": 2, "lookalike": 1}, 7),
+        ({"red_team": 3}, 3),
+    ],
+)
+def test_a_probe_is_a_tenth_of_the_prompts_if_nothing_else_is_said(sizes: dict[str, int], number: int) -> None:
+    assert usual_number(kind for kind, size in sizes.items() for _ in range(size)) == number
+
+
+def test_a_second_plan_asks_of_no_further_prompts(tmp_path: Path, prompts: Path) -> None:
+    """Of an edit it asks what the edit touches, of the prompts whose other answers are there."""
+    log = tmp_path / "log"
+    model = f"fake?reject=0.3&log={log}"
+    first = fake_plan(tmp_path / "run", prompts, model, probe=None)
+    assert first["probe"]["prompts"] == 8 and 0 < first["probe"]["calls"] < 0.2 * first["total"]["calls"]
+    asked = log.read_text()
+    for _ in range(2):
+        again = fake_plan(tmp_path / "run", prompts, model, probe=None)
+        assert (again["probe"]["prompts"], again["probe"]["calls"]) == (8, 0)
+        assert planned(again, "calls", "answered") == planned(first, "calls", "answered")
+    assert log.read_text() == asked
+    edited = fake_plan(tmp_path / "run", prompts, model, probe=None, label__template="paper")
+    assert 0 < edited["probe"]["calls"] <= planned(first, "answered")["label"][0]
+    assert planned(edited, "calls", "answered")["sample"] == planned(first, "calls", "answered")["sample"]
+
+
+def test_time_of_a_step_that_was_cut_off_is_measured_though_its_prompts_are_answered(
+    tmp_path: Path, prompts: Path
+) -> None:
+    one: dict[str, Any] = {"critique__rounds": 1}
+    fake_run(tmp_path / "run", prompts, until="respond", **one)
+    with pytest.raises(EngineError):
+        fake_run(tmp_path / "run", prompts, "fake?crash=50", **one)
+    first, second = (fake_plan(tmp_path / "run", prompts, probe=8, **one) for _ in range(2))
+    assert first["unmeasured"] == second["unmeasured"] == [] and second["probe"]["calls"] == 0
+    assert {row["step"]: row["timed"] for row in first["steps"] if row["calls"]}["critique-1"] == "probe"
+    done = made(fake_run(tmp_path / "run", prompts, **one), "calls_made")
+    assert planned(first, "calls")["critique-1"] == planned(second, "calls")["critique-1"] == done["critique-1"]
 
 
 def test_the_probe_is_paid_once(tmp_path: Path, prompts: Path) -> None:

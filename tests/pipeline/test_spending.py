@@ -17,7 +17,8 @@ from cai.cli import main
 from cai.errors import BudgetError, ConfigError
 from cai.models import load_model
 from cai.models.fake import FakeEngine
-from cai.pipeline.spending import Budget, Cost, Prices, Spending, fits_budget, money_of, parse_budget, parse_prices
+from cai.pipeline.prices import Price, Prices, money_of, parse_prices
+from cai.pipeline.spending import Budget, Cost, Spending, parse_budget
 from cai.pipeline.stage_loop import run_stage
 from cai.recipe import EngineSettings
 from cai.records import Completion, Failure, GenerateRequest, Prompt, Sampling, user
@@ -159,9 +160,14 @@ def test_whose_price_is_whose(role: str, spec: str, price: tuple[float, float] |
 
 
 def test_a_price_of_one_kind_alone() -> None:
-    assert Prices({"judge": 3.0}, {}).of("judge", "openai/b") == (3.0, 0.0)
-    assert Prices({"judge": 3.0}, {}).of("model", "openai/b") is None
-    assert money_of((3.0, 12.0), 2_000_000, 500_000) == 12.0
+    """Is no price of the other: what is not known is not told as nothing, save of a model on this machine."""
+    prices = Prices({"judge": 3.0}, {})
+    assert prices.of("judge", "openai/b") == (3.0, None) and prices.of("judge", "hf/b") == (3.0, 0.0)
+    assert prices.of("model", "openai/b") is None
+    assert prices.lacking("judge", "openai/b") == ("completion",)
+    assert prices.lacking("model", "openai/b") == ("prompt", "completion")
+    assert prices.lacking("judge", "hf/b") == prices.lacking("model", "hf/b") == ()
+    assert money_of(Price(3.0, 12.0), 2_000_000, 500_000) == 12.0
 
 
 @pytest.mark.parametrize(
@@ -205,7 +211,35 @@ def cai(*arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--budget", "5"], "--budget 5 is money, and there is no price of model: give --price-prompt"),
+        (
+            ["run", "--budget", "5"],
+            "no price for the tokens of model: give --price-prompt 0.15 --price-completion 0.60 (for a million tokens; "
+            "0 where they are free), or bound",
+        ),
+        (
+            ["run", "--budget", "5", "--price-prompt", "1"],
+            "no price for completion tokens of model: give --price-completion 0.60",
+        ),
+        (
+            ["plan", "--budget", "5", "--price-prompt", "1", "--price-completion", "model=2", "--judge", "fake?bias=1"],
+            "no price for completion tokens of judge: give --price-completion judge=0.60",
+        ),
+        (
+            ["run", "--budget", "5", "--price-completion", "judge=1", "--judge", "fake?bias=1"],
+            "no price for the tokens of model, prompt tokens of judge: give --price-prompt 0.15 "
+            "--price-completion model=0.60",
+        ),
+        (
+            ["plan", "--price-prompt", "judge=1"],
+            "--price-prompt judge=1 applies to nothing: the judge of this run is its model; name that (--price-prompt "
+            "model=1), or give the judge a model of its own (--judge)",
+        ),
+        (["run", "--price-completion", "critic=0"], "--price-completion critic=0 applies to nothing: the critic of"),
+        (
+            ["run", "--model", "embedded", "--judge", "embedded", "--price-completion", "2"],
+            "--price-completion 2 applies to nothing: no model of this run is an endpoint; to price one on this "
+            "machine, name its role (--price-completion model=2 or --price-completion judge=2)",
+        ),
         (["run", "--budget", "lots"], "--budget 'lots': expected money"),
         (["run", "--price-prompt", "jugde=1"], "no role is named 'jugde'; did you mean 'judge'"),
         (["plan", "--price-completion", "x"], "expected money for a million tokens"),
@@ -219,42 +253,41 @@ def cai(*arguments: str) -> tuple[int, str, str]:
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     prompts = write_prompts(tmp_path)
     out = tmp_path / "out" / "run"
-    code, _, text = cai(*arguments, "--model", "fake", "--prompts", str(prompts), "--out", str(out), "--quiet", *DATA)
+    command, *rest = arguments
+    code, _, text = cai(
+        command, "--model", "fake", "--prompts", str(prompts), "--out", str(out), "--quiet", *DATA, *rest
+    )
     assert (code, text.count("\n")) == (2, 1), text
     assert message in text
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("budget", "fits", "passes"), [
-    (Budget(), None, None), (Budget(calls=100), True, None), (Budget(calls=99), False, "99 calls"),
-    (Budget(tokens=3000), True, None), (Budget(tokens=2999), False, "2,999 tokens"),
-    (Budget(money=0.5), True, None), (Budget(money=0.4), False, "0.40 of money"),
-])  # fmt: skip
-def test_a_plan_says_whether_it_keeps_to_a_budget(budget: Budget, fits: bool | None, passes: str | None) -> None:
-    planned = {"calls": 100, "prompt_tokens": 2000, "completion_tokens": 1000, "money": 0.5}
-    found = fits_budget(planned, budget)
-    assert found == (None if budget == Budget() else {"fits": fits, "passes": passes})
-
-
-def test_a_plan_without_the_length_of_answers_cannot_tell_of_tokens() -> None:
-    planned = {"calls": 100, "prompt_tokens": 2000, "completion_tokens": None, "money": None}
-    assert fits_budget(planned, Budget(tokens=2500)) == {"fits": None, "passes": None}
-    assert fits_budget(planned, Budget(tokens=1500)) == {"fits": False, "passes": "1,500 tokens"}
-    assert fits_budget(planned, Budget(calls=100)) == {"fits": True, "passes": None}
-
-
 @pytest.mark.parametrize(
-    ("prices", "so"),
+    ("more", "roles"),
     [
-        ([], "endpoint: name"),
-        (["--price-prompt", "1", "--price-completion", "2"], "so that the prices apply to nothing"),
+        ([], "--price-prompt model=0.15"),
+        (["--judge", "embedded"], "--price-prompt model=0.15 or --price-prompt judge=0.15"),
     ],
 )
-def test_a_budget_of_money_without_an_endpoint_says_so(tmp_path: Path, prices: list[str], so: str) -> None:
+def test_a_budget_of_money_without_an_endpoint_says_whom_to_price(tmp_path: Path, more: list[str], roles: str) -> None:
     out = tmp_path / "out" / "run"
-    code, _, text = cai("plan", "--recipe", "demo", "--out", str(out), *prices, "--budget", "0.5")
+    code, _, text = cai("plan", "--recipe", "demo", "--out", str(out), *more, "--budget", "0.5")
     assert (code, text.count("\n")) == (2, 1) and not (tmp_path / "out").exists()
-    assert "--budget 0.5 is money, and no model of this run is an endpoint" in text and so in text
+    assert (
+        "--budget 0.5 is money, and no model that is asked is an endpoint: name the role of a model on this machine "
+        in text
+    )
+    assert f"({roles})" in text
+
+
+def test_prices_of_a_model_on_this_machine_and_of_one_that_is_asked_later_are_taken() -> None:
+    local = Spending(Budget(money=1.0), parse_prices(["judge=1"], []))
+    local.prices.check({"model": "hf/a", "judge": "hf/b"})
+    local.check({"model": "hf/a", "judge": "hf/b"})
+    free = Spending(Budget(money=1.0), parse_prices(["0"], ["0"]))
+    free.check({"model": "openai/a", "judge": "hf/b"})
+    later = parse_prices(["0.15", "judge=1"], ["0.60"])
+    later.check({"model": "hf/a", "judge": "openai/b"})
 
 
 def test_a_run_stops_before_its_budget_and_goes_on_with_a_greater_one(tmp_path: Path) -> None:
@@ -328,3 +361,45 @@ def test_what_nothing_tells_is_unknown_and_no_zero(tmp_path: Path) -> None:
     assert 0 < audit["calls"] <= audit["calls_high"] <= 10 * 4 * 2 + 60
     total = found["total"]
     assert (total["completion_tokens"], total["money"], total["seconds"]) == (None, None, None)
+
+
+PRICED_IN_PART = [
+    (["--price-prompt", "judge=1"], {"model": ["prompt", "completion"], "judge": ["completion"]},
+     "no price for the tokens of model, completion tokens of judge"),
+    (["--price-completion", "1"], {"model": ["prompt"], "judge": ["prompt"]},
+     "no price for prompt tokens of model and judge"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prices", "no_price", "said"), PRICED_IN_PART)
+def test_what_has_no_price_is_named_and_not_told_as_nothing(
+    tmp_path: Path, prices: list[str], no_price: dict[str, list[str]], said: str
+) -> None:
+    command = ["plan", "--model", "fake", "--judge", "fake?bias=1", "--prompts", str(write_prompts(tmp_path)), *DATA]
+    command += ["--out", str(tmp_path / "run"), "--probe", "12"]
+    code, table, _ = cai(*command, *prices)
+    assert code == 0
+    [line] = [line for line in table.splitlines() if line.startswith("money ")]
+    found = json.loads(cai(*command, *prices, "--json")[1])
+    total = found["total"]
+    assert total["unpriced"] and total["no_price"] == no_price
+    assert line == f"money        more than {total['money']:,.4f}: {said}"
+    lines = {line.split()[0]: line for line in table.splitlines() if line}
+    assert f"> {total['money']:,.4f}" in lines["total"]
+    row = next(one for one in found["steps"] if one["step"] == "respond")
+    assert row["unpriced"] and ("no price" in lines["respond"]) == (row["money"] is None) == (prices[1] == "judge=1")
+    whole = [*command, "--price-prompt", "1", "--price-completion", "2"]
+    total = json.loads(cai(*whole, "--json")[1])["total"]
+    assert not total["unpriced"] and total["no_price"] == {}
+    assert total["money"] == pytest.approx((total["prompt_tokens"] + 2 * total["completion_tokens"]) / 1e6, abs=1e-5)
+    assert "no price" not in cai(*whole)[1] and "no price" not in cai(*command)[1]
+
+
+def test_a_model_on_this_machine_costs_nothing_unless_it_is_priced(tmp_path: Path) -> None:
+    command = ["plan", "--model", "fake", "--judge", "embedded", "--prompts", str(write_prompts(tmp_path)), *DATA]
+    command += ["--out", str(tmp_path / "run"), "--probe", "0", "--json", "--until", "label"]
+    total = json.loads(cai(*command, "--price-prompt", "1")[1])["total"]
+    assert total["no_price"] == {"model": ["completion"]}
+    found = json.loads(cai(*command, "--price-prompt", "judge=1")[1])
+    label = next(one for one in found["steps"] if one["step"] == "label")
+    assert label["money"] == pytest.approx(label["prompt_tokens"] / 1e6, abs=1e-5) and label["no_price"] == {}
