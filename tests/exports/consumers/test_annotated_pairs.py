@@ -31,6 +31,7 @@ def test_every_comparison_with_its_texts_votes_and_metadata(read):
             "label_weight": str(one.weight),
             "kind": one.prompt.kind,
             "source": one.source,
+            "prompt_source": one.prompt.source,
             "split": one.prompt.split,
             "weight": 1,
         }
@@ -42,7 +43,7 @@ def test_the_label_is_what_the_viewer_compares_with_and_the_principles_are_its_r
     seen = read("feedback-forensics")
     [viewer] = seen["viewer"]
     assert viewer["selected"] == LABEL
-    assert set(viewer["metadata_keys"]) == {"p_a", "label_weight", "kind", "source", "split"}
+    assert set(viewer["metadata_keys"]) == {"p_a", "label_weight", "kind", "source", "prompt_source", "split"}
     label, *principles = seen["annotators"]
     assert (label["id"], label["variant"], label["annotator_visible_name"], label["annotator_description"]) == (
         LABEL, "default_annotator", "Default: preferred_text", DESCRIPTION,
