@@ -61,8 +61,8 @@ def import_(
     a folder of LLaMA-Factory's with its dataset_info.json. Every format of `cai export` is read, and HH transcripts,
     UltraFeedback, AlpacaEval annotations and PKU-SafeRLHF. Texts are taken to the letter, but for the space around the
     turns of transcripts and plain completions. A row that cannot be carried is counted, and written with the reason to
-    a .rejected.jsonl beside the output. What is read waits on the disk ($SQLITE_TMPDIR), but for answers that were
-    judged one by one and for JSON documents, which are held in memory.
+    a .rejected.jsonl beside the output. What is read waits on the disk ($SQLITE_TMPDIR); only a JSON object of columns
+    is held in memory.
 
     \b
     Example:
