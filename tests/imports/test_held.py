@@ -83,6 +83,32 @@ def test_a_cell_that_is_no_text_or_number_is_still_none_where_answers_are_joined
     assert dict(report.rejected) == {"'weight' is not a finite number from 0 up": 1}
 
 
+def test_a_share_of_opening_turns_is_held_out(tmp_path):
+    file = write_pairs(tmp_path, 400)
+    for read in (read_preferences, read_prompt_rows):
+        counts = [read(find_sources(file), test_share=share)[1].splits["test"] for share in (0.0, 0.25, 0.9)]
+        assert counts[0] == 0 and 70 < counts[1] < 130 and 330 < counts[2] < 390
+    read, _ = read_preferences(find_sources(file), test_share=0.25)
+    assert {one.prompt.messages: one.prompt.split for one in read} == {
+        one.messages: one.split for one in read_prompt_rows(find_sources(file), test_share=0.25)[0]
+    }
+
+
+def test_dialogues_with_the_opening_turn_of_a_test_row_are_moved_to_test(tmp_path):
+    opening = "Which of these two would you rather have?"
+    later = [
+        {"role": "user", "content": opening},
+        {"role": "assistant", "content": "Why?"},
+        {"role": "user", "content": "Say."},
+    ]
+    rows = [{"prompt": later}, {"prompt": opening, "split": "test"}, {"prompt": later[-1:]}]
+    for read, more in ((read_prompt_rows, {}), (read_preferences, {"chosen": "a", "rejected": "b"})):
+        file = write_rows(tmp_path, *(row | more for row in rows))
+        read, report = read(find_sources(file), test_share=0.0)
+        splits = [getattr(one, "prompt", one).split for one in read]
+        assert (splits, report.moved) == (["test", "test", "train"], 1)
+
+
 def test_what_is_read_is_the_same_when_it_lies_on_the_disk(tmp_path, monkeypatch):
     file = write_pairs(tmp_path, 500)
     judged = write_judged(tmp_path, 500, 250)
