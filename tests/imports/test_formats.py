@@ -342,3 +342,11 @@ def test_a_weight_beyond_any_float_rejects_its_row_of_human_preferences_alone(tm
     row = PAIRS["preference_text"]
     found = read_human_preferences(write_rows(tmp_path, row, row | {"weight": HUGE}))
     assert len(found.preferences) == 1
+
+
+@pytest.mark.parametrize("name", ["sft", "sharegpt", "messages_label", "axolotl_preference"])
+def test_a_text_where_messages_are_expected_rejects_its_row(name, tmp_path):
+    row = {**PAIRS, **PROMPTS, "messages_label": JUDGED["messages_label"]("a", True)}[name]
+    column = "conversations" if name == "sharegpt" else "messages"
+    read, report = read_prompt_rows(find_sources(write_rows(tmp_path, row, row | {column: "a text"})))
+    assert len(read) == 1 and dict(report.rejected) == {f"'{column}' is not a list of messages": 1}
