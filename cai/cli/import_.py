@@ -62,8 +62,8 @@ def import_(
     UltraFeedback, AlpacaEval annotations and PKU-SafeRLHF. Texts are taken to the letter, but for the space around the
     turns of transcripts and plain completions. A row that cannot be carried is counted, and written with the reason to
     a .rejected.jsonl beside the output: under row, or under row_text as a text where it holds a number that JSON has
-    not, such as Infinity. What is read waits on the disk ($SQLITE_TMPDIR), but for answers that were
-    judged one by one and for JSON documents, which are held in memory.
+    not, such as Infinity. What is read waits on the disk ($SQLITE_TMPDIR); only a JSON object of columns is held in
+    memory.
 
     \b
     Example:

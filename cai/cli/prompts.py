@@ -67,8 +67,7 @@ def _show_counts(read: PromptSet) -> None:
     table = Counter((prompt.kind, prompt.split) for prompt in read.prompts)
     for kind in dict.fromkeys(kind for kind, _ in table):
         click.echo(f"  {kind:<10} {table[kind, 'train']:>8,} train {table[kind, 'test']:>8,} test")
-    turns = Counter(len(prompt.messages) for prompt in read.prompts)
-    click.echo("  turns      " + ", ".join(f"{count:,} with {n}" for n, count in sorted(turns.items())))
+    click.echo("  turns      " + ", ".join(f"{count:,} with {n}" for n, count in read.turns.items()))
     if read.duplicates:
         click.echo(f"  {_count(read.duplicates, 'duplicate')} merged")
     if read.over_limit:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, keys_beside, read_messages
+from cai.prompts.shapes import ALWAYS_LISTS, UnusableRow, keys_beside, read_messages
 from cai.records import Message, Messages, assistant, user
 
 Cells = dict[str, Any]
@@ -102,11 +102,14 @@ def _translated(turn: Any, tags: Tags) -> Any:
 
 
 def prompt_turns(row: Row, cells: Cells, columns: Columns) -> Messages:
-    """The prompt's turns from its own columns: a list of messages, or a text that is the user's whole turn."""
+    """The prompt's turns from its own columns: a list of messages, or a text that is the user's whole turn.
+
+    Raises `UnusableRow` for a text where only a list can be meant (`ALWAYS_LISTS`, ShareGPT).
+    """
     if columns.prompt is None:
         raise UnusableRow("the format has no column for the prompt")
     value = cell(cells, columns.prompt)
-    if isinstance(value, str):
+    if isinstance(value, str) and columns.tags is None and columns.prompt not in ALWAYS_LISTS:
         query = optional_text(cells, columns.query)
         messages: Messages = (*_history(cells, columns), user(f"{value}\n{query}" if query else value))
     else:

@@ -6,42 +6,37 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from cai.human_preferences.shapes import Ranked
+from cai.imports.answers import Answers
 from cai.imports.cells import Cells
-from cai.imports.pairs import Judged, p_chosen, share
+from cai.imports.pairs import p_chosen, share
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
 
-Item = tuple[Row, PromptFile, Judged]
 PARTNERS = 8
 
 
-def join_judged(
-    items: Sequence[Item], reject: Callable[[Row, object], None]
-) -> Iterator[tuple[Row, PromptFile, Ranked]]:
+def join_judged(answers: Answers, reject: Callable[[Row, object], None]) -> Iterator[tuple[Row, PromptFile, Ranked]]:
     """Every good answer with the bad ones to its prompt, at most `PARTNERS` for each answer of the larger side.
 
     Rows that were made of a pair (`label_from`) are joined to that pair again. An answer without a partner is rejected.
     """
-    groups: dict[object, list[Item]] = {}
-    for item in items:
-        groups.setdefault(_group(item), []).append(item)
-    for group in groups.values():
-        good = [item for item in group if item[2].good]
-        bad = [item for item in group if not item[2].good]
-        joined = list(zip(good, bad, strict=False) if _of_pair(group[0]) else _crossed(good, bad))
-        paired = len(joined) if _of_pair(group[0]) or not joined else len(group)
-        for row, _, one in (*good[paired:], *bad[paired:]):
+    for good, bad in answers.by_prompt():
+        of_pair = answers.numbered((good or bad)[0]).pair is not None
+        paired = (min if of_pair or not good or not bad else max)(len(good), len(bad))
+        for number in (*good[paired:], *bad[paired:]):
+            row, _, one = answers.numbered(number)
             missing = "bad" if one.good else "good"
             reject(row, f"no answer that was called {missing} to the same prompt, so no pair")
-        for (row, spec, better), (other, _, worse) in joined:
+        for pair in zip(good, bad, strict=False) if of_pair else _crossed(good, bad):
+            (row, spec, better), (other, _, worse) = map(answers.numbered, pair)
             try:
                 yield row, spec, Ranked(better.messages, better.answer, worse.answer, _p_better(row.value, other.value))
             except UnusableRow as reason:
                 reject(row, reason)
 
 
-def _crossed(good: Sequence[Item], bad: Sequence[Item]) -> Iterator[tuple[Item, Item]]:
+def _crossed(good: Sequence[int], bad: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Every pair where a side has up to `PARTNERS` answers, else a round robin in which every answer has a part."""
     if min(len(good), len(bad)) <= PARTNERS:
         yield from product(good, bad)
@@ -61,13 +56,3 @@ def _p_better(good: Cells, bad: Cells) -> float:
         return p_chosen(good)
     wanted, other = p * (1.0 - q), q * (1.0 - p)
     return wanted / (wanted + other) if wanted + other else 0.5
-
-
-def _group(item: Item) -> object:
-    row, _, judged = item
-    return judged.messages, row.value["id"] if _of_pair(item) else None
-
-
-def _of_pair(item: Item) -> bool:
-    cells = item[0].value
-    return cells.get("label_from") == "pair" and isinstance(cells.get("id"), str)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from cai.errors import ConfigError, InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
+from cai.imports.answers import Answer, Answers
 from cai.imports.cells import Cells, check_prompt, check_text
 from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
 from cai.imports.held import Held, Known, Settled
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
-from cai.imports.pairs import Judged
+from cai.imports.scratch import Scratch
 from cai.imports.sources import Source, named_format
 from cai.imports.watched import Watch
 from cai.prompts.files import Row
@@ -81,15 +82,16 @@ class Reading:
     watch: Watch = field(default_factory=Watch)
 
     def preferences(self) -> Iterator[Preference]:
-        """Each pair once, in the files' order, when all files are read; the pairs themselves are not held in memory.
+        """Each pair once, in the files' order, when all files are read; neither pairs nor rows are held in memory.
 
         A row's `id` says which answer was response_a where it is ours. Repeated pairs are counted and merged (`merge`).
         Raises `InputError` for files that cannot be read at all or hold no pairs, `ConfigError` for a format that does
         not carry them.
         """
         check_share(self.test_share)
-        with closing(Held()) as held:
-            for row, spec, ranked in _ranked(self):
+        with closing(Scratch()) as scratch:
+            held = Held(scratch)
+            for row, spec, ranked in _ranked(self, scratch):
                 try:
                     new, split = _preference(row, _kinded(row, spec, self.kind), ranked, self.ranker, self.report)
                 except (UnusableRow, InputError) as reason:
@@ -107,7 +109,8 @@ class Reading:
     def prompts(self) -> Iterator[Prompt]:
         """The prompts in files of any format, each once, without their answers; see `preferences`."""
         check_share(self.test_share)
-        with closing(Held()) as held:
+        with closing(Scratch()) as scratch:
+            held = Held(scratch)
             for row, spec, messages in _messages(self):
                 try:
                     check_prompt(messages)
@@ -209,14 +212,14 @@ def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
             yield reading.watch.row(row), source, named_format(name, source)
 
 
-def _ranked(reading: Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
-    judged: list[tuple[Row, PromptFile, Judged]] = []
+def _ranked(reading: Reading, scratch: Scratch) -> Iterator[tuple[Row, PromptFile, Ranked]]:
+    answers = Answers(scratch, reading.watch)
     for row, source, form in _rows(reading):
         if form.carries == "prompts":
             raise ConfigError(f"{source.spec.path}: this format holds no preferences; --as prompts takes its prompts")
         try:
             if form.carries == "judged":
-                judged.append((row, source.spec, form.read(row, row.value, form.columns)))
+                answers.add(Answer(row, source.spec, form.read(row, row.value, form.columns)))
                 continue
             coming = list(form.read(row, row.value, form.columns))
         except (UnusableRow, InputError) as reason:
@@ -227,7 +230,7 @@ def _ranked(reading: Reading) -> Iterator[tuple[Row, PromptFile, Ranked]]:
                 reading.reject(row, one)
             else:
                 yield row, source.spec, one
-    yield from join_judged(judged, reading.reject)
+    yield from join_judged(answers, reading.reject)
 
 
 def _messages(reading: Reading) -> Iterator[tuple[Row, PromptFile, Messages]]:

@@ -12,7 +12,7 @@ from cai.errors import InputError, did_you_mean, json_limit
 from cai.imports.cells import Columns, Tags
 from cai.imports.formats import FORMATS, Format
 from cai.imports.pairs import dialogue, explicit, judged
-from cai.prompts.files import Row, read_rows
+from cai.prompts.files import Row, head_of_json, read_rows
 from cai.prompts.spec import FORMATS as FILES
 from cai.prompts.spec import PromptFile, parse_spec
 
@@ -43,8 +43,7 @@ class Source:
 
 def _default_annotator(path: Path) -> str:
     """Whose annotations are the labels, as the head of a document of annotated pairs says; "?" if it does not."""
-    head = json.loads(path.read_text(encoding="utf-8-sig"))
-    said = head.get("metadata") if isinstance(head, dict) else None
+    said = head_of_json(path).get("metadata")
     return str(said.get("default_annotator", "?")) if isinstance(said, dict) else "?"
 
 

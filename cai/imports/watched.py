@@ -49,6 +49,10 @@ class Watch:
     def row(self, row: Row) -> Row:
         """The row, whose value must be an object, with its cells watched."""
         self.held.update(name for name, one in row.value.items() if one is not None)
+        return self.again(row)
+
+    def again(self, row: Row) -> Row:
+        """As `row`, for one whose columns were counted when it came first."""
         return replace(row, value=WatchedCells(row.value, self.taken, self.left))
 
     @property

@@ -6,15 +6,16 @@ import csv
 import gzip
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from cai.errors import InputError, json_limit
+from cai.prompts.json_text import BOM, JsonText, bad_json, bad_utf8
 from cai.prompts.spec import PromptFile
 
-_BOM = b"\xef\xbb\xbf"
 _LIST_KEYS = ("data", "rows", "prompts", "examples", "instances", "comparisons")
 _LONGEST_FIELD = 1 << 26
 
@@ -41,7 +42,7 @@ class Row:
 
 
 def read_rows(spec: PromptFile) -> Iterator[Row]:
-    """The rows of a file, streamed where its format allows (all but JSON).
+    """The rows of a file, one at a time; only a JSON document of columns is held in memory.
 
     Raises `InputError` with line and column for invalid UTF-8, broken JSON and broken CSV.
     """
@@ -67,7 +68,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines with their line ends as ``\\n``; a BOM is dropped."""
     with _open(path) as handle:
         for number, raw in enumerate(handle, 1):
-            text = _decode(raw.removeprefix(_BOM) if number == 1 else raw, path, number)
+            text = _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
             yield number, text[:-2] + "\n" if text.endswith("\r\n") else text
 
 
@@ -75,11 +76,7 @@ def _decode(raw: bytes, path: Path, line: int = 1) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8")
-        line, column = line + before.count("\n"), len(before) - (before.rfind("\n") + 1) + 1
-        hint = "; it looks like UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        found = f"invalid UTF-8: byte 0x{raw[error.start]:02x}{hint}; save the file as UTF-8"
-        raise InputError(found, path, line, column) from None
+        raise bad_utf8(error, path, line) from None
 
 
 def _text(path: Path) -> Iterator[Row]:
@@ -101,62 +98,89 @@ def _loads(text: str, path: Path, line: int) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise _bad_json(error, path, line) from None
+        raise bad_json(error, path, line + error.lineno - 1, error.colno) from None
     except (RecursionError, ValueError) as error:
         raise InputError(f"JSON that cannot be read: {json_limit(error)}", path, line) from None
 
 
-def _bad_json(error: json.JSONDecodeError, path: Path, line: int = 1) -> InputError:
-    cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
-    what = "JSON that ends half-way (was the file cut off?)" if cut else "not JSON"
-    return InputError(f"{what}: {error.msg}", path, line + error.lineno - 1, error.colno)
-
-
 def _json(path: Path) -> Iterator[Row]:
     with _open(path) as handle:
-        text = _decode(handle.read().removeprefix(_BOM), path)
-    if text.lstrip().startswith("["):
-        yield from _array(text, path)
-        return
+        text = JsonText(handle, path)
+        while (first := text.next()).isspace():
+            text.step()
+        if first == "[":
+            yield from (Row(path, value, line) for line, value in text.items(strict=False))
+            if text.next():
+                raise text.error("Extra data")
+            return
+    outline = _outline(path)
+    if outline is not None and outline.more:
+        yield from _jsonl(path)
+    elif outline is not None and outline.lists in [(key,) for key in _LIST_KEYS]:
+        yield from _rows_under(outline.lists[0], path)
+    else:
+        yield from _whole(path)
+
+
+class _Outline(NamedTuple):
+    """An object without its lists: their keys, what else it holds, and whether more than space comes after it."""
+
+    lists: tuple[str, ...]
+    cells: dict[str, Any]
+    more: bool
+
+
+def _outline(path: Path) -> _Outline | None:
+    """What a file begins with; None for anything but an object that is JSON and has each key once."""
+    with _open(path) as handle:
+        text, lists, cells = JsonText(handle, path), [], {}
+        try:
+            if text.next() != "{":
+                return None
+            for key in text.names():
+                if key in cells or key in lists:
+                    return None
+                if text.next() == "[":
+                    lists.append(key)
+                    deque(text.items(), maxlen=0)
+                else:
+                    cells[key] = text.value()
+            return _Outline(tuple(lists), cells, text.next() != "")
+        except InputError:
+            return None
+
+
+def head_of_json(path: Path) -> dict[str, Any]:
+    """What a document of one JSON object holds beside its lists; nothing for any other."""
+    outline = _outline(path)
+    return outline.cells if outline is not None and not outline.more else {}
+
+
+def _rows_under(key: str, path: Path) -> Iterator[Row]:
+    with _open(path) as handle:
+        text = JsonText(handle, path)
+        text.next()
+        for one in text.names():
+            if one != key:
+                text.value()
+                continue
+            for number, (_, value) in enumerate(text.items(), 1):
+                yield Row(path, value, number=number)
+
+
+def _whole(path: Path) -> Iterator[Row]:
+    with _open(path) as handle:
+        text = _decode(handle.read().removeprefix(BOM), path)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             yield from _jsonl(path)
             return
-        raise _bad_json(error, path) from None
+        raise bad_json(error, path, error.lineno, error.colno) from None
     except (RecursionError, ValueError) as error:
         raise InputError(f"JSON that cannot be read: {json_limit(error)}", path) from None
     yield from _rows_of_object(value, path)
-
-
-def _array(text: str, path: Path) -> Iterator[Row]:
-    """The items of a JSON array, each with the line that it starts on."""
-    decoder = json.JSONDecoder()
-    position, line = _space(text, text.index("[") + 1), 1 + text.count("\n", 0, text.index("[") + 1)
-    counted = text.index("[") + 1
-    try:
-        while text[position : position + 1] != "]":
-            line, counted = line + text.count("\n", counted, position), position
-            value, end = decoder.raw_decode(text, position)
-            yield Row(path, value, line)
-            position = _space(text, end)
-            if text[position : position + 1] == ",":
-                position = _space(text, position + 1)
-            elif text[position : position + 1] != "]":
-                raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
-        if _space(text, position + 1) < len(text):
-            raise json.JSONDecodeError("Extra data", text, _space(text, position + 1))
-    except json.JSONDecodeError as error:
-        raise _bad_json(error, path) from None
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"JSON that cannot be read: {json_limit(error)}", path, line) from None
-
-
-def _space(text: str, position: int) -> int:
-    while text[position : position + 1] in (" ", "\n", "\r", "\t"):
-        position += 1
-    return position
 
 
 def _rows_of_object(value: Any, path: Path) -> Iterator[Row]:

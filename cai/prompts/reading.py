@@ -73,13 +73,19 @@ class PromptSet:
     over_limit: int = 0
     moved: int = 0
 
+    @property
+    def turns(self) -> dict[int, int]:
+        """The number of prompts by their number of turns, fewest first; a system message is no turn."""
+        counts = Counter(sum(turn.role != "system" for turn in prompt.messages) for prompt in self.prompts)
+        return dict(sorted(counts.items()))
+
     def summary(self) -> Json:
-        """Counts by kind, split and number of turns, and how each file was read."""
+        """Counts by kind, split and number of turns (see `turns`), and how each file was read."""
         return {
             "prompts": len(self.prompts),
             "kinds": dict(Counter(prompt.kind for prompt in self.prompts)),
             "splits": dict(Counter(prompt.split for prompt in self.prompts)),
-            "turns": {str(n): k for n, k in sorted(Counter(len(p.messages) for p in self.prompts).items())},
+            "turns": {str(n): count for n, count in self.turns.items()},
             "duplicates": self.duplicates,
             "skipped": self.skipped,
             "over_limit": self.over_limit,
@@ -109,6 +115,11 @@ class _Counts:
     skipped: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    ids: dict[str | int, str] = field(default_factory=dict)
+
+    def note(self, note: str, row: Row) -> None:
+        self.notes[note] += 1
+        self.first.setdefault(note, row.place)
 
     def report(self, path: Path) -> FileReport:
         return FileReport(
@@ -176,8 +187,10 @@ def _read_row(row: Row, spec: PromptFile, counts: _Counts) -> _Found:
     beside = keys_beside(cells.get(dialogue.column))
     counts.unread.update((f"{dialogue.column}[].{key}", None) for key in beside)
     for note in dialogue.notes:
-        counts.notes[note] += 1
-        counts.first.setdefault(note, row.place)
+        counts.note(note, row)
+    id = cells.get("id")
+    if isinstance(id, str | int) and id != "" and counts.ids.setdefault(id, prompt.id) != prompt.id:
+        counts.note("another prompt than that of an earlier row with the same id", row)
     return _Found(prompt, ground, split, row.place)
 
 

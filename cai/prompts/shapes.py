@@ -14,8 +14,8 @@ from cai.prompts.transcripts import UnusableRow, is_transcript, parse_transcript
 from cai.records import Message, Role, user
 
 __all__ = [
-    "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "read_cell", "read_dialogue",
-    "read_messages",
+    "ALWAYS_LISTS", "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "read_cell",
+    "read_dialogue", "read_messages",
 ]  # fmt: skip
 
 COLUMNS = (
@@ -23,6 +23,8 @@ COLUMNS = (
     "turns", "goal", "question", "instruction", "behavior", "forbidden_prompt", "query", "text",
 )  # fmt: skip
 WHOLE_DIALOGUES = ("chosen", "rejected", "transcript", "chosen_messages", "rejected_messages")
+ALWAYS_LISTS = ("messages", "conversations")
+"""Columns in which a plain text is a mistake, and not one user turn."""
 _LISTS = ("messages", "prompt", "conversations", "conversation", "turns", "chosen", "rejected", "reference", "tags")
 _ROLES: dict[str, Role] = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
@@ -37,11 +39,15 @@ _MORE_THAN_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """The turns of a row, the column they came from, and what a reader ought to be told about how they were read."""
+    """The turns of a row, the column they came from, and what a reader ought to be told about how they were read.
+
+    `plain`: a text that is one user turn as it stands.
+    """
 
     messages: tuple[Message, ...]
     column: str
     notes: tuple[str, ...] = ()
+    plain: bool = False
 
 
 def read_dialogue(row: Row, spec: PromptFile) -> Dialogue:
@@ -71,6 +77,9 @@ def _an(role: str | None) -> str:
 def _from_columns(row: Row, cells: dict[str, Any], spec: PromptFile) -> Dialogue:
     column = find_column(row, cells, (spec.column,) if spec.column else COLUMNS)
     dialogue = read_cell(row, cells[column], column, spec.first_turn, cells.get("reference"))
+    if dialogue.plain and column in ALWAYS_LISTS and spec.column is None:
+        hint = f"; where each is a whole prompt, ?column={column} behind the file's name says so"
+        raise row.error(f"'{column}' holds a text, expected a list of messages{hint}")
     messages, notes = dialogue.messages, list(dialogue.notes)
     if len(messages) == 1 and (context := _context(cells, column)):
         messages = (user(context.replace("\0PROMPT", messages[0].content)),)
@@ -120,7 +129,7 @@ def read_cell(row: Row, cell: Any, column: str, first_turn: bool = False, refere
         return _user_turns(row, cell, reference, first_turn)
     if isinstance(cell, str):
         if not is_transcript(cell):
-            return Dialogue((user(cell),), column)
+            return Dialogue((user(cell),), column, plain=True)
         read = parse_transcript(cell)
         return Dialogue(read.messages, column, ("turns of one speaker in a row joined",) if read.joined else ())
     return Dialogue(read_messages(row, cell, column), column)

@@ -12,7 +12,7 @@ from cai.human_preferences import read_human_preferences
 from cai.imports import find_sources, read_preferences, read_prompt_rows
 from cai.prompts import read_prompts
 from cai.records import assistant, user
-from tests.imports.test_formats import llamafactory
+from tests.imports.test_folders import llamafactory
 from tests.prompts.writing import write, write_rows
 
 ASKED = [user("q").to_json()]

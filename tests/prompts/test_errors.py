@@ -48,6 +48,8 @@ WRONG = [
     ("p.jsonl", json.dumps({"prompt": HH + " Sure"}), r"p.jsonl:1: .*ends with an assistant turn"),
     ("p.jsonl", '{"messages": [{"role": "usr", "content": "a"}]}', r"has the role 'usr'; did you mean 'user'\?"),
     ("p.jsonl", '{"messages": [{"role": "user"}]}', r"message 1 has nothing as its content"),
+    ("p.jsonl", '{"messages": "a"}', r"p.jsonl:1: 'messages' holds a text, expected a list of messages; where each"),
+    ("p.csv", "conversations,n\na,1\n", r"p.csv:2: 'conversations' holds a text, expected a list of messages"),
     ("p.jsonl", '{"messages": ["a"]}', r"'messages' message 1 is a text, expected an object with role and content"),
     ("p.jsonl", json.dumps({"messages": [*TWO, LATE]}), r"a system turn can only come first"),
     ("p.jsonl", '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', r"not text \(image\)"),

@@ -346,3 +346,25 @@ def test_dialogues_that_only_share_a_greeting_are_split_by_what_they_ask(tmp_pat
     ]  # fmt: skip
     splits = [prompt.split for prompt in read_prompts([write_rows(tmp_path, *rows)]).prompts]
     assert 20 <= splits.count("test") <= 60
+
+
+def test_a_text_under_messages_is_a_prompt_where_the_column_is_named_or_it_is_written_as_one(tmp_path):
+    file = write_rows(tmp_path, {"messages": "a"})
+    assert turns_of(f"{file}?column=messages") == [(user("a"),)]
+    for text in (json.dumps(TWO), HH):
+        assert turns_of(write_rows(tmp_path, {"messages": text}))[0][-1].role == "user"
+
+
+def test_a_system_message_is_no_turn(tmp_path):
+    system = {"role": "system", "content": "s"}
+    file = write_rows(tmp_path, {"messages": [system, *TWO[:1]]}, {"messages": [system, *TWO]}, {"messages": TWO})
+    assert read_prompts([file]).summary()["turns"] == {"1": 1, "3": 2}
+
+
+def test_prompts_of_one_id_are_counted_with_the_place_of_the_first(tmp_path):
+    rows = [("x", "a"), ("y", "b"), ("x", "a"), ("x", "c"), (7, "d"), (7, "e"), ("", "f"), ("", "g"), (None, "h")]
+    file = write_rows(tmp_path, *({"id": id, "prompt": text} for id, text in rows))
+    [report] = read_prompts([file]).files
+    assert report.notes == {"another prompt than that of an earlier row with the same id": 2}
+    assert list(report.first.values()) == [f"{file}:4"]
+    assert report.prompts == 8
