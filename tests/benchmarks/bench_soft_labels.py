@@ -4,9 +4,10 @@ In the embedded world, where the rules say which answer is better under each pri
 two reward models are trained on the same pairs from the same weights in the same order, one on its soft labels and one
 on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
-after one temperature fitted on other pairs of the training side; accuracy as the side that most principles prefer, and
-once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
-row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points. `noisy_judge` says
+after one temperature fitted on other pairs of the training side; the cross-entropy of that forecast; accuracy as the
+side that most principles prefer, and once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
+row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points (of the
+cross-entropy, in hundredths of a nat). `noisy_judge` says
 what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=fitted` takes another one. Labels
 and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
@@ -29,7 +30,7 @@ SEEDS = 5
 INFERIOR = 2.0
 """Percentage points of accuracy that "at least equal" allows the lower end of the interval."""
 MEASURES = {
-    "ece": "ECE", "ece_fitted": "ECE, temperature fitted", "accuracy": "accuracy",
+    "ece": "ECE", "ece_fitted": "ECE, temperature fitted", "cross_entropy": "cross-entropy", "accuracy": "accuracy",
     "accuracy_agreed": "accuracy, all agree", "ece_labels": "ECE of the labels",
 }  # fmt: skip
 SAID = {True: "holds", False: "does not hold"}
@@ -86,8 +87,9 @@ def fitted_temperature(margins: Sequence[float], truth: Sequence[float]) -> floa
 
 
 def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
-    """What one reward model comes to, in per cent, and the temperature fitted to it."""
+    """What one reward model comes to, in per cent and hundredths of a nat, and the temperature fitted to it."""
     from cai.embedded.evaluate import expected_calibration_error
+    from cai.evaluation.reward import soft_cross_entropy
 
     margins, truth = kept["arms"][arm]["test"], kept["truth"]["test"]
     temperature = fitted_temperature(kept["arms"][arm]["calibration"], kept["truth"]["calibration"])
@@ -101,7 +103,9 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
         return 100 * fmean(right) if right else math.nan
 
     return {
-        "ece": ece(1.0), "ece_fitted": ece(temperature), "accuracy": accuracy(math.nextafter(0.5, 1)),
+        "ece": ece(1.0), "ece_fitted": ece(temperature),
+        "cross_entropy": 100 * fmean(soft_cross_entropy(p, d) for p, d in zip(truth, margins, strict=True)),
+        "accuracy": accuracy(math.nextafter(0.5, 1)),
         "accuracy_agreed": accuracy(1.0), "temperature": temperature,
         "ece_labels": 100
         * expected_calibration_error(list(zip(kept["labels"][arm], kept["truth"]["train"], strict=True))),
@@ -109,7 +113,7 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
 
 
 def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
-    """The three rows of a claim."""
+    """A row for every measure of a claim."""
     ours, theirs = ([figures(kept, arm) for kept in seeds] for arm in (claim.ours, claim.theirs))
     found, pairs = [], len(seeds[0]["truth"]["train"])
     for measure, title in MEASURES.items():
@@ -118,7 +122,7 @@ def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
         sides = [[one[measure] for one in side] for side in (ours, theirs)]
         gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
         bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == "ece" else "reported"
-        unit = f"{title}, %: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
+        unit = f"{title}, {'nats/100' if measure == 'cross_entropy' else '%'}: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
         means = [fmean(side) for side in sides]
         found.append(Result(f"{claim.name}_{measure}", *gap, bar, *means, unit, machine()))
     return found

@@ -101,18 +101,19 @@ def test_rows_find_planted_calibration() -> None:
     assert figures(seeds[0], "clamped")["temperature"] == pytest.approx(0.25, rel=0.01)
     assert fitted_temperature([1.0, -1.0], [sigmoid(2), sigmoid(-2)]) == pytest.approx(0.5, rel=0.01)
     noisy, clamped = claims([0.1])
-    ece, fitted, accuracy, told = rows(noisy, seeds)
+    ece, fitted, entropy, accuracy, told = rows(noisy, seeds)
     assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and told.holds is None
     assert ece.ours < 1 < 10 < ece.theirs and ece.holds is True and ece.name == "soft_labels_10_ece"
     assert abs(fitted.ratio) < 0.5 and fitted.holds is None
+    assert entropy.ours < entropy.theirs and entropy.high < 0 and entropy.holds is None
     assert accuracy.ratio == accuracy.low == accuracy.high == 0 and accuracy.holds is True
-    assert [one.holds for one in rows(clamped, seeds)] == [False, None, True, None]
+    assert [one.holds for one in rows(clamped, seeds)] == [False, None, None, True, None]
     assert "soft_labels_10_ece (high < 0) holds" in table([noisy], seeds)
 
 
 def test_a_worse_arm_does_not_hold() -> None:
     seeds = [planted(seed, 12.0) for seed in range(5)]
-    ece, _, accuracy, _ = rows(Claim("turned", "hard 0.1", "soft 0.1"), seeds)
+    ece, _, _, accuracy, _ = rows(Claim("turned", "hard 0.1", "soft 0.1"), seeds)
     assert ece.holds is False and accuracy.holds is False
 
 
