@@ -5,9 +5,9 @@ two reward models are trained on the same pairs from the same weights in the sam
 on the side that they lean to; or on reasoned labels with and without the clamp. Both are held against the rules on
 held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn from the constitution says, as it is and
 after one temperature fitted on other pairs of the training side; the cross-entropy of that forecast; accuracy as the
-side that most principles prefer, and once more on the pairs where all of them prefer the same. The ECE of the labels themselves is reported beside them. A
-row is the mean of paired differences over the seeds, with a 95 % t interval, in percentage points (of the
-cross-entropy, in hundredths of a nat). `noisy_judge` says
+side that most principles prefer, and once more on the pairs where all of them prefer the same. The ECE of the labels
+themselves is reported beside them. A row is the mean of paired differences over the seeds, with a 95 % t interval, in
+percentage points (of the cross-entropy, in hundredths of a nat). `noisy_judge` says
 what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=fitted` takes another one. Labels
 and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
@@ -122,7 +122,8 @@ def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
         sides = [[one[measure] for one in side] for side in (ours, theirs)]
         gap = Spread.of([a - b for a, b in zip(*sides, strict=True)])
         bar = f"low > -{INFERIOR:g}" if measure == "accuracy" else "high < 0" if measure == "ece" else "reported"
-        unit = f"{title}, {'nats/100' if measure == 'cross_entropy' else '%'}: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
+        scale = "nats/100" if measure == "cross_entropy" else "%"
+        unit = f"{title}, {scale}: {claim.ours} − {claim.theirs}, points, {len(seeds)} seeds of {pairs} pairs"
         means = [fmean(side) for side in sides]
         found.append(Result(f"{claim.name}_{measure}", *gap, bar, *means, unit, machine()))
     return found
