@@ -33,7 +33,7 @@ def read(folder: Path):
 
 @pytest.fixture
 def trained(tmp_path) -> tuple[Path, list[str]]:
-    """A reward model from a GPT-2, which counts positions from a row's first place, under a tokenizer that pads left."""
+    """A reward model from a GPT-2, whose positions count from a row's first place, under a tokenizer that pads left."""
     tokenizer = build_tiny_tokenizer()
     tokenizer.init_kwargs["padding_side"] = tokenizer.padding_side = "left"
     tokenizer.save_pretrained(tmp_path / "gpt2")
