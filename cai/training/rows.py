@@ -131,7 +131,8 @@ def encode_groups(
 
     All rows of a group lose the same tokens of the prompt, so that only the answers differ; where that would take all
     of the last user turn, the longest answer goes, with its pairs. `Counts` counts pairs. `listwise` prepares the
-    groups for that loss. Raises `TrainingError` for what is no label, and for a prompt that a listwise loss cannot take.
+    groups for that loss. Raises `TrainingError` for what is no label, and for a prompt that a listwise loss cannot
+    take.
     """
     counts = Counts(given=len(preferences))
     asked: dict[Messages, list[Preference]] = {}

@@ -199,6 +199,30 @@ def test_an_answer_is_never_cut(model, tmp_path):
     assert "1 of 2 pairs cannot be scored: 1 too long for 64 tokens" in told
 
 
+def test_repeated_and_contradicting_rows_are_said(model, tmp_path):
+    turned = {**WHOLE, "chosen": WHOLE["rejected"], "rejected": WHOLE["chosen"]}
+    other = {**WHOLE, "prompt": "Which?"}
+    file = write(tmp_path / "pairs.jsonl", [WHOLE, other, WHOLE, turned])
+    done = evaluate(model, "--preferences", file, "--split", "all", "--json")
+    assert (
+        done.stderr == f"{file}: 2 rows repeat a pair, 1 of them the other way round, so that its label is the mean\n"
+    )
+    assert json.loads(done.stdout)["held_out"]["pairs"] == 2
+    again = write(tmp_path / "again.jsonl", [WHOLE, WHOLE])
+    assert evaluate(model, "--preferences", again, "--split", "all").stderr == f"{again}: 1 row repeats a pair\n"
+    command = ["train", "reward", "--preferences", str(file), "--model", f"hf/{model.parent / 'base'}"]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "rm"), "--test-share", "0"])
+    assert done.exit_code == 0 and f"{file}: 2 rows repeat a pair, 1 of them the other way round" in done.stderr
+
+
+def test_pairs_that_their_opening_turn_moves_to_the_other_side_are_said(model, tmp_path):
+    sides = [{**WHOLE, "split": "test"}, {**WHOLE, "rejected": "No.", "split": "train"}]
+    file = write(tmp_path / "pairs.jsonl", sides)
+    done = evaluate(model, "--preferences", file)
+    assert done.stderr == f"{file}: 1 pair is held out, for another with the same opening turn is\n"
+    assert "held-out pairs 2" in done.stdout
+
+
 def test_equal_texts_are_left_out_and_said_with_their_place(model, tmp_path):
     same = {**WHOLE, "prompt": "Which?", "rejected": "It is Paris."}
     file = write(tmp_path / "pairs.jsonl", [WHOLE, same, {**same, "prompt": "Who?"}])
