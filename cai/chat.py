@@ -107,6 +107,17 @@ class Chat:
         start = next((at for at, (one, other) in enumerate(zip(head, ids, strict=False)) if one != other), len(head))
         return ids, [at >= start for at in range(len(ids))]
 
+    def question_end(self, prompt: Sequence[Message]) -> int | None:
+        """How many tokens a dialogue with this `prompt` has up to the end of its last user turn; None without one."""
+        at = max((number for number, message in enumerate(prompt) if message.role == "user"), default=None)
+        if at is None:
+            return None
+        other = [*prompt[:at], user(_PROBE), *prompt[at + 1 :]]
+        head, beside = (self._ids(self._head([*one, assistant("")])) for one in (prompt, other))
+        pairs = zip(reversed(head), reversed(beside), strict=False)
+        behind = next((number for number, (one, another) in enumerate(pairs) if one != another), len(beside))
+        return len(head) - min(behind, len(head))
+
     def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
         """The text of generated `ids` without control tokens; `after` are the ids before, to keep a joining space."""
         if not after:

@@ -166,9 +166,10 @@ class SFTSettings:
     """Supervised fine-tuning on revisions (paper §3.2: one epoch, constant learning rate).
 
     `init` is "model" (the run's own, if its weights are here) or another ``hf/PATH``. `max_rejected` is the share of
-    rows that may be too long or refused by the chat template before training fails. `rounds` says which answers are
-    learned; with "first" the unrevised ones to the same prompts are, so that a policy that no principle had a part in
-    can stand beside the others as their control.
+    rows that may be too long or refused by the chat template before training fails, `max_truncated` that of the others
+    that may lose the left of their prompt. A row that would lose all of its last user turn is too long. `rounds` says
+    which answers are learned; with "first" the unrevised ones to the same prompts are, so that a policy that no
+    principle had a part in can stand beside the others as their control.
     """
 
     init: str = "model"
@@ -180,6 +181,7 @@ class SFTSettings:
     max_length: int = 1024
     too_long: Literal["truncate_left", "reject"] = "truncate_left"
     max_rejected: float = 0.5
+    max_truncated: float = 0.5
     batch_tokens: int = 32768
     scheduler: Literal["constant", "cosine", "linear"] = "constant"
     warmup_ratio: float = 0.0
@@ -194,7 +196,7 @@ class RewardSettings:
     """Reward model on soft labels: loss −p·logσ(d) − (1−p)·logσ(−d), d = r_a − r_b, plus `centering`·(r_a + r_b)².
 
     `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory and the last bits of
-    a sum: a training that was cut off under another value starts afresh. The same holds for `sft`.
+    a sum: a training that was cut off under another value starts afresh. This and the shares are as for `sft`.
 
     A pair counts by its `weight` over the mean weight of the whole training set, in whatever step it is.
 
@@ -212,6 +214,7 @@ class RewardSettings:
     max_length: int = 1024
     too_long: Literal["truncate_left", "reject"] = "truncate_left"
     max_rejected: float = 0.5
+    max_truncated: float = 0.5
     batch_tokens: int = 32768
     scheduler: Literal["constant", "cosine", "linear"] = "cosine"
     warmup_ratio: float = 0.05

@@ -24,6 +24,7 @@ Complain = Callable[[Where, str, bool], CAIError]
 _RANGES: dict[str, tuple[float, float]] = {
     "preferences.temperature": (1e-3, 1e3),
     "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
+    "max_truncated": (0.0, 1.0),
     "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
     "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
     "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),

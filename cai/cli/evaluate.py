@@ -44,11 +44,13 @@ def evaluate() -> None:
     help="Share of prompts held out, where the file does not say; drawn by opening turn.",
 )  # fmt: skip
 @click.option(
-    "--max-length", type=click.IntRange(min=8), help="Most tokens of a dialogue; default: the model's context."
-)
+    "--max-length", type=click.IntRange(min=8),
+    help="Most tokens of a dialogue; default: as the model was trained (its training.json), else its context.",
+)  # fmt: skip
 @click.option(
-    "--too-long", type=click.Choice(["truncate_left", "reject"]), default="truncate_left", show_default=True,
-    help="What becomes of a longer one: the left of its prompt goes, or it is not scored. Answers are never cut.",
+    "--too-long", type=click.Choice(["truncate_left", "reject"]),
+    help="What becomes of a longer one: the left of its prompt goes, or it is not scored; default: as in training, "
+    "else truncate_left. Answers are never cut, and one that leaves no room for any of its question is not scored.",
 )  # fmt: skip
 @click.option(
     "--max-rejected", type=click.FloatRange(0, 1), default=0.1, show_default=True,
@@ -58,7 +60,7 @@ def evaluate() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object.")
 def evaluate_reward_command(
     model: str, files: tuple[str, ...], split: str, test_share: float, max_length: int | None,
-    too_long: Literal["truncate_left", "reject"], max_rejected: float, out: Path | None, as_json: bool,
+    too_long: Literal["truncate_left", "reject"] | None, max_rejected: float, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Agreement of a reward model with the labels of FILE, beside always-longer and chance; its calibration.
 
@@ -79,10 +81,11 @@ def evaluate_reward_command(
     """
     folder = model_folder(model.removeprefix("hf/"))
     pairs, benchmarks, unused = _read(files, split, test_share)
-    from cai.models.reward import RewardScorer
+    from cai.models.reward import RewardScorer, trained_with
     from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
 
-    scorer = RewardScorer(folder, max_length=max_length, too_long=too_long)
+    length, policy = trained_with(folder)
+    scorer = RewardScorer(folder, max_length=max_length or length, too_long=too_long or policy)
     with Bars(quiet=as_json) as bars:
         bars.start("score", "")
         held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None

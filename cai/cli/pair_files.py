@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cai.human_preferences import PairNotes
     from cai.prompts.files import Row
     from cai.prompts.spec import PromptFile
     from cai.records import Preference
@@ -20,7 +21,10 @@ SAME = "both answers are the same text"
 
 
 def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preference]:
-    """A run's own preferences, or pairs that people ranked; what is left out is said on standard error if `told`."""
+    """A run's own preferences, or pairs that people ranked, each once.
+
+    What is left out, repeated, or moved to the held-out side is said on standard error if `told`.
+    """
     from cai.errors import InputError
     from cai.prompts.spec import PromptFile, parse_spec
 
@@ -34,7 +38,19 @@ def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preferen
     read = read_human_preferences(file, test_share=test_share)
     if told:
         tell_left_out(read.notes.skipped, read.notes.first)
+        _tell_repeated(file, read.notes)
     return read.preferences
+
+
+def _tell_repeated(file: str, notes: PairNotes) -> None:
+    """A line on standard error for rows that are no pairs of their own, and for pairs on another side than they say."""
+    if notes.duplicates:
+        repeat = "row repeats" if notes.duplicates == 1 else "rows repeat"
+        turned = f", {notes.contradicting:,} of them the other way round, so that its label is the mean"
+        click.echo(f"{file}: {notes.duplicates:,} {repeat} a pair{turned if notes.contradicting else ''}", err=True)
+    if notes.moved:
+        are = "pair is" if notes.moved == 1 else "pairs are"
+        click.echo(f"{file}: {notes.moved:,} {are} held out, for another with the same opening turn is", err=True)
 
 
 def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> None:

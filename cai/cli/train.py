@@ -13,6 +13,7 @@ from cai.cli.pair_files import model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 
 if TYPE_CHECKING:
+    from cai.recipe import RewardSettings
     from cai.records import Json, Messages, Preference
 
 _model = click.option("--model", required=True, metavar="hf/PATH", help="A folder with a language model, or embedded.")
@@ -70,8 +71,13 @@ def train_reward_command(
     model. Labels that say they are an AI judge's and lie in no run are trained on, and it is said and written down that
     no audit of them is known.
 
-    Settings are those of the recipe's `reward` block. On several processors, start it with `accelerate launch`; with
-    `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` the weights are spread over them.
+    Settings are those of the recipe's `reward` block. A dialogue over max_length tokens loses the left of its prompt,
+    or is left out (too_long=reject), as is one that would lose all of its last question. Training fails if over
+    max_rejected of the rows are left out, or over max_truncated of the others cut (0.5 each). The pairs held out are
+    read alike.
+
+    On several processors, start it with `accelerate launch`; with `--use_fsdp --fsdp_version 2` in place of
+    `--multi_gpu` the weights are spread over them.
 
     \b
     Example:
@@ -91,7 +97,7 @@ def train_reward_command(
         training = train_reward(weights, learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
         if not _leads():
             return
-        figures = _measured(out, [one for one in preferences if one.prompt.split == "test"])
+        figures = _measured(out, [one for one in preferences if one.prompt.split == "test"], settings)
     said = {"audit": audited} if audited else {}
     if said:
         from cai.training.folder import note
@@ -204,13 +210,14 @@ def _checkpoints(out: Path) -> Path:
 # ------------------------------------------------------------------------------------------------ figures
 
 
-def _measured(model: Path, preferences: list[Preference]) -> Json | None:
+def _measured(model: Path, preferences: list[Preference], settings: RewardSettings) -> Json | None:
     if not preferences:
         return None
     from cai.models.reward import RewardScorer
     from cai.pipeline.measure_reward import measured_pairs
 
-    return measured_pairs(RewardScorer(model), preferences)
+    scorer = RewardScorer(model, max_length=settings.max_length, too_long=settings.too_long)
+    return measured_pairs(scorer, preferences)
 
 
 def _reporter(quiet: bool, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from cai.context import readable_tokens
 from cai.errors import EngineError
 from cai.records import Messages, assistant
 
+TooLong = Literal["truncate_left", "reject"]
 UNSCORED = math.nan
-"""The score of an answer that is longer than the model's context by itself, or that its template cannot render."""
+"""The score of an answer that leaves no room for any of its question, or that the template cannot render."""
 
 
 def score_responses(
@@ -23,8 +25,8 @@ def score_responses(
     """One score for every (prompt, response), in order; in float32, whatever the neighbours in a batch.
 
     Rendered as in training. A dialogue over `max_length` tokens (by default the model's context) loses the left of its
-    prompt, as in training; one whose answer does not fit is `UNSCORED`. Raises `EngineError` for a folder that holds no
-    reward model.
+    prompt, as in training; one that would lose all of its last user turn is `UNSCORED`. Raises `EngineError` for a
+    folder that holds no reward model.
     """
     scorer = RewardScorer(model, device, batch_tokens, max_length)
     return scorer.score(list(items), progress)
@@ -43,6 +45,19 @@ class ScoringNotes:
     reason: str = ""
 
 
+def trained_with(folder: Path) -> tuple[int | None, TooLong]:
+    """`max_length` and `too_long` of the training that a reward model comes from, as its training.json tells them.
+
+    Of a model that was trained elsewhere: None, which is its context, and "truncate_left".
+    """
+    try:
+        settings = json.loads((folder / "training.json").read_text(encoding="utf-8"))["settings"]
+        length, policy = settings["max_length"], settings["too_long"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, "truncate_left"
+    return (length if isinstance(length, int) else None), ("reject" if policy == "reject" else "truncate_left")
+
+
 class RewardScorer:
     """A reward model, loaded once. `notes` tells what became of the items of the last call of `score`.
 
@@ -51,7 +66,7 @@ class RewardScorer:
 
     def __init__(
         self, folder: Path, device: str = "auto", batch_tokens: int = 16384, max_length: int | None = None,
-        too_long: Literal["truncate_left", "reject"] = "truncate_left",
+        too_long: TooLong = "truncate_left",
     ) -> None:  # fmt: skip
         from cai.chat import Chat
 
@@ -92,7 +107,9 @@ class RewardScorer:
         kept = int(ids[0] == self.tokenizer.bos_token_id)
         if excess <= 0:
             return ids
-        if self.too_long == "reject" or kept + excess > answer.index(True):
+        asked = self.chat.question_end(messages)
+        unasked = asked is not None and kept + excess >= asked
+        if self.too_long == "reject" or unasked or kept + excess > answer.index(True):
             self.notes.too_long.add(at)
             return []
         self.notes.truncated.add(at)

@@ -94,7 +94,7 @@ def _all_steps(job: Job) -> Iterator[Step]:
 
 def _sft(job: Job, before: str) -> Step:
     recipe = job.recipe
-    settings = settings_json(recipe.sft, "checkpoint_every", "batch_tokens")
+    settings = settings_json(recipe.sft, "checkpoint_every", "batch_tokens", "max_truncated")
     settings |= {"init": _fingerprint(job, recipe.sft.init), "seed": recipe.seed, "template": recipe.engine.template}
     return Step("sft", (before,), SFT_MODEL, settings, work.train_sft, ("metrics/sft.json",))
 
@@ -143,7 +143,7 @@ def _audit(job: Job, before: str) -> Step:
 
 def _reward(job: Job) -> Step:
     reward = job.recipe.reward
-    settings = settings_json(reward, "checkpoint_every", "batch_tokens") | {"seed": job.recipe.seed}
+    settings = settings_json(reward, "checkpoint_every", "batch_tokens", "max_truncated") | {"seed": job.recipe.seed}
     settings["template"] = job.recipe.engine.template
     reads: tuple[str, ...] = ("preferences", "sft")
     if reward.init != "sft":

@@ -117,7 +117,8 @@ def train_reward(job: Job) -> Json:
         template=job.recipe.engine.template,
     )  # fmt: skip
     held_out = _preferences(job, "test")
-    figures = measured_pairs(RewardScorer(out), held_out) if held_out else None
+    scorer = RewardScorer(out, max_length=settings.max_length, too_long=settings.too_long) if held_out else None
+    figures = measured_pairs(scorer, held_out) if scorer else None
     if figures:
         write_plots(job.run.path("metrics"), figures)
     write_json(job.run.path("metrics/reward.json"), {"training": metrics, "held_out": figures})

@@ -47,12 +47,14 @@ def load_tokenizer(folder: Path) -> Any:
 def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backbone:
     """A reward model that starts from the language model in `folder`; only its head is drawn, from `seed`.
 
-    The tokenizer's own template is made to write what `template` does, and pad is made a token of its own where it is
-    missing or equal to EOS. Raises `TrainingError`.
+    The tokenizer's own template is made to write what `template` does, pad is made a token of its own where it is
+    missing or equal to EOS, and pads go to the right, where no architecture scores by them. Raises `TrainingError`.
     """
     tokenizer = _read_tokenizer(folder)
     ends = _own_ends(tokenizer)
-    notes = [ends, _own_pad(_with_eos(tokenizer, folder)), _own_template(tokenizer, template)]
+    notes = [
+        ends, _own_pad(_with_eos(tokenizer, folder)), _pads_on_the_right(tokenizer), _own_template(tokenizer, template)
+    ]  # fmt: skip
     model, drawn = _classifier(folder, seed)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow(model, len(tokenizer))
@@ -112,6 +114,14 @@ def _own_pad(tokenizer: Any) -> str:
     tokenizer.add_special_tokens({"pad_token": PAD})
     was = "no pad token" if before is None else f"pad = EOS ({before})"
     return f"the tokenizer had {was}; {PAD} (id {tokenizer.pad_token_id}) was added as pad"
+
+
+def _pads_on_the_right(tokenizer: Any) -> str:
+    """Let the tokenizer pad behind a text, as rows are in training; says what was done, or nothing."""
+    if tokenizer.padding_side == "right":
+        return ""
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "right"  # the latter is what is saved
+    return "the tokenizer padded on the left; that of the reward model pads on the right, as in training"
 
 
 def _own_template(tokenizer: Any, template: Template) -> str:

@@ -19,6 +19,7 @@ from cai.recipe import RewardSettings, SFTSettings
 from cai.records import Json
 from cai.storage.temporary import replacing, sweep
 
+_IDLE = ("checkpoint_every", "max_truncated")
 MARKER = "complete.json"
 """Present only in a folder whose other files are all on disk; holds the size of each, in bytes."""
 
@@ -38,8 +39,8 @@ def fingerprint(*parts: object) -> str:
 
 
 def decisive(settings: SFTSettings | RewardSettings) -> Json:
-    """The settings without the one that changes no bit of the result: how often a checkpoint is written."""
-    return {name: value for name, value in asdict(settings).items() if name != "checkpoint_every"}
+    """The settings without those that change no bit of the result: how often a checkpoint is written, and a limit."""
+    return {name: value for name, value in asdict(settings).items() if name not in _IDLE}
 
 
 def folder_fingerprint(folder: Path) -> str:

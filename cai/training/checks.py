@@ -112,7 +112,10 @@ def golden_scores(model: Any, tokenizer: Any, chat: Chat) -> tuple[Json, list[st
 
 
 def check_saved(folder: Path, golden: Json) -> None:
-    """Raise `TrainingError` unless the folder, read back with transformers alone, gives the golden ids and scores."""
+    """Raise `TrainingError` unless the folder, read back with transformers alone, gives the golden ids and scores.
+
+    The scores are those of one batch, padded as its own tokenizer pads.
+    """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -121,8 +124,11 @@ def check_saved(folder: Path, golden: Json) -> None:
     rows = [row["input_ids"] for row in golden["rows"]]
     if [chat.encode_dialogue(messages) for messages in GOLDEN] != rows:
         raise TrainingError(f"the tokenizer saved in {folder} does not give the ids that were trained on")
-    scores = score_ids(model.eval(), rows, 8, tokenizer.pad_token_id)
-    _require_equal([row["score"] for row in golden["rows"]], scores, "the model in memory and the saved one")
+    batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
+    with torch.inference_mode():
+        scores = class_logits(model.eval(), batch["input_ids"], batch["attention_mask"])[:, 0].tolist()
+    saved = f"the saved one, in one batch padded on the {tokenizer.padding_side}"
+    _require_equal([row["score"] for row in golden["rows"]], scores, f"the model in memory and {saved}")
 
 
 def _same_ids(tokenizer: Any, text: list[dict[str, str]], row: list[int]) -> bool:

@@ -65,7 +65,7 @@ def train_reward(
         limit = min(settings.max_length, base.context or settings.max_length)
         listwise = settings.loss == "listwise"
         groups, counts = encode_groups(base.chat, preferences, limit, settings.too_long, listwise)
-        counts.check(limit, settings.max_rejected)
+        counts.check(limit, settings.max_rejected, settings.max_truncated)
         check_ids(base.tokenizer, [row for group in groups for row in group.rows])
         key = fingerprint(
             "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups),

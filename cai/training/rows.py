@@ -78,12 +78,13 @@ class Counts:
         names = ("given", "used", "truncated", "too_long", "not_rendered", "same_answer", "zero_weight")
         return {f"rows_{name}": getattr(self, name) for name in names}
 
-    def check(self, max_length: int, max_rejected: float) -> None:
-        """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected."""
+    def check(self, max_length: int, max_rejected: float, max_truncated: float = 1.0) -> None:
+        """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected or truncated."""
         rejected = self.too_long + self.not_rendered + self.same_answer
         if self.zero_weight and self.zero_weight == self.given:
             raise TrainingError(f"nothing can be trained on: all {self.given} rows have weight 0")
         if self.used and rejected <= max_rejected * self.given:
+            self._check_truncated(max_length, max_truncated)
             return
         why = f"{self.too_long} too long for {max_length} tokens, {self.not_rendered} not rendered"
         why += f", {self.same_answer} with one answer twice" if self.same_answer else ""
@@ -94,18 +95,28 @@ class Counts:
             f"{self.used} are left, and max_rejected is {max_rejected:g}"
         )
 
+    def _check_truncated(self, max_length: int, most: float) -> None:
+        if self.truncated > most * self.used:
+            raise TrainingError(
+                f"{self.truncated} of {self.used} rows to train on lose the left of their prompt, to fit {max_length} "
+                f"tokens, and max_truncated is {most:g}: raise max_length, or max_truncated to train all the same"
+            )
+
 
 def encode_dialogues(
     chat: Chat, dialogues: Sequence[Messages], max_length: int, too_long: TooLong
 ) -> tuple[list[Row], Counts]:
-    """Every dialogue as a `Row` of at most `max_length` tokens; its answer is never cut."""
+    """Every dialogue as a `Row` of at most `max_length` tokens; its answer is never cut.
+
+    Whatever `too_long` says, a row that would lose all of its last user turn is left out as too long.
+    """
     rows, counts = [], Counts(given=len(dialogues))
     for messages in dialogues:
         row = _encoded(chat, messages, counts)
         if row is None:
             counts.not_rendered += 1
             continue
-        cut = _cut(chat, [row], max_length, too_long)
+        cut = _cut(chat, messages[:-1], [row], max_length, too_long)
         counts.too_long += cut is None
         counts.truncated += bool(cut)
         rows += [] if cut is None else [_without(row, *cut) if cut else row]
@@ -118,9 +129,10 @@ def encode_groups(
 ) -> tuple[list[Group], Counts]:
     """The preferences of each prompt as one `Group`, in order of first appearance; each answer is there once.
 
-    All rows of a group lose the same tokens of the prompt, so that only the answers differ; where that would reach an
-    answer, the longest one goes, with its pairs. `Counts` counts pairs. `listwise` prepares the groups for that loss.
-    Raises `TrainingError` for what is no label, and for a prompt that a listwise loss cannot take.
+    All rows of a group lose the same tokens of the prompt, so that only the answers differ; where that would take all
+    of the last user turn, the longest answer goes, with its pairs. `Counts` counts pairs. `listwise` prepares the
+    groups for that loss. Raises `TrainingError` for what is no label, and for a prompt that a listwise loss cannot
+    take.
     """
     counts = Counts(given=len(preferences))
     asked: dict[Messages, list[Preference]] = {}
@@ -136,7 +148,7 @@ def encode_groups(
     groups = []
     for messages, pairs in asked.items():
         rows, kept = _answers(chat, messages, pairs, counts)
-        rows, kept = _fitted(chat, rows, kept, max_length, too_long, counts)
+        rows, kept = _fitted(chat, messages, rows, kept, max_length, too_long, counts)
         if kept:
             group = _group(rows, kept)
             groups.append(_with_lists(group, messages) if listwise else group)
@@ -159,13 +171,14 @@ def _answers(
 
 
 def _fitted(
-    chat: Chat, rows: dict[str, Row], pairs: list[Preference], max_length: int, too_long: TooLong, counts: Counts
-) -> tuple[dict[str, Row], list[Preference]]:
+    chat: Chat, messages: Messages, rows: dict[str, Row], pairs: list[Preference], max_length: int, too_long: TooLong,
+    counts: Counts,
+) -> tuple[dict[str, Row], list[Preference]]:  # fmt: skip
     """The rows of as many pairs as fit, all cut by the same tokens of the prompt."""
     given = len(pairs)
     while pairs:
         used = {text: rows[text] for one in pairs for text in (one.response_a, one.response_b)}
-        cut = _cut(chat, list(used.values()), max_length, too_long)
+        cut = _cut(chat, messages, list(used.values()), max_length, too_long)
         if cut is not None:
             counts.too_long += given - len(pairs)
             counts.truncated += len(pairs) * bool(cut)
@@ -228,8 +241,13 @@ def _encoded(chat: Chat, messages: Messages, counts: Counts) -> Row | None:
         return None
 
 
-def _cut(chat: Chat, rows: Sequence[Row], max_length: int, too_long: TooLong) -> tuple[int, int] | tuple[()] | None:
-    """Which tokens behind the BOS all rows must lose to fit: none, a range, or None if that would reach an answer."""
+def _cut(
+    chat: Chat, prompt: Messages, rows: Sequence[Row], max_length: int, too_long: TooLong
+) -> tuple[int, int] | tuple[()] | None:
+    """Which tokens behind the BOS all rows must lose to fit: none, or a range.
+
+    None if that would reach an answer, or leave nothing of the last user turn.
+    """
     excess = max(len(row.ids) for row in rows) - max_length
     if excess <= 0:
         return ()
@@ -237,7 +255,8 @@ def _cut(chat: Chat, rows: Sequence[Row], max_length: int, too_long: TooLong) ->
     kept = int(bos is not None and rows[0].ids[0] == bos)
     if too_long == "reject" or any(kept + excess > row.answer.index(True) for row in rows):
         return None
-    return kept, kept + excess
+    asked = chat.question_end(prompt)
+    return None if asked is not None and kept + excess >= asked else (kept, kept + excess)
 
 
 def _without(row: Row, start: int, end: int) -> Row:

@@ -69,7 +69,7 @@ def train_sft(
         context = context_length(network.config)
         limit = min(settings.max_length, context or settings.max_length)
         rows, counts = encode_dialogues(chat, dialogues, limit, settings.too_long)
-        counts.check(limit, settings.max_rejected)
+        counts.check(limit, settings.max_rejected, settings.max_truncated)
         hashed = rows_fingerprint([part for row in rows for part in (row.ids, row.answer)])
         key = fingerprint("sft", decisive(settings), seed, template, folder_fingerprint(model), hashed)
         folder = claim(checkpoints, key)

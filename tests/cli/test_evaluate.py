@@ -147,10 +147,80 @@ def test_a_prompt_that_is_too_long_is_cut_and_counted_or_rejected_as_asked(model
     assert "3 pairs too long for 64 tokens, not scored" in rejected.stdout
 
 
+@pytest.mark.parametrize("policy", ["truncate_left", "reject"])
+def test_pairs_are_read_as_in_training_unless_told_otherwise(model, tmp_path, policy):
+    rows = [{**WHOLE, "prompt": f"What? {n} " + "please " * (120 if n % 8 < 2 else 1)} for n in range(32)]
+    file = write(
+        tmp_path / "pairs.jsonl", [{**one, "split": "test" if n < 8 else "train"} for n, one in enumerate(rows)]
+    )
+    out, base = tmp_path / "rm", model.parent / "base"
+    command = ["train", "reward", "--preferences", str(file), "--model", f"hf/{base}", "--out", str(out), "--json"]
+    sets = ("max_length=64", f"too_long={policy}", "epochs=0.5", "batch_size=8")
+    done = CliRunner().invoke(main, [*command, *(part for one in sets for part in ("--set", one))])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    cut, rejected = (0, 2) if policy == "reject" else (2, 0)
+    assert (found["training"]["rows_truncated"], found["training"]["rows_too_long"]) == (3 * cut, 3 * rejected)
+    held_out = found["held_out"]
+    assert (held_out["max_length"], held_out["truncated"], held_out["too_long"]) == (64, cut, rejected)
+    options = ("--preferences", file, "--max-rejected", 1, "--json")
+    assert json.loads(evaluate(out, *options).stdout)["held_out"] == held_out
+    longer = json.loads(evaluate(out, *options, "--max-length", 500).stdout)["held_out"]
+    assert (longer["max_length"], longer["truncated"], longer["not_scored"]) == (500, 0, 0)
+    (out / "training.json").unlink()
+    assert json.loads(evaluate(out, *options).stdout)["held_out"]["max_length"] == 512
+
+
+def test_training_on_prompts_most_of_which_are_cut_is_refused(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "prompt": f"{n}? " + "What? " * 9} for n in range(30)])
+    out = tmp_path / "rm"
+    command = [
+        "train",
+        "reward",
+        "--preferences",
+        str(file),
+        "--model",
+        f"hf/{model.parent / 'base'}",
+        "--out",
+        str(out),
+    ]
+    for length, told in (
+        (20, "lose the left of their prompt, to fit 20 tokens, and max_truncated is 0.5"),
+        (8, "too long"),
+    ):
+        done = CliRunner().invoke(main, [*command, "--test-share", "0", "--set", f"max_length={length}"])
+        assert done.exit_code == 2 and told in done.stderr and not out.exists(), done.output
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_an_answer_is_never_cut(model, tmp_path):
     file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "chosen": "Paris " * 200}, WHOLE])
     told = refused(model, "--preferences", file, "--split", "all", "--max-length", 64)
     assert "1 of 2 pairs cannot be scored: 1 too long for 64 tokens" in told
+
+
+def test_repeated_and_contradicting_rows_are_said(model, tmp_path):
+    turned = {**WHOLE, "chosen": WHOLE["rejected"], "rejected": WHOLE["chosen"]}
+    other = {**WHOLE, "prompt": "Which?"}
+    file = write(tmp_path / "pairs.jsonl", [WHOLE, other, WHOLE, turned])
+    done = evaluate(model, "--preferences", file, "--split", "all", "--json")
+    assert (
+        done.stderr == f"{file}: 2 rows repeat a pair, 1 of them the other way round, so that its label is the mean\n"
+    )
+    assert json.loads(done.stdout)["held_out"]["pairs"] == 2
+    again = write(tmp_path / "again.jsonl", [WHOLE, WHOLE])
+    assert evaluate(model, "--preferences", again, "--split", "all").stderr == f"{again}: 1 row repeats a pair\n"
+    command = ["train", "reward", "--preferences", str(file), "--model", f"hf/{model.parent / 'base'}"]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "rm"), "--test-share", "0"])
+    assert done.exit_code == 0 and f"{file}: 2 rows repeat a pair, 1 of them the other way round" in done.stderr
+
+
+def test_pairs_that_their_opening_turn_moves_to_the_other_side_are_said(model, tmp_path):
+    sides = [{**WHOLE, "split": "test"}, {**WHOLE, "rejected": "No.", "split": "train"}]
+    file = write(tmp_path / "pairs.jsonl", sides)
+    done = evaluate(model, "--preferences", file)
+    assert done.stderr == f"{file}: 1 pair is held out, for another with the same opening turn is\n"
+    assert "held-out pairs 2" in done.stdout
 
 
 def test_equal_texts_are_left_out_and_said_with_their_place(model, tmp_path):

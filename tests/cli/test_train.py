@@ -386,7 +386,7 @@ def test_real_pairs_from_a_random_model(base, tmp_path):
     few.write_text("".join(HARMLESS.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
     done = cai(
         "train", "reward", "--preferences", few, "--model", f"hf/{base}", "--out", tmp_path / "rm", "--json",
-        "--set", "epochs=1", "--set", "max_rejected=1", *SMALL[4:],
+        "--set", "epochs=1", "--set", "max_rejected=1", "--set", "max_truncated=1", *SMALL[4:],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     training = json.loads(done.stdout)["training"]

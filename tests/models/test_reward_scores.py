@@ -13,7 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from cai.chat import Chat
 from cai.errors import EngineError
 from cai.models.reward import RewardScorer, score_responses
-from cai.records import Message, Messages, assistant, user
+from cai.records import Message, Messages, Preference, Prompt, assistant, user
+from cai.training.checks import score_ids
+from cai.training.rows import encode_groups
 from tests.tiny import build_tiny_model
 
 WORDS = [
@@ -79,6 +81,30 @@ def test_a_long_prompt_loses_its_left_and_a_long_answer_has_no_score(model):
     cut, never = score_responses(model, [(long, "Paris"), ((user("q"),), "flour water " * 400)], device="cpu")
     assert math.isfinite(cut) and math.isnan(never)
     assert score_responses(model, [(long, "Paris")], device="cpu", max_length=64) != [cut]
+
+
+def test_a_cut_prompt_is_scored_as_it_is_trained_on(model):
+    rows = [Preference(Prompt.make((user("flour water " * 90 + f"{n}?"),)), "A", "B", 1.0) for n in range(3)]
+    scorer = RewardScorer(model, "cpu", max_length=64)
+    groups, counts = encode_groups(scorer.chat, rows, 64, "truncate_left")
+    expected = [score_ids(scorer.model, group.rows, 8, scorer.tokenizer.pad_token_id) for group in groups]
+    assert counts.truncated == 3 and {len(row) for group in groups for row in group.rows} == {64}
+    found = scorer.score([(one.prompt.messages, text) for one in rows for text in (one.response_a, one.response_b)])
+    assert found == pytest.approx([score for two in expected for score in two], abs=1e-5)
+    assert scorer.notes.truncated == set(range(6)) and len({round(score, 4) for score in found}) == 6
+
+
+def test_what_is_too_long_to_train_on_is_not_scored_either(model):
+    messages = (user("What is it? " * 20), assistant("Flour. " * 20), user("Why?"))
+    scorer = RewardScorer(model, "cpu")
+    pair = Preference(Prompt.make(messages), "A", "B", 1.0)
+    trained, scored = set(), set()
+    for scorer.max_length in range(1, 30):
+        if encode_groups(scorer.chat, [pair], scorer.max_length, "truncate_left")[0]:
+            trained.add(scorer.max_length)
+        if math.isfinite(scorer.score([(messages, "A")])[0]):
+            scored.add(scorer.max_length)
+    assert trained == scored == set(range(5, 30))  # BOS, a token of the question, the role, the answer, EOS
 
 
 def test_a_row_that_cannot_be_rendered_has_no_score(model):

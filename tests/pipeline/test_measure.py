@@ -47,6 +47,7 @@ def test_the_reward_step_writes_its_figures_and_plots(tmp_path: Path, capsys: py
     summary = fake_run(tmp_path / "run", write_prompts(tmp_path, 40, 20), until="reward", accept_audit=True, **settings)
     metrics = tmp_path / "run" / "metrics"
     figures = json.loads((metrics / "reward.json").read_text(encoding="utf-8"))["held_out"]
+    assert figures["max_length"] == 128
     assert summary["reward"] == figures and figures["pairs"] == figures["accuracy"]["n"] + figures["ties"] > 0
     assert sum(one["pairs"] for one in figures["by"]["kind"]) == figures["pairs"]
     kept = Run.existing(tmp_path / "run").steps["reward"]["files"]

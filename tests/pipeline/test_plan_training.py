@@ -51,7 +51,7 @@ def test_a_plan_of_a_training_run_keeps_no_model_and_is_exact_where_it_says_so(t
     before = set(Path(tempfile.gettempdir()).glob("cai-plan-*"))
     plan = make_plan(recipe, tmp_path / "run", probe=12)
     assert set(Path(tempfile.gettempdir()).glob("cai-plan-*")) == before
-    assert {Path(name).name for name in files(tmp_path)} == {"calls.sqlite"}
+    assert {Path(name).name for name in files(tmp_path)} == {"calls.sqlite", "speeds.json"}
     assert plan["unmeasured"] == []
     summary = run_recipe(recipe, tmp_path / "run", until="sample")
     done = {one["step"]: one for one in summary["stages"]}

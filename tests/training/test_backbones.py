@@ -120,7 +120,8 @@ def test_positions_that_an_encoder_keeps_for_its_pad_are_not_counted(tmp_path):
     tokenizer.save_pretrained(tmp_path / "roberta")
     assert load_backbone(tmp_path / "roberta", 0).context == 65
     rows = [Preference(Prompt.make((user("please " * 90 + str(n)),)), "paris", "flour", 1.0) for n in range(4)]
-    assert train(tmp_path / "roberta", tmp_path, replace(SETTINGS, epochs=0.5), rows)["rows_truncated"] == 4
+    settings = replace(SETTINGS, epochs=0.5, max_truncated=1)
+    assert train(tmp_path / "roberta", tmp_path, settings, rows)["rows_truncated"] == 4
     scores = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_a) for one in rows])
     assert all(map(math.isfinite, scores))
 

@@ -380,6 +380,6 @@ def test_too_many_rejected_rows_fail(base, tmp_path):
 def test_the_context_of_the_model_is_a_limit_too(tmp_path):
     base = build_tiny_model(tmp_path / "short", context=48)
     rows = [Preference(Prompt.make((user("Please tell me. " * 40 + str(n)),)), "Paris.", "No.", 1.0) for n in range(8)]
-    report = train(base, tmp_path, replace(SETTINGS, max_length=1000, epochs=1), rows)
+    report = train(base, tmp_path, replace(SETTINGS, max_length=1000, max_truncated=1, epochs=1), rows)
     assert report["rows_truncated"] == 8
     assert AutoTokenizer.from_pretrained(tmp_path / "rm").pad_token == "<|pad|>"

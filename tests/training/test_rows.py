@@ -91,6 +91,55 @@ def test_an_answer_is_never_cut(chat, too_long, used):
     assert counts.given == counts.used + counts.too_long
 
 
+EARLIER = (user("What is the capital of France?"), assistant("Paris is the capital of France. " * 4))
+
+
+@pytest.mark.parametrize("system", [(), (Message("system", "Be kind."),)])
+def test_a_row_keeps_some_of_its_question_or_is_too_long(chat, system):
+    prompt = (*system, *EARLIER, user("Please tell me why."))
+    pair = Preference(Prompt.make(prompt), "A", "B", 1.0)
+    least = 5  # the BOS, one token of the question, what opens the answer, the answer, and the EOS
+    for length, used in ((least, 1), (least - 1, 0)):
+        groups, counts = encode_groups(chat, [pair], length, "truncate_left")
+        rows, of_dialogues = encode_dialogues(chat, [(*prompt, assistant("A"))], length, "truncate_left")
+        assert len(groups) == len(rows) == used
+        for one in (counts, of_dialogues):
+            assert (one.used, one.truncated, one.too_long) == (used, used, 1 - used)
+    [group], _ = encode_groups(chat, [pair], least, "truncate_left")
+    assert "why" not in (left := chat.tokenizer.decode(group.stem)) and left.endswith(".<|assistant|>")
+
+
+def test_a_transcript_keeps_some_of_its_question_too():
+    chat = Chat(build_tiny_tokenizer(), "transcript")
+    prompt = (*EARLIER, user("Please tell me why"))
+    whole = chat.encode_dialogue((*prompt, assistant("Paris.")))
+    end = chat.question_end(prompt)
+    assert chat.tokenizer.decode(whole[:end]).endswith("Please tell me why")
+    assert chat.tokenizer.decode(whole[end:]).lstrip("\n").startswith("Assistant: Paris.")
+    assert chat.question_end(prompt[1:2]) is None
+
+
+def test_a_long_answer_goes_before_the_question_does(chat):
+    prompt = Prompt.make((*EARLIER, user("Please tell me why.")))
+    fitting = "z" * 27  # with the BOS, the role before it and the EOS after it
+    assert len(chat.tokenizer(fitting)["input_ids"]) == 27
+    rows = [Preference(prompt, "Paris.", "No.", 1.0), Preference(prompt, "Paris.", fitting, 1.0)]
+    [group], counts = encode_groups(chat, rows, 30, "truncate_left")
+    assert "Please tell me why." in chat.tokenizer.decode(group.stem)
+    assert (counts.used, counts.truncated, counts.too_long) == (1, 1, 1)
+
+
+def test_training_fails_where_most_rows_lose_text(chat):
+    rows = [preference(LONG + str(n), "Paris.", "No.") for n in range(3)]
+    rows += [preference(f"{n}?", "Paris.", "No.") for n in range(2)]
+    _, counts = encode_groups(chat, rows, 40, "truncate_left")
+    assert (counts.used, counts.truncated) == (5, 3)
+    told = r"^3 of 5 rows to train on lose the left of their prompt, to fit 40 tokens, and max_truncated is 0\.5: raise"
+    with pytest.raises(TrainingError, match=told):
+        counts.check(40, 0.5, 0.5)
+    counts.check(40, 0.5, 0.6)
+
+
 def test_weight_zero_is_left_out_and_counted(chat):
     rows = [preference("q", "a", "b", weight=0.0), preference("q", "a", "b")]
     groups, counts = encode_groups(chat, rows, 99, "reject")
