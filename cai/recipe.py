@@ -108,8 +108,8 @@ class AuditSettings:
     """The judge's audit before any training: `items` planted pairs of each kind, 0 to leave it out, and its gates.
 
     A gate is a bound on a figure, null to leave it open; what a run has nothing to measure on holds nothing up, but an
-    audit passes only if it has 10 pairs or more, with a bound or without, of one of `tests`, `noise` and `swapped`, of
-    `place`, and of one of `attacks` and `null_answer`. The defaults are conventions, with these reasons. At most:
+    audit passes only if it has 10 pairs or more, and a bound, of one of `tests`, `noise` and `swapped`, of `place`, and
+    of one of `attacks` and `null_answer`. The defaults are conventions, with these reasons. At most:
 
     - `abstained`, the share of pairs or verdicts that count for nothing, in the kind that has most: with more than 3 in
       10 gone, those that are left are a selection of the judge's;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.audit import CHECKS, standing
+from cai.audit import BOUND_WANTED, CHECKS, pairs_to_settle, standing
 from cai.cli.audit_advice import advice
 from cai.cli.tables import table
 from cai.records import Json
@@ -25,6 +25,7 @@ def audit_lines(figures: Json) -> list[str]:
         "",
         f"gates             {standing(figures['gates'])}",
         *_too_little(figures["too_little"]),
+        *_unheld(figures["unheld"]),
         f"plots             {', '.join(figures['plots'])}",
         *(f"note              {note}" for note in figures["notes"]),
     ]
@@ -36,6 +37,15 @@ def _too_little(few: str) -> list[str]:
     return [
         f"not passed        measured too little to tell: {few};",
         f"{_INDENT}more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit",
+    ]
+
+
+def _unheld(loose: str) -> list[str]:
+    if not loose:
+        return []
+    return [
+        f"not passed        the recipe holds the judge to no bound on {loose};",
+        f"{_INDENT}{BOUND_WANTED}; training needs --accept-audit",
     ]
 
 
@@ -171,6 +181,8 @@ def _gate(gate: Json) -> tuple[str, ...]:
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
     chance = "; within chance of its bound" if gate["within_chance"] else ""
+    if chance and gate["passed"] is False:
+        chance += f", which about {pairs_to_settle(gate):,} pairs would settle"
     todo = f" → {advice(gate)}" if advice(gate) else ""
     what = f"{gate['what']}{_beside_gate(gate)}{chance}{todo}"
     return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, what)
