@@ -11,7 +11,7 @@ from cai import audit
 from cai.draws import draw_bits
 from cai.embedded import outcome
 from cai.errors import AuditError
-from cai.pipeline.audit_asking import WRITTEN, judged, label_of
+from cai.pipeline.audit_asking import WRITTEN, judged, label_of, tests_not_asked, untold_tests
 from cai.pipeline.audit_pairs import answering_runs, audit_items
 from cai.pipeline.audit_standing import OUTPUT, audited
 from cai.pipeline.job import REWARD_MODEL, Job
@@ -40,7 +40,7 @@ def run_audit(job: Job) -> Json:
     truth = _truth(job, forecasts, held_out, verdicts)
     gates = audit.gates(votes, planted, truth, bounds(job))
     count = sum(one.item.planted in audit.TRUTHS for one in verdicts)
-    notes = _notes(count)
+    notes = [*_notes(count), *untold_tests(tests_not_asked(job.constitution))]
     figures: Json = {
         "judge": job.engine("judge").spec,
         "audited": audited(job),
