@@ -13,6 +13,7 @@ _INDENT = " " * 18
 
 def audit_lines(figures: Json) -> list[str]:
     """The audit as a person reads it; shares with their 95 % intervals."""
+    gates = [_gate(one, figures["truth"]) for one in figures["gates"]]
     return [
         *_votes(figures),
         *_truth(figures["truth"]),
@@ -21,7 +22,7 @@ def audit_lines(figures: Json) -> list[str]:
         *_matrix(figures["votes"]["agreement"]),
         *_planted(figures["planted"]),
         "",
-        table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), [*map(_gate, figures["gates"])]),
+        table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), gates),
         "",
         f"gates             {standing(figures['gates'])}",
         *_too_little(figures["too_little"]),
@@ -174,7 +175,7 @@ def _beside(planted: Json) -> str:
     return "; mended ones are not counted: which is better is for the judge to say" if "mended" in planted else ""
 
 
-def _gate(gate: Json) -> tuple[str, ...]:
+def _gate(gate: Json, truth: Json | None) -> tuple[str, ...]:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
     if gate["gate"] in CHECKS and gate["passed"] is not None:
         said = f"check {said}"
@@ -183,7 +184,7 @@ def _gate(gate: Json) -> tuple[str, ...]:
     chance = "; within chance of its bound" if gate["within_chance"] else ""
     if chance and gate["passed"] is False:
         chance += f", which about {pairs_to_settle(gate):,} pairs would settle"
-    todo = f" → {advice(gate)}" if advice(gate) else ""
+    todo = f" → {advised}" if (advised := advice(gate, truth)) else ""
     what = f"{gate['what']}{_beside_gate(gate)}{chance}{todo}"
     return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, what)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cai.audit import gates
+from cai.audit import Forecast, calibration, gates
 from cai.cli import main
 from cai.cli.audit_advice import advice
 from cai.models import ENGINES
@@ -64,6 +64,20 @@ def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
         assert advice({**row, "value": 0.5, "passed": False}) not in ("", advice(row))
         assert advice({**row, "value": 0.5, "passed": True}) == ""
         assert f"cai run ... --set audit.{gate.name}=" in advice({**row, "value": 0.5, "bound": None})
+
+
+@pytest.mark.parametrize(
+    ("said", "advised"),
+    [({0.7: 15, 0.3: 0}, "less sure than right: a lower temperature, `cai run ... --set preferences.temperature=0.7`"),
+     ({0.95: 9, 0.05: 6}, "surer than right: a higher temperature, `cai run ... --set preferences.temperature=1.5`"),
+     ({0.95: 9, 0.6: 15}, "too sure of some pairs and too unsure of others")],
+)  # fmt: skip
+def test_a_failed_calibration_names_the_side_that_the_labels_err_to(said: dict[float, int], advised: str) -> None:
+    """Of fifteen pairs at each P(a), in how many a is the better."""
+    forecasts = [Forecast(p, n < better, 0, f"{p} {n}") for p, better in said.items() for n in range(15)]
+    truth = calibration(forecasts)
+    row = {"gate": "ece", "value": truth["ece"], "bound": 0.2, "passed": False}
+    assert truth["ece"] > 0.2 and advised in advice(row, truth)
 
 
 def test_an_open_gate_says_whether_it_would_keep_to_the_default() -> None:
