@@ -18,7 +18,7 @@ def pairs_to_settle(gate: Json) -> int:
     The width of an interval goes as 1/√n.
     """
     half, away = (gate["high"] - gate["low"]) / 2, abs(gate["value"] - gate["bound"])
-    return ceil(gate["n"] * (half / away) ** 2)
+    return ceil(float(gate["n"] * (half / away) ** 2))
 
 
 def settling(gates: Sequence[Json], items: int, limited: bool) -> str:

@@ -108,7 +108,7 @@ def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) 
     are not asked. Raises `InputError` where there are no others, or where `cai constitution check` finds an error.
     """
     constitution = load_constitution(recipe.constitution)
-    require_sound(constitution.path)
+    require_sound(constitution.path or recipe.constitution)
     items = list(audit.constitution_items(constitution))
     if not items:
         raise InputError("no test of a principle that has a 'comparison'", constitution.path)
