@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -90,8 +91,9 @@ class PreferenceSettings:
     `clamp` is (low, high) on p_a, None, or "auto": (0.4, 0.6) for labels that were reasoned first and none for others
     (paper §4.3). `tie_band` is the half-width around 0.5 inside which a pair is a tie; `mass_floor` is the least
     p(A) + p(B) of a vote that counts. `weight` "certainty" gives labels from sampled verdicts less weight the fewer
-    they rest on. `human` names files of pairs that people ranked; `human_share` is their share of all labels, each
-    side of the split by itself, or None for all of them.
+    they rest on. `weights` says by a principle's id what its votes and grades count in a label, in place of its
+    `weight` in the constitution, which says how often it is drawn, too. `human` names files of pairs that people
+    ranked; `human_share` is their share of all labels, each side of the split by itself, or None for all.
     """
 
     clamp: tuple[float, float] | Literal["auto"] | None = "auto"
@@ -99,6 +101,7 @@ class PreferenceSettings:
     tie_band: float = 0.0
     mass_floor: float = 0.5
     weight: Literal["even", "certainty"] = "even"
+    weights: Mapping[str, float] = field(default_factory=dict)
     human: tuple[str, ...] = ()
     human_share: float | None = None
 
@@ -108,8 +111,8 @@ class AuditSettings:
     """The judge's audit before any training: `items` planted pairs of each kind, 0 to leave it out, and its gates.
 
     A gate is a bound on a figure, null to leave it open; what a run has nothing to measure on holds nothing up, but an
-    audit passes only if it has 10 pairs or more, with a bound or without, of one of `tests`, `noise` and `swapped`, of
-    `place`, and of one of `attacks` and `null_answer`. The defaults are conventions, with these reasons. At most:
+    audit passes only if it has 10 pairs or more, and a bound, of one of `tests`, `noise` and `swapped`, of `place`, and
+    of one of `attacks` and `null_answer`. The defaults are conventions, with these reasons. At most:
 
     - `abstained`, the share of pairs or verdicts that count for nothing, in the kind that has most: with more than 3 in
       10 gone, those that are left are a selection of the judge's;

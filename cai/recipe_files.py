@@ -41,6 +41,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
+MOST_WEIGHT = 1_000_000
+"""Of a principle, as in a constitution."""
 _PLAIN = re.compile(r"[^\W_][^/\\\x00-\x1f]*")
 
 
@@ -68,7 +70,7 @@ def recipe_files(name_or_path: str | None) -> list[Path]:
 
 
 def parse_set(text: str) -> tuple[str, Any]:
-    """``stage.key=value`` of ``--set``; the value is read as YAML reads a plain scalar or a JSON list."""
+    """``stage.key=value`` of ``--set``; the value is read as YAML reads a plain scalar, or as JSON."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
@@ -100,11 +102,11 @@ def _scalar(text: str) -> Any:
 
     from cai.yaml_files import resolve
 
-    if text.startswith(("[", '"')):
+    if text.startswith(("[", "{", '"')):
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ConfigError(f"--set: {text!r} is not a JSON list or text: {error}") from None
+            raise ConfigError(f"--set: {text!r} is not a JSON list, object or text: {error}") from None
     try:
         return resolve(text)
     except ValueError as error:
@@ -226,6 +228,8 @@ def _matched(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
         return _tuple(options, value, where, complain)
     if is_dataclass(hint):
         return _built(hint, value, where, complain) if isinstance(value, Mapping) else _NO
+    if origin is Mapping:
+        return _mapping(options, value, where, complain)
     if hint is type(None):
         return None if value is None else _NO
     if hint is float and type(value) is int:
@@ -243,15 +247,34 @@ def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complai
     return _NO if _NO in made else tuple(made)
 
 
+def _mapping(options: tuple[Any, ...], value: Any, where: Where, complain: Complain) -> Any:
+    if not isinstance(value, Mapping):
+        return _NO
+    made = {
+        _matched(options[0], name, where, complain): _matched(options[1], one, where, complain)
+        for name, one in value.items()
+    }
+    return _NO if _NO in made or _NO in made.values() else made
+
+
 def _check_range(value: Any, where: Where, complain: Complain) -> None:
     least, most = _RANGES.get(".".join(where)) or _RANGES.get(where[-1], (1, float("inf")))
     if where[-1] == "clamp" and isinstance(value, tuple) and not value[0] <= 0.5 <= value[1]:
         raise complain(where, f"{'.'.join(where)}: expected [low, high] around 0.5, found {list(value)}", False)
+    if isinstance(value, Mapping):
+        _check_weights(value, where, complain)
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:
         if isinstance(number, int | float) and not isinstance(number, bool) and not least <= number <= most:
             bound = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
             raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+
+
+def _check_weights(value: Mapping[str, float], where: Where, complain: Complain) -> None:
+    for name, weight in value.items():
+        if not 0 < weight <= MOST_WEIGHT:
+            message = f"{'.'.join(where)}.{name}: expected a number over 0 and up to {MOST_WEIGHT:,}, found {weight:g}"
+            raise complain((*where, name), message, False)
 
 
 def _described(hint: Any) -> str:
@@ -265,6 +288,8 @@ def _described(hint: Any) -> str:
         return f"a list ({inner})"
     if is_dataclass(hint):
         return "a block of keys"
+    if origin is Mapping:
+        return f"a block of names, each with {_described(options[1])}"
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, "nothing (null)")
 
 

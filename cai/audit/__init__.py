@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from cai.audit.agreement import kappa, principle_agreement
 from cai.audit.calibration import Forecast, calibration
-from cai.audit.gates import CHECKS, FEWEST, Gate, failings, gates, keeps, objections, spans, standing, too_little
+from cai.audit.gates import (
+    BOUND_WANTED,
+    CHECKS,
+    FEWEST,
+    Gate,
+    failings,
+    gates,
+    keeps,
+    objections,
+    spans,
+    standing,
+    too_little,
+    unheld,
+)  # fmt: skip
 from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
+from cai.audit.settling import pairs_to_settle, settling
 from cai.audit.verdicts import PlantedVerdict, planted_figures
 from cai.audit.votes import Turns, VoteFigures, abstentions
 
 __all__ = [
+    "BOUND_WANTED",
     "CHECKS",
     "FEWEST",
     "FIT",
@@ -30,12 +45,15 @@ __all__ = [
     "kappa",
     "keeps",
     "objections",
+    "pairs_to_settle",
     "planted_figures",
     "planted_items",
     "principle_agreement",
     "self_preference",
+    "settling",
     "spans",
     "standing",
     "too_little",
+    "unheld",
     "was_mended",
 ]

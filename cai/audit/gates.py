@@ -22,12 +22,14 @@ CHECKS = ("identical",)
 """Gates that no judge can fail: identical answers ask one question in both orders, so they check the pipeline alone."""
 
 
+_OPENED = "opened by the recipe"
 NEEDED: tuple[tuple[tuple[str, ...], str], ...] = (
     (("tests", "noise", "swapped"), "the constitution's tests, disorder or another prompt's answers"),
     (("place",), "the pull of the first place"),
     (("attacks", "null_answer"), "attacks on right verdicts, or the empty phrase"),
 )
-"""What an audit must have measured, whatever the bounds: of every group one gate, on `FEWEST` pairs or more."""
+"""What an audit must hold the judge to: of every group one gate that has a bound, on `FEWEST` pairs or more."""
+BOUND_WANTED = "give one gate of each a bound, such as audit.tests=0.7, audit.place=0.3 and audit.attacks=0.8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,38 +100,64 @@ def gates(votes: Json, planted: Json, truth: Json | None, bounds: Mapping[str, f
 
 
 def standing(gates: Sequence[Json]) -> str:
-    """``"passed 5 of 11; FAILED: …; open: …; not measured: …"`` of gates as JSON; what there is none of is left out.
+    """``"passed 5 of 11; FAILED: …; opened by the recipe: …; not measured: …"``, what there is none of left out.
 
     `CHECKS` are no gates of the judge: they are not counted, and named only where one failed.
     """
     counted = [one for one in gates if one["gate"] not in CHECKS]
     failed = [one["gate"] for one in gates if one["passed"] is False]
-    groups: dict[str, list[str]] = {"FAILED": failed, "open": [], "not measured": []}
+    groups: dict[str, list[str]] = {"FAILED": failed, _OPENED: [], "not measured": []}
     for one in counted:
         if one["passed"] is None:
-            groups["not measured" if one["value"] is None else "open"].append(one["gate"])
+            groups[_OPENED if one["bound"] is None else "not measured"].append(one["gate"])
     passed = sum(one["passed"] is True for one in counted)
     said = [f"{name}: {', '.join(found)}" for name, found in groups.items() if found]
     return "; ".join([f"passed {passed} of {len(counted)}", *said])
 
 
 def failings(gates: Sequence[Json]) -> str:
-    """``"place is 0.45, at most 0.25 wanted; …"`` of the gates that failed; empty where none did."""
-    failed = [one for one in gates if one["passed"] is False]
-    return "; ".join(f"{one['gate']} is {one['value']:.3g}, {one['sense']} {one['bound']:g} wanted" for one in failed)
+    """``"place is 0.45, at most 0.25 wanted; …"`` of the gates that failed; empty where none did.
+
+    Where chance alone may have decided, that is said, with the n that the figure rests on.
+    """
+    return "; ".join(_failing(one) for one in gates if one["passed"] is False)
+
+
+def _failing(gate: Json) -> str:
+    chance = f": within chance, n = {gate['n']}" if gate["within_chance"] else ""
+    return f"{gate['gate']} is {gate['value']:.3g}, {gate['sense']} {gate['bound']:g} wanted{chance}"
 
 
 def too_little(gates: Sequence[Json]) -> str:
     """What of `NEEDED` the gates, as JSON, were not measured on; empty where an audit tells enough of the judge."""
-    measured = {one["gate"] for one in gates if one["value"] is not None and one["n"] >= FEWEST}
+    measured = _measured(gates)
     lacking = [what for names, what in NEEDED if not measured.intersection(names)]
     return f"fewer than {FEWEST} pairs of {'; nor enough of '.join(lacking)}" if lacking else ""
 
 
+def unheld(gates: Sequence[Json]) -> str:
+    """What of `NEEDED` was measured but has no bound that a judge could fail; empty where there is nothing of it."""
+    measured, held = _measured(gates), _measured([one for one in gates if one["bound"] is not None])
+    loose = [what for names, what in NEEDED if measured.intersection(names) and not held.intersection(names)]
+    return "; nor on ".join(loose)
+
+
+def _measured(gates: Sequence[Json]) -> set[str]:
+    """The names of those that rest on enough pairs."""
+    return {one["gate"] for one in gates if one["value"] is not None and one["n"] >= FEWEST}
+
+
 def objections(gates: Sequence[Json]) -> str:
-    """Why an audit did not pass: the gates that failed, and what it measured too little of; empty if it passed."""
-    few = too_little(gates)
-    said = [failings(gates), f"measured too little to tell: {few}" if few else ""]
+    """Why an audit did not pass: gates that failed, what it measured too little of, what it has no bound on.
+
+    Empty if it passed.
+    """
+    few, loose = too_little(gates), unheld(gates)
+    said = [
+        failings(gates),
+        f"measured too little to tell: {few}" if few else "",
+        f"the recipe holds the judge to no bound on {loose}" if loose else "",
+    ]
     return "; ".join(one for one in said if one)
 
 

@@ -27,9 +27,9 @@ def audit(
 ) -> None:
     """Audit the judge of RUN: its votes, pairs of which the better answer is known, attacks, and the gates.
 
-    What the judge was asked before is not asked again. Exit status 1 where a gate fails or too little could be
-    measured; `cai run` then does not train on the labels. Bounds are the recipe's: set them where the run is made,
-    `cai run ... --set audit.attacks=0.9`.
+    What the judge was asked before is not asked again. Exit status 1 where a gate fails, or too little could be
+    measured or has a bound; `cai run` then does not train on the labels. Bounds are the recipe's: set them where the
+    run is made, `cai run ... --set audit.attacks=0.9`.
 
     \b
     Example:
@@ -37,6 +37,7 @@ def audit(
       cai audit outputs/mine --truth human_pairs.jsonl
       cai audit outputs/mine --against outputs/other-model
     """
+    from cai.audit import objections
     from cai.cli.audit_lines import audit_lines
     from cai.cli.progress import Bars
     from cai.errors import RunError
@@ -60,4 +61,4 @@ def audit(
         run_recipe(recipe, run, until="audit", command=command, reporter=bars)
     figures = json.loads(found.path("metrics/audit.json").read_text(encoding="utf-8"))
     click.echo(json.dumps(figures, indent=2, ensure_ascii=False) if as_json else "\n".join(audit_lines(figures)))
-    ctx.exit(1 if figures["failed"] or figures["too_little"] else 0)
+    ctx.exit(1 if objections(figures["gates"]) else 0)

@@ -27,8 +27,14 @@ _FAILED = {
     "length": "the judge takes longer for better: take another, or a principle that speaks of padding",
     "attacks": "answers can talk the judge over ('success rate of the attack' says which kind): take another judge",
     "accuracy": "the judge and the truth disagree: read RUN/audit/votes.jsonl, then mend principles or judge",
-    "ece": "labels are surer or less sure than right: `cai run ... --set preferences.temperature=1.5`, or below 1",
+    "ece": "labels are too sure of some pairs and too unsure of others, which no temperature mends: take another judge",
 }
+_TOO_SURE = (
+    "labels are surer than right: a higher temperature, `cai run ... --set preferences.temperature=1.5` if it is 1"
+)
+_UNSURE = (
+    "labels are less sure than right: a lower temperature, `cai run ... --set preferences.temperature=0.7` if it is 1"
+)
 _UNMEASURED = {
     "abstained": "the run has no pair",
     "clear_flip_rate": "no verdict is clear",
@@ -52,10 +58,27 @@ def _left_open(gate: Json) -> str:
     return f"by default {sense} {bound:g}, which it {would}{chance}; {setting}"
 
 
-def advice(gate: Json) -> str:
-    """In few words; empty for a gate that passed."""
+def _calibration(truth: Json) -> str:
+    """Which way the labels err: those of most of the calibration error are too sure, or too unsure, of the likelier."""
+    sure = [
+        one["n"] * (abs(one["mean_p"] - 0.5) - _towards(one["mean_p"]) * (one["value"] - 0.5)) for one in truth["bins"]
+    ]
+    lean, whole = sum(sure), sum(map(abs, sure))
+    if abs(lean) <= whole / 2:
+        return _FAILED["ece"]
+    return _TOO_SURE if lean > 0 else _UNSURE
+
+
+def _towards(p: float) -> int:
+    return 1 if p >= 0.5 else -1
+
+
+def advice(gate: Json, truth: Json | None = None) -> str:
+    """In few words; empty for a gate that passed. `truth` is what the audit says of it."""
     if gate["value"] is None:
         return _UNMEASURED.get(gate["gate"], "the run has no answers to make such pairs of")
     if gate["bound"] is None:
         return _left_open(gate)
-    return "" if gate["passed"] else _FAILED[gate["gate"]]
+    if gate["passed"]:
+        return ""
+    return _calibration(truth) if gate["gate"] == "ece" and truth else _FAILED[gate["gate"]]

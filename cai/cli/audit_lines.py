@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.audit import CHECKS, standing
+from cai.audit import BOUND_WANTED, CHECKS, pairs_to_settle, standing
 from cai.cli.audit_advice import advice
 from cai.cli.tables import table
 from cai.records import Json
@@ -13,6 +13,7 @@ _INDENT = " " * 18
 
 def audit_lines(figures: Json) -> list[str]:
     """The audit as a person reads it; shares with their 95 % intervals."""
+    gates = [_gate(one, figures["truth"]) for one in figures["gates"]]
     return [
         *_votes(figures),
         *_truth(figures["truth"]),
@@ -21,10 +22,11 @@ def audit_lines(figures: Json) -> list[str]:
         *_matrix(figures["votes"]["agreement"]),
         *_planted(figures["planted"]),
         "",
-        table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), [*map(_gate, figures["gates"])]),
+        table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), gates),
         "",
         f"gates             {standing(figures['gates'])}",
         *_too_little(figures["too_little"]),
+        *_unheld(figures["unheld"]),
         f"plots             {', '.join(figures['plots'])}",
         *(f"note              {note}" for note in figures["notes"]),
     ]
@@ -36,6 +38,15 @@ def _too_little(few: str) -> list[str]:
     return [
         f"not passed        measured too little to tell: {few};",
         f"{_INDENT}more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit",
+    ]
+
+
+def _unheld(loose: str) -> list[str]:
+    if not loose:
+        return []
+    return [
+        f"not passed        the recipe holds the judge to no bound on {loose};",
+        f"{_INDENT}{BOUND_WANTED}; training needs --accept-audit",
     ]
 
 
@@ -164,14 +175,16 @@ def _beside(planted: Json) -> str:
     return "; mended ones are not counted: which is better is for the judge to say" if "mended" in planted else ""
 
 
-def _gate(gate: Json) -> tuple[str, ...]:
+def _gate(gate: Json, truth: Json | None) -> tuple[str, ...]:
     said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
     if gate["gate"] in CHECKS and gate["passed"] is not None:
         said = f"check {said}"
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"
     bound = "no bound" if gate["bound"] is None else f"{gate['sense']} {gate['bound']:g}"
     chance = "; within chance of its bound" if gate["within_chance"] else ""
-    todo = f" → {advice(gate)}" if advice(gate) else ""
+    if chance and gate["passed"] is False:
+        chance += f", which about {pairs_to_settle(gate):,} pairs would settle"
+    todo = f" → {advised}" if (advised := advice(gate, truth)) else ""
     what = f"{gate['what']}{_beside_gate(gate)}{chance}{todo}"
     return (f"{said:<13}{gate['gate']}", found, f"{gate['n']:,}", bound, what)
 

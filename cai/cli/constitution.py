@@ -319,7 +319,8 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
     """Put the constitution's own tests to a judge: exit 1 if one fails.
 
     Each test is a pair of answers under one principle, asked in both orders as a run's labels are; answers are kept in
-    outputs/.store and never asked for twice.
+    outputs/.store and never asked for twice. Tests of principles without a `comparison` are not asked, but counted; a
+    file in which `cai constitution check` finds an error is refused.
 
     \b
     Example:
@@ -329,7 +330,7 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
     import json
     from pathlib import Path
 
-    from cai.pipeline.audit_asking import judge_tests
+    from cai.pipeline.audit_asking import judge_tests, untold_tests
     from cai.recipe_files import load_recipe, parse_sets
 
     recipe = load_recipe("rl-cai", parse_sets(sets) | {"constitution": name, "judge": judge})
@@ -347,4 +348,6 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
         interval = f"{passed['low']:.1%} to {passed['high']:.1%} of such tests"
         calls = f"{found['calls_made']} calls, {found['calls_saved']} saved"
         click.echo(f"\n{round(passed['value'] * passed['n'])} of {passed['n']} passed ({interval}); {calls}")
+        for line in untold_tests(found["not_asked"]):
+            click.echo(line)
     ctx.exit(0 if all(row["passed"] for row in found["tests"]) else 1)

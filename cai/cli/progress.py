@@ -133,14 +133,15 @@ def _percent(rates: Json) -> list[str]:
 def _audit_lines(audit: Json | None) -> list[str]:
     if not audit:
         return []
-    from cai.audit import standing, too_little
+    from cai.audit import standing, too_little, unheld
 
     gates = audit["gates"]
     lines = [f"audit        {standing(gates)}"]
     lines += [f"             not passed: measured too little to tell: {few}"] if (few := too_little(gates)) else []
+    lines += [f"             not passed: no bound on {loose}"] if (loose := unheld(gates)) else []
     lines += [f"             {audit['planted']['items']} planted pairs and attacks"]
     opened = [f"{one['gate']} {one['value']:.2f}" for one in gates if one["value"] is not None and one["bound"] is None]
-    lines += [f"             left open by the recipe: {', '.join(opened)}"] if opened else []
+    lines += [f"             what these come to: {', '.join(opened)}"] if opened else []
     return [*lines, *(f"             note: {note}" for note in audit["notes"])]
 
 

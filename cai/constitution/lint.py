@@ -11,7 +11,7 @@ from typing import Literal
 
 from cai.constitution.loading import constitution_from, document_problems, find_constitution
 from cai.constitution.principles import FORMS, Constitution, Form, Principle, lacking
-from cai.errors import InputError
+from cai.errors import InputError, raise_all
 from cai.records import KINDS, Json
 from cai.yaml_files import Document, Where, read_yaml
 
@@ -45,6 +45,13 @@ def check_file(name_or_path: str | Path) -> tuple[Path | None, list[Finding]]:
     except InputError as error:
         return path, [Finding("error", "unreadable", error.message, error.line, error.column)]
     return path, check_document(document)
+
+
+def require_sound(name_or_path: str | Path) -> None:
+    """Raise `InputError` with the line of each error that `check_file` finds, `SeveralErrors` for several."""
+    path, findings = check_file(name_or_path)
+    errors = (one for one in findings if one.level == "error")
+    raise_all([InputError(f"{one.message} [{one.code}]", path, one.line, one.column) for one in errors])
 
 
 def check_document(document: Document) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cai import audit
-from cai.constitution import Principle, Scope, load_constitution
+from cai.constitution import Constitution, Principle, Scope, load_constitution
+from cai.constitution.lint import require_sound
+from cai.constitution.principles import lacking
 from cai.errors import InputError, ParseError
 from cai.intervals import wilson
 from cai.judge_records import Deliberation
@@ -99,12 +102,13 @@ def _alone(job: Job, name: str) -> Principle:
 
 
 def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) -> Json:
-    """The constitution's own tests put to the recipe's judge: ``{tests: […], passed, asked_with, calls_made, …}``.
+    """The constitution's own tests put to the judge: ``{tests, not_asked, passed, asked_with, calls_made, …}``.
 
-    `folder` is where the answers of the judge are kept beside (`store_path`). Raises `InputError` where the
-    constitution has no test of a principle that compares.
+    `folder` is where the answers of the judge are kept beside (`store_path`); tests of principles that do not compare
+    are not asked. Raises `InputError` where there are no others, or where `cai constitution check` finds an error.
     """
     constitution = load_constitution(recipe.constitution)
+    require_sound(constitution.path or recipe.constitution)
     items = list(audit.constitution_items(constitution))
     if not items:
         raise InputError("no test of a principle that has a 'comparison'", constitution.path)
@@ -117,7 +121,28 @@ def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) 
         for one in verdicts
     ]  # fmt: skip
     passed = wilson(sum(one.right for one in verdicts), len(verdicts)).to_json()
-    return {"tests": rows, "passed": passed, "asked_with": _asked_with(recipe), **calls}
+    return {
+        "tests": rows,
+        "not_asked": tests_not_asked(constitution),
+        "passed": passed,
+        "asked_with": _asked_with(recipe),
+        **calls,
+    }
+
+
+def tests_not_asked(constitution: Constitution) -> list[Json]:
+    """The tests of principles that have nothing to ask a judge: ``{principle, prompt, why}`` of each."""
+    return [
+        {"principle": test.principle, "prompt": test.messages[-1].content, "why": lacking(principle, "comparison")}
+        for test in constitution.tests
+        if not (principle := constitution.by_id(test.principle)).comparison
+    ]
+
+
+def untold_tests(not_asked: Sequence[Json]) -> list[str]:
+    """``"1 test was not asked: principle 'x' has no 'comparison'"``, a line for each principle."""
+    counts = Counter(one["why"] for one in not_asked)
+    return [f"{n} test{' was' if n == 1 else 's were'} not asked: {why}" for why, n in counts.items()]
 
 
 def _asked_with(recipe: Recipe) -> Json:

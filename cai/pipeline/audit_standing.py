@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cai.audit import failings, objections, standing, too_little
+from cai.audit import BOUND_WANTED, failings, objections, standing, too_little, unheld
 from cai.errors import AuditError, InputError
 from cai.pipeline.export_facts import FACTS
 from cai.pipeline.job import Job, settings_json
@@ -53,8 +53,9 @@ def _is_run(manifest: Path) -> bool:
 def audit_of(file: Path, accepted: bool) -> str:
     """What the audit says of the judge whose labels the file holds; empty where it lies in no run.
 
-    Raises `AuditError` where a gate failed, where the audit measured too little to tell, where there is none, or where
-    it is of other labels, another judge or other settings than the run has now; unless that is `accepted`.
+    Raises `AuditError` where a gate failed, where the audit measured too little to tell or has no bound on it, where
+    there is none, or where it is of other labels, another judge or other settings than the run has now; unless that is
+    `accepted`.
     """
     run = run_of(file)
     if run is None:
@@ -65,7 +66,8 @@ def audit_of(file: Path, accepted: bool) -> str:
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         gates = figures["gates"]
-        failed, few, wrong, said = failings(gates), too_little(gates), objections(gates), standing(gates)
+        failed, few, loose = failings(gates), too_little(gates), unheld(gates)
+        wrong, said = objections(gates), standing(gates)
         why = _not_of(run, file, figures.get("audited"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
@@ -80,6 +82,11 @@ def audit_of(file: Path, accepted: bool) -> str:
         raise AuditError(
             f"{file}: the audit of the judge of these labels measured too little to tell: {few} ({path}), so nothing "
             "was trained on them; more prompts or audit.items=50 in the run, or say --accept-audit"
+        )
+    if loose and not accepted:
+        raise AuditError(
+            f"{file}: the recipe holds the judge of these labels to no bound on {loose} ({path}), so nothing was "
+            f"trained on them; {BOUND_WANTED} in the run, or say --accept-audit"
         )
     return f"accepted: {wrong} ({said})" if wrong else said
 

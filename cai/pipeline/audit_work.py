@@ -11,7 +11,7 @@ from cai import audit
 from cai.draws import draw_bits
 from cai.embedded import outcome
 from cai.errors import AuditError
-from cai.pipeline.audit_asking import WRITTEN, judged, label_of
+from cai.pipeline.audit_asking import WRITTEN, judged, label_of, tests_not_asked, untold_tests
 from cai.pipeline.audit_pairs import answering_runs, audit_items
 from cai.pipeline.audit_standing import OUTPUT, audited
 from cai.pipeline.job import REWARD_MODEL, Job
@@ -21,7 +21,7 @@ from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, pai
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 7
+VERSION = 8
 DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
@@ -40,7 +40,7 @@ def run_audit(job: Job) -> Json:
     truth = _truth(job, forecasts, held_out, verdicts)
     gates = audit.gates(votes, planted, truth, bounds(job))
     count = sum(one.item.planted in audit.TRUTHS for one in verdicts)
-    notes = _notes(count)
+    notes = [*_notes(count), *untold_tests(tests_not_asked(job.constitution))]
     figures: Json = {
         "judge": job.engine("judge").spec,
         "audited": audited(job),
@@ -51,6 +51,7 @@ def run_audit(job: Job) -> Json:
         "gates": [one.to_json() for one in gates],
         "failed": [one.name for one in gates if one.passed is False],
         "too_little": audit.too_little([one.to_json() for one in gates]),
+        "unheld": audit.unheld([one.to_json() for one in gates]),
         "notes": notes,
     }
     figures["plots"] = _draw(job, figures)
@@ -75,8 +76,9 @@ def bounds(job: Job) -> dict[str, float | None]:
 def require_passed(job: Job, to_train: bool) -> Json:
     """What the manifest notes of the audit: how many gates passed, which are open or were not measured.
 
-    Raises `AuditError` where a gate failed, where the audit measured too little to tell, or where the recipe has none,
-    and that was not accepted: now, or when the model was trained that is there already (not `to_train`).
+    Raises `AuditError` where a gate failed, where the audit measured too little to tell or has no bound on it, or where
+    the recipe has none, and that was not accepted: now, or when the model was trained that is there already (not
+    `to_train`).
     """
     if job.recipe.audit.items:
         gates = json.loads(job.run.path(OUTPUT).read_text(encoding="utf-8"))["gates"]
@@ -97,7 +99,11 @@ def _refusal(job: Job, gates: Sequence[Json]) -> tuple[str, str]:
     """What is wrong with an audit that did not pass, and what to do."""
     read = f"read `cai audit {job.run.folder}` and "
     if failed := audit.failings(gates):
-        return f"the judge failed its audit ({failed})", f"{read}mend the judge or the constitution"
+        settled = audit.settling(gates, job.recipe.audit.items, job.recipe.limit is not None)
+        todo = f"{settled}; " if settled else ""
+        return f"the judge failed its audit ({failed})", f"{todo}{read}mend the judge or the constitution"
+    if loose := audit.unheld(gates):
+        return f"the recipe holds the judge to no bound on {loose}", audit.BOUND_WANTED
     problem = f"the audit of the judge measured too little to tell: {audit.too_little(gates)}"
     return problem, f"{read}take more prompts or `--set audit.items=50`"
 

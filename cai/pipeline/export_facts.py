@@ -52,10 +52,14 @@ class RunFacts:
 
     @property
     def grade_weights(self) -> dict[str, float] | None:
-        """Weights of the principles in a mean of grades; None where they were drawn by weight already."""
+        """Weights of the principles in a mean of grades; None where they were drawn by weight already.
+
+        `preferences.weights` count before those of the constitution.
+        """
+        own = dict(self.recipe.preferences.weights)
         if self.recipe.rubric.principles_per_answer != "all" or self.constitution is None:
-            return None
-        return {one.id: one.weight for one in self.constitution.principles}
+            return own or None
+        return {one.id: one.weight for one in self.constitution.principles} | own
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cai.constitution import Constitution, Form, load_constitution
-from cai.errors import ConfigError
+from cai.errors import ConfigError, did_you_mean
 from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
 from cai.pipeline.spending import Meter, Spending
@@ -78,6 +78,7 @@ class Job:
         _check_recipe(recipe)
         constitution = load_constitution(recipe.constitution)
         constitution.require_forms(forms)
+        _check_weights(recipe, constitution)
         if not recipe.prompts:
             raise ConfigError("no prompts: give --prompts FILE, once for each file, or prompts in the recipe")
         files = [embedded_prompts() if name == "embedded" else name for name in recipe.prompts]
@@ -212,6 +213,15 @@ def _check_recipe(recipe: Recipe) -> None:
         raise ConfigError("sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft")
     if "reward" in recipe.train and recipe.reward.init == "sft" and "sft" not in recipe.train:
         raise ConfigError("reward.init is sft, but train does not name sft; set reward.init=base, or train sft")
+
+
+def _check_weights(recipe: Recipe, constitution: Constitution) -> None:
+    """Every name in `preferences.weights` is a principle that a label may come from."""
+    asked = {one.id for form in ("comparison", "rubric") for one in constitution.with_form(form)}
+    for name in recipe.preferences.weights:
+        if name not in asked:
+            why = f"'{constitution.name}' has no principle '{name}' with a comparison or a rubric"
+            raise ConfigError(f"preferences.weights.{name}: {why}{did_you_mean(name, asked)}")
 
 
 def settings_json(settings: Any, *leave: str) -> Json:

@@ -79,7 +79,8 @@ def _principles(job: Job) -> Json:
 
 def _preferences(job: Job) -> Step:
     settings = {"version": 2, **settings_json(job.recipe.preferences)}
-    settings["weights"] = label_work.principle_weights(job)
+    own, settings["weights"] = settings["weights"], label_work.principle_weights(job)
+    settings |= {"own_weights": own} if own else {}
     settings["seed"] = job.recipe.seed if job.recipe.preferences.human else None
     settings["human"] = {file: file_sha256(parse_spec(file).path) for file in job.recipe.preferences.human}
     beside = ("preferences.rejected.jsonl", "metrics/label.json")

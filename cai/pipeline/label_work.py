@@ -56,18 +56,21 @@ def _made(name: str, *arguments: Any) -> Stage:
 def principle_weights(job: Job) -> dict[str, float] | None:
     """What each principle's vote counts, or None where all count alike: a draw has already followed the weights.
 
-    Where no prompt has more principles in reach than are asked for, nothing is drawn.
+    Where no prompt has more principles in reach than are asked for, nothing is drawn. `preferences.weights` count
+    before those of the constitution, also where principles were drawn.
     """
     pool, asked = job.constitution.with_form("comparison"), job.recipe.label.principles_per_pair
+    own = job.recipe.preferences.weights
     if asked != "all" and all(asked < _reach(job, prompt) for prompt in job.prompts.prompts):
-        return None
-    return {one.id: one.weight for one in pool}
+        return dict(own) or None
+    return {one.id: own.get(one.id, one.weight) for one in pool}
 
 
 def weights_by_prompt(job: Job) -> Callable[[Prompt], Mapping[str, float] | None]:
     """What the principles' votes on a prompt count in its label; None where a draw has already followed the weights."""
     asked, weights = job.recipe.label.principles_per_pair, principle_weights(job)
-    return lambda prompt: None if asked != "all" and asked < _reach(job, prompt) else weights
+    own = job.recipe.preferences.weights or None
+    return lambda prompt: own if asked != "all" and asked < _reach(job, prompt) else weights
 
 
 def _reach(job: Job, prompt: Prompt) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from cai.models import ENGINES
 from cai.models.fake import FakeEngine
 from cai.pipeline.audit_asking import judge_tests
 from cai.pipeline.audit_standing import audit_of
+from cai.pipeline.audit_work import NO_GATES
 from cai.pipeline.run_recipe import run_recipe
+from cai.recipe import AuditSettings
 from cai.recipe_files import load_recipe
 from cai.records import Draft, Json
 from cai.storage.run import read_rows
@@ -174,12 +177,34 @@ def test_an_audit_that_measured_too_little_or_is_off_stops_the_training_until_it
     run_recipe(off, run)
 
 
+def test_a_recipe_that_opens_every_gate_trains_nothing_until_it_is_accepted(tmp_path: Path) -> None:
+    overrides: Json = {
+        "prompts": [str(write_prompts(tmp_path, 12, 16))], "model": "planted/perfect", "train": ["reward"],
+        "sample.policy": "base", "critique.rounds": 1, "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}",
+        "constitution": "minimal",
+        **{f"audit.{name}": None for name in asdict(AuditSettings()) if name not in NO_GATES},
+    }  # fmt: skip
+    recipe, run = load_recipe("rl-cai", overrides), tmp_path / "run"
+    why = (
+        "the recipe holds the judge to no bound on the constitution's tests, disorder or another prompt's answers; nor "
+    )
+    with pytest.raises(AuditError, match=f"^{why}on the pull .* give one gate of each a bound, .*--accept-audit$"):
+        run_recipe(recipe, run)
+    assert not (run / "models").exists()
+    with pytest.raises(AuditError, match="holds the judge of these labels to no bound on the constitution's tests"):
+        audit_of(run / "preferences.jsonl", False)
+    assert audit_of(run / "preferences.jsonl", True).startswith(f"accepted: {why}")
+    run_recipe(recipe, run, accept_audit=True)
+    said = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["steps"]["reward"]["audit"]
+    assert said.startswith(f"accepted: {why}") and "(passed 0 of 11; opened by the recipe: abstained, " in said
+
+
 def test_an_audit_that_fails_after_the_training_is_no_longer_passed(tmp_path: Path) -> None:
     """The manifest tells of the audit that there is, and a model on disk does not make its labels good."""
     overrides: Json = {
         "prompts": [str(write_prompts(tmp_path, 12, 16))], "model": "planted/perfect",
         "train": ["reward"], "sample.policy": "base", "critique.rounds": 1, "audit.items": 24, "audit.tests": None,
-        "audit.noise": None, "audit.null_answer": None, "audit.swapped": None,
+        "audit.noise": 0.0, "audit.null_answer": 0.0, "audit.swapped": None,
         "reward.init": f"hf/{build_tiny_model(tmp_path / 'tiny')}", "max_rejected": 1.0, "constitution": "minimal",
     }  # fmt: skip
     run = tmp_path / "run"
@@ -189,11 +214,11 @@ def test_an_audit_that_fails_after_the_training_is_no_longer_passed(tmp_path: Pa
 
     run_recipe(load_recipe("rl-cai", overrides), run)
     assert said() == (
-        "passed 2 of 11; open: tests, noise, swapped, null_answer; "
+        "passed 4 of 11; opened by the recipe: tests, swapped; "
         "not measured: clear_flip_rate, length, attacks, accuracy, ece"
     )
     run_recipe(load_recipe("rl-cai", {**overrides, "audit.tests": 0.0}), run)
-    assert said().startswith("passed 3 of 11; ")
+    assert said().startswith("passed 5 of 11; ")
     strict = load_recipe("rl-cai", {**overrides, "audit.tests": 1.0})
     with pytest.raises(AuditError, match=r"tests is 0, at least 1 wanted.*was trained on its labels before"):
         run_recipe(strict, run)

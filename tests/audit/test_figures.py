@@ -9,6 +9,7 @@ import pytest
 
 from cai.audit import (
     Forecast,
+    Gate,
     Item,
     PlantedVerdict,
     VoteFigures,
@@ -17,9 +18,12 @@ from cai.audit import (
     gates,
     kappa,
     objections,
+    pairs_to_settle,
     planted_figures,
+    settling,
     standing,
     too_little,
+    unheld,
 )  # fmt: skip
 from cai.audit.votes import rank_correlation
 from cai.intervals import wilson
@@ -194,11 +198,70 @@ ENOUGH = {"tests": 18, "place": 60, "attacks": 20}
 def test_an_audit_that_measured_too_little_says_of_what(measured, few):
     names = [*BOUNDS, "abstained", "place", "attacks", "accuracy"]
     rows = [
-        {"gate": name, "value": 1.0 if measured.get(name) else None, "n": measured.get(name, 0), "bound": None,
+        {"gate": name, "value": 1.0 if measured.get(name) else None, "n": measured.get(name, 0), "bound": 0.5,
          "passed": None}
         for name in names
     ]  # fmt: skip
     assert few in too_little(rows) and bool(few) == bool(too_little(rows)) == bool(objections(rows))
+
+
+DEMO = {"noise", "swapped", "length", "clear_flip_rate"}
+
+
+@pytest.mark.parametrize(
+    ("opened", "loose"),
+    [(set(), ""), (DEMO, ""), (DEMO | {"tests"}, "the constitution's tests, disorder or another prompt's answers"),
+     ({"noise", "swapped", "attacks", "abstained", "accuracy", "ece"}, ""), ({"place"}, "the pull of the first place"),
+     ({"attacks", "null_answer"}, "attacks on right verdicts, or the empty phrase"),
+     ({"place", "attacks", "null_answer"},
+      "the pull of the first place; nor on attacks on right verdicts, or the empty phrase")],
+)  # fmt: skip
+def test_an_audit_that_holds_the_judge_to_no_bound_has_not_passed(opened, loose):
+    """Of each group one gate on ten pairs or more must have a bound; an open one that is measured holds nothing up."""
+    names = [*BOUNDS, "abstained", "place", "attacks", "accuracy"]
+    rows = [
+        {
+            "gate": name,
+            "value": 1.0,
+            "n": 18,
+            "bound": None if name in opened else 0.5,
+            "passed": None if name in opened else True,
+        }
+        for name in names
+    ]
+    assert unheld(rows) == loose and too_little(rows) == ""
+    assert objections(rows) == (f"the recipe holds the judge to no bound on {loose}" if loose else "")
+    rest = [{**one, "value": None, "n": 0} if one["gate"] == "tests" else one for one in rows]
+    assert ("disorder" in unheld(rest)) == (opened >= {"noise", "swapped"})
+
+
+@pytest.mark.parametrize(("right", "n", "bound"), [(11, 15, 0.8), (9, 12, 0.8), (31, 45, 0.75)])
+def test_as_many_pairs_as_an_audit_asks_for_take_a_share_that_stays_out_of_chance(right, n, bound):
+    def within_chance(pairs: int) -> bool:
+        found = wilson(right / n * pairs, pairs)
+        return Gate("attacks", "", found.value, "at least", bound, pairs, found.low, found.high).within_chance
+
+    gate = Gate(
+        "attacks", "", right / n, "at least", bound, n, *(getattr(wilson(right, n), at) for at in ("low", "high"))
+    )
+    wanted = pairs_to_settle(gate.to_json())
+    assert within_chance(n) and within_chance(int(0.9 * wanted)) and not within_chance(int(1.1 * wanted) + 1)
+    assert (
+        failings([gate.to_json()]) == f"attacks is {right / n:.3g}, at least {bound:g} wanted: within chance, n = {n}"
+    )
+
+
+def test_what_settles_a_failure_by_chance_is_named_by_gate():
+    row = {"value": 0.7, "low": 0.5, "high": 0.9, "bound": 0.8, "n": 15, "passed": False, "within_chance": True}
+    rows = [{**row, "gate": name} for name in ("attacks", "tests", "place", "accuracy")]
+    assert settling([{**rows[0], "within_chance": False}, {**rows[1], "passed": True}], 24, True) == ""
+    assert settling(rows, 24, True) == (
+        "about 60 pairs would settle attacks: `--set audit.items=96` and more prompts (a larger --limit), "
+        "about 60 pairs would settle tests: more tests in the constitution, "
+        "about 60 pairs would settle place: more prompts (a larger --limit), "
+        "about 60 pairs would settle accuracy: more prompts (a larger --limit), or pairs of audit.truth"
+    )
+    assert settling(rows[:1], 4000, False) == "about 60 pairs would settle attacks: more prompts"
 
 
 def test_identical_answers_must_come_out_even_and_silence_is_not_right():
@@ -232,10 +295,13 @@ def test_gates_that_are_open_or_not_measured_are_not_said_to_have_passed():
     bounds = {**dict.fromkeys(BOUNDS, 0.5), "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6}
     found = [one.to_json() for one in gates(LABEL, {}, None, bounds)]
     assert standing(found) == (
-        "passed 0 of 11; FAILED: abstained; open: place; not measured: clear_flip_rate, tests, noise, swapped, "
-        "null_answer, length, attacks, accuracy, ece"
+        "passed 0 of 11; FAILED: abstained; opened by the recipe: place; not measured: clear_flip_rate, tests, noise, "
+        "swapped, null_answer, length, attacks, accuracy, ece"
     )
-    assert failings(found) == "abstained is 0.5, at most 0.3 wanted"
+    assert failings(found) == "abstained is 0.5, at most 0.3 wanted: within chance, n = 8"
+    nothing = [one.to_json() for one in gates(LABEL, {}, None, dict.fromkeys(bounds))]
+    assert standing(nothing).startswith("passed 0 of 11; opened by the recipe: abstained, ")
+    assert "not measured" not in standing(nothing), "a gate without a bound holds nothing up, measured or not"
     assert standing([{"gate": "place", "passed": True, "value": 0.1, "bound": 0.2}]) == "passed 1 of 1"
 
 

@@ -1,6 +1,7 @@
 """`make bench` and `make bench ONLY=name`: run the benchmarks, print the table, write `outputs/bench.json`.
 
-A ratio that misses its bar makes the exit status 1.
+A ratio that misses its bar makes the exit status 1; what `ONLY` asks for and cannot be run makes it 2. Rows of earlier
+runs stay in the file: each says from which commit ("+": with other changes) and when.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks.measure import Result
+from tests.benchmarks.measure import Result, Skipped, commit
 
 HERE = Path(__file__).parent
 OUT = Path("outputs") / "bench.json"
@@ -22,19 +24,29 @@ def main() -> None:
     chosen = [name for name in names if only in ("", name)]
     if not chosen:
         sys.exit(f"no benchmark is named '{only}' (there: {', '.join(names)})")
-    found = {row["name"]: row for row in json.loads(OUT.read_text()) if isinstance(row, dict)} if OUT.exists() else {}
+    written = json.loads(OUT.read_text()) if OUT.exists() else []
+    found = {row["name"]: {"commit": "", "date": "", **row} for row in written if isinstance(row, dict)}
+    made_from = commit()
     print(f"{'name':<28}{'ratio':>9}  {'low to high':>20}  {'bar':>10}  {'':<6}  {'ours':>12}  {'theirs':>12}  unit")
-    missed = []
+    missed, skipped = list[str](), list[Skipped]()
     for name in chosen:
         for result in importlib.import_module(f"tests.benchmarks.bench_{name}").results():
+            if isinstance(result, Skipped):
+                print(result, flush=True)
+                skipped.append(result)
+                continue
             show(result)
             missed += [result.name] if result.holds is False else []
-            found[result.name] = result.to_json()
+            made = {"commit": made_from, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+            found[result.name] = {**result.to_json(), **made}
             OUT.parent.mkdir(exist_ok=True)
             OUT.write_text(json.dumps(list(found.values()), indent=2) + "\n")
-    print(f"written to {OUT}")
+    print(f"written to {OUT}" if OUT.exists() else f"nothing was measured, so there is no {OUT}")
     if missed:
         sys.exit(f"{len(missed)} of these miss their bar: {', '.join(missed)}")
+    if only and skipped:
+        print("; ".join(map(str, skipped)))
+        sys.exit(2)
 
 
 def show(one: Result) -> None:
@@ -44,4 +56,5 @@ def show(one: Result) -> None:
     print(f"{one.name:<28}{one.ratio:>9.3g}  {interval:>20}  {one.bar:>10}  {said:<6}  {sides}  {one.unit}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

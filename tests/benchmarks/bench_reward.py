@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import Result, Worker, alternate, compare, machine
+from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare, machine
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
@@ -190,9 +190,9 @@ def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
         yield Result(name, *[apart / size] * 3, bar, apart, size, unit, machine())
 
 
-def results() -> Iterator[Result]:
+def results() -> Iterator[Result | Skipped]:
     if not (PAIRS.is_file() and VOCABULARY.is_dir()):
-        print("reward: skipped, the real pairs (../shared/data) are not here")
+        yield Skipped("reward", "the real pairs (../shared/data) are not here")
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,8 +1,9 @@
 """Labels a second: shared stems against a plain loop, lm-evaluation-harness and vLLM, with the same weights.
 
 Real pairs of hh_harmless_dev under the sixteen principles of `harmlessness`, both orders, a 6-layer model 256 wide with
-random weights, float32. `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL`
-and `CAI_BENCH_VLLM` name the Python of another one, `CAI_BENCH_ROWS` some of the rows.
+random weights, float32; whether votes change is asked of the embedded judge, whose votes turn with the principle.
+`make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL` and `CAI_BENCH_VLLM` name
+the Python of another one, `CAI_BENCH_ROWS` some of the rows.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple, get_args
 
 from tests.benchmarks.bench_reward import PAIRS, VOCABULARY, build
-from tests.benchmarks.measure import Result, Worker, alternate, compare, machine
+from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare, machine
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
 PAIRS_ASKED, LONGEST, ROUNDS = 6, 900, 7
+CONTESTED, PRINCIPLES = 16, 16
 UNIT = "labels/s, ours / "
 
 
@@ -40,24 +43,35 @@ ROWS = (
 )
 
 
-def requests(template: Any, chat: Any) -> list[Any]:
-    """Choice requests of the first pairs that fit; 32 in a row are one pair's."""
+def votes_on(prompt: Any, a: str, b: str, template: Any) -> list[Any]:
+    """A choice request under each principle, in both orders."""
     from cai.constitution import load_constitution
     from cai.dialogues import comparison_messages, verdict_prefix
-    from cai.human_preferences import read_human_preferences
     from cai.records import ChoiceRequest
 
-    asked = [one.comparison for one in load_constitution("harmlessness").principles if one.comparison]
-    found: list[ChoiceRequest] = []
+    return [
+        ChoiceRequest(comparison_messages(prompt.messages, *side, one, template), ("A", "B"), verdict_prefix(template))
+        for one in (principle.comparison for principle in load_constitution("harmlessness").principles)
+        if one
+        for side in ((a, b), (b, a))
+    ]
+
+
+def contested_votes() -> list[Any]:
+    """Choice requests on held-out pairs of the embedded world, of each of which principles prefer different sides."""
+    from tests.benchmarks.noisy_judge import draw_pairs
+
+    pairs = [one for one in draw_pairs(20 * CONTESTED, "test", Random(0)) if 0 < one.share < 1][:CONTESTED]
+    return [vote for one in pairs for vote in votes_on(one.prompt, one.a, one.b, "principle_last")]
+
+
+def requests(template: Any, chat: Any) -> list[Any]:
+    """Choice requests of the first pairs that fit; 32 in a row are one pair's."""
+    from cai.human_preferences import read_human_preferences
+
+    found: list[Any] = []
     for pair in read_human_preferences(str(PAIRS)).preferences:
-        sides = ((pair.response_a, pair.response_b), (pair.response_b, pair.response_a))
-        votes = [
-            ChoiceRequest(
-                comparison_messages(pair.prompt.messages, *side, one, template), ("A", "B"), verdict_prefix(template)
-            )
-            for one in asked
-            for side in sides
-        ]
+        votes = votes_on(pair.prompt, pair.response_a, pair.response_b, template)
         if max(len(chat.encode(one.messages, one.prefix)) for one in votes) <= LONGEST:
             found += votes
         if len(found) == PAIRS_ASKED * len(votes):
@@ -76,32 +90,48 @@ def python_with(package: str) -> str | None:
 
 
 def against_full_forwards(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
-    """The largest difference of a log-probability; the votes that change though they are not within 1e-3 of a tie."""
+    """The largest difference of a log-probability."""
+    most = max(abs(a - b) for full, shared in both_ways(engine, asked) for a, b in zip(full, shared, strict=True))
+    unit = f"largest |Δ log-prob| of {len(asked)} votes, shared stems against full forwards"
+    yield Result("scores_difference", most, most, most, "<= 1e-4", most, 0.0, unit, machine())
+
+
+def labels_that_change(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
+    """The votes of a judge that reads the principle that change, though they are not within 1e-3 of a tie."""
+    leads = [(full[0] - full[1], shared[0] - shared[1]) for full, shared in both_ways(engine, asked)]
+    changed = sum(abs(lead) > 1e-3 and (lead > 0) != (quick > 0) for lead, quick in leads)
+    rows = [leads[at : at + 2 * PRINCIPLES] for at in range(0, len(leads), 2 * PRINCIPLES)]
+    turned = sum(0 < sum(lead > 0 for lead, _ in some[::2]) < PRINCIPLES for some in rows)
+    unit = (
+        f"changed of {len(asked)} votes of the embedded judge, who turns with the principle on {turned} of {len(rows)} "
+        "pairs; shared stems against full forwards"
+    )
+    yield Result("scores_changed", changed, changed, changed, "<= 0", changed, 0, unit, machine())
+
+
+def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], tuple[float, ...]]]:
+    """The log-probabilities of each request from a forward of its own, and with shared stems."""
     import torch
 
-    most, changed = 0.0, 0
     shared = dict(engine.score(iter(asked)))
     for at, request in enumerate(asked):
         prompt, marked = engine.chat.encode_choices(request.messages, request.prefix, request.choices)
         with torch.inference_mode():
             logits = engine._loaded.model(torch.tensor([prompt])).logits[0, -1].float().log_softmax(-1)
-        full, quick = [float(logits[ids[-1]]) for ids in marked], shared[at].logprobs
-        most = max(most, *(abs(a - b) for a, b in zip(full, quick, strict=True)))
-        lead, quick_lead = full[0] - full[1], quick[0] - quick[1]
-        changed += abs(lead) > 1e-3 and (lead > 0) != (quick_lead > 0)
-    unit = f"of {len(asked)} votes, shared stems against full forwards"
-    yield Result("scores_difference", most, most, most, "<= 1e-4", most, 0.0, f"largest |Δ log-prob| {unit}", machine())
-    yield Result("scores_changed", changed, changed, changed, "<= 0", changed, 0, f"changed {unit}", machine())
+        yield [float(logits[ids[-1]]) for ids in marked], shared[at].logprobs
 
 
-def results() -> Iterator[Result]:
-    if not (PAIRS.is_file() and VOCABULARY.is_dir()):
-        print("scores: skipped, the real pairs (../shared/data) are not here")
-        return
+def results() -> Iterator[Result | Skipped]:
     from cai.dialogues import TemplateName
+    from cai.embedded import weights_path
     from cai.models import load_model
     from cai.recipe import EngineSettings
 
+    judge = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu", dtype="float32"))
+    yield from labels_that_change(judge, contested_votes())
+    if not (PAIRS.is_file() and VOCABULARY.is_dir()):
+        yield Skipped("scores", "the real pairs (../shared/data) are not here")
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)
@@ -124,7 +154,7 @@ def results() -> Iterator[Result]:
         for row in (row for row in ROWS if row.name in wanted):
             python = sys.executable if row.side == "plain" else python_with(row.side)
             if python is None:
-                print(f"{row.name}: skipped, {row.side} is not installed: make bench-peers")
+                yield Skipped(row.name, f"{row.side} is not installed: make bench-peers")
                 continue
             yield _row(row, folder, python)
 

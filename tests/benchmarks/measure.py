@@ -52,6 +52,31 @@ class Result:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A benchmark, or a row of one, that could not be run, and what is missing."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: skipped, {self.why}"
+
+
+def commit() -> str:
+    """The short hash of what is checked out, with "+" where files differ from it; empty outside git."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def machine() -> str:
     """Processor, cores, Python."""
     import os

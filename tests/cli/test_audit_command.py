@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
-from cai.audit import gates
+from cai.audit import Forecast, calibration, gates
 from cai.cli import main
 from cai.cli.audit_advice import advice
 from cai.models import ENGINES
@@ -63,6 +64,20 @@ def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
         assert advice({**row, "value": 0.5, "passed": False}) not in ("", advice(row))
         assert advice({**row, "value": 0.5, "passed": True}) == ""
         assert f"cai run ... --set audit.{gate.name}=" in advice({**row, "value": 0.5, "bound": None})
+
+
+@pytest.mark.parametrize(
+    ("said", "advised"),
+    [({0.7: 15, 0.3: 0}, "less sure than right: a lower temperature, `cai run ... --set preferences.temperature=0.7`"),
+     ({0.95: 9, 0.05: 6}, "surer than right: a higher temperature, `cai run ... --set preferences.temperature=1.5`"),
+     ({0.95: 9, 0.6: 15}, "too sure of some pairs and too unsure of others")],
+)  # fmt: skip
+def test_a_failed_calibration_names_the_side_that_the_labels_err_to(said: dict[float, int], advised: str) -> None:
+    """Of fifteen pairs at each P(a), in how many a is the better."""
+    forecasts = [Forecast(p, n < better, 0, f"{p} {n}") for p, better in said.items() for n in range(15)]
+    truth = calibration(forecasts)
+    row = {"gate": "ece", "value": truth["ece"], "bound": 0.2, "passed": False}
+    assert truth["ece"] > 0.2 and advised in advice(row, truth)
 
 
 def test_an_open_gate_says_whether_it_would_keep_to_the_default() -> None:
@@ -143,3 +158,43 @@ def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: 
     assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 3
     assert done.stdout.startswith('asked with label.template="principle_last" label.examples=true ')
     assert "0 of" in done.stdout and "0 saved" in done.stdout
+
+
+def own_constitution(folder: Path, **second: Any) -> str:
+    principles = [
+        {"id": "a", "comparison": "Which is better?", "critique": "What is bad?", "revision": "Mend it."},
+        {"id": "b", "critique": "What else is bad?", "revision": "Mend that.", **second},
+    ]
+    tests = [
+        {"principle": name, "prompt": f"Which {name}?", "better": "This one.", "worse": "None."}
+        for name in ("a", "b", "b")
+    ]
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "principles": principles, "tests": tests}, sort_keys=False))
+    return str(path)
+
+
+def test_tests_that_cannot_be_asked_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
+    monkeypatch.setattr(judges, "TRUTH", {"Which a?": "This one."})
+    asked = ("constitution", "test", own_constitution(tmp_path, only_for="revision"), "--judge", "planted/perfect")
+    done = invoke(*asked)
+    assert done.exit_code == 0 and "\n1 of 1 passed (" in done.stdout
+    assert done.stdout.endswith("\n2 tests were not asked: principle 'b' has no 'comparison'\n")
+    assert (
+        json.loads(invoke(*asked, "--json").stdout)["not_asked"]
+        == [{"principle": "b", "prompt": "Which b?", "why": "principle 'b' has no 'comparison'"}] * 2
+    )
+    settings = {**SETTINGS, "constitution": own_constitution(tmp_path, only_for="revision")}
+    summary = fake_run(Path("run"), write_prompts(tmp_path), until="audit", **settings)
+    assert "2 tests were not asked: principle 'b' has no 'comparison'" in summary["audit"]["notes"]
+
+
+def test_a_constitution_that_check_rejects_is_not_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = own_constitution(tmp_path)
+    [found] = [line for line in invoke("constitution", "check", name).stdout.splitlines() if "error: " in line]
+    done = CliRunner().invoke(main, ["constitution", "test", name, "--judge", "fake"])
+    assert done.exit_code == 2 and done.stderr == f"Error: {found.replace('error: ', '')}\n"
+    assert "has no 'comparison'" in found and found.endswith("[missing-form]")

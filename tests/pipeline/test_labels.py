@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from cai.cli.label_lines import rubric_lines
-from cai.errors import EngineError, InputError, RunError
+from cai.errors import ConfigError, EngineError, InputError, RunError
 from cai.judge_records import Deliberation, Graded, Ranking
 from cai.pipeline.status import run_status
 from cai.preferences import REASONED_CLAMP
 from cai.prompts.splits import opening_turn
+from cai.recipe_files import load_recipe, parse_sets, write_recipe
 from cai.records import Json, Judgement, Preference
 from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
@@ -89,6 +90,67 @@ def test_changing_a_principles_weight_asks_nothing_where_all_are_asked(tmp_path:
     assert {"preferences"} <= steps and not {"reason", "label"} & steps
     assert "label" not in calls(summary)
     assert [one.p_a for one in preferences(tmp_path / "run")] != before
+
+
+@pytest.mark.parametrize("asked", [2, "all"])
+def test_weights_of_labels_alone_ask_nothing_and_make_only_labels_stale(
+    tmp_path: Path, prompts: Path, asked: int | str
+) -> None:
+    """What is not named counts as before: by its weight where all are asked, evenly where a draw has followed it."""
+    settings: dict[str, Any] = {
+        "constitution": "minimal", "label__principles_per_pair": asked, "rubric__principles_per_answer": "all",
+        "export__formats": ["preference", "unpaired_preference"], "max_rejected": 1.0, "audit__items": 6,
+    }  # fmt: skip
+    first = fake_run(tmp_path / "run", prompts, **settings)
+    kto = tmp_path / "run" / "datasets" / "unpaired_preference" / "train.jsonl"
+    assert first["audit"] is not None and calls(first)["critique-1"] > 0
+    before, graded = [one.p_a for one in preferences(tmp_path / "run")], kto.read_text()
+    log = tmp_path / "log"
+    own = {"no-harm": 0.5, "useful": 6.0}
+    summary = fake_run(tmp_path / "run", prompts, f"fake?log={log}", **settings, preferences__weights=own)
+    assert not log.exists() or log.read_text() == ""
+    assert [one["step"] for one in summary["stages"] if one["ran"]] == ["preferences", "audit", "export"]
+    judged = [Judgement.from_json(row) for row in read_rows(tmp_path / "run" / "label.jsonl")]
+    wanted = []
+    for judgement in judged:
+        p = {id: _p(judgement, id) for id in {vote.principle_id for vote in judgement.votes}}
+        assert len(p) == (3 if asked == "all" else 2)
+        wanted.append(
+            sum((own | {"honest": 1.0})[id] * one for id, one in p.items()) / sum(own.get(id, 1.0) for id in p)
+        )
+    assert [one.p_a for one in preferences(tmp_path / "run")] == pytest.approx(wanted)
+    assert wanted != pytest.approx(before) and kto.read_text() != graded
+    log.unlink(missing_ok=True)
+    fake_run(tmp_path / "run", prompts, f"fake?log={log}", **settings)
+    assert [one.p_a for one in preferences(tmp_path / "run")] == before and kto.read_text() == graded
+    assert not log.exists() or log.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        ({"no-harn": 2.0}, "has no principle 'no-harn' with a comparison or a rubric; did you mean 'no-harm'?"),
+        ({"no-harm": 0}, "preferences.weights.no-harm: expected a number over 0 and up to 1,000,000, found 0"),
+        ({"no-harm": -1.0}, "found -1"), ({"no-harm": float("inf")}, "found inf"),
+        ({"no-harm": float("nan")}, "found nan"),
+        ({"no-harm": "2"}, "preferences.weights: expected a block of names, each with a number"),
+        ({"no-harm": True}, "expected a block of names"), (2.0, "a block of names, each with a number, found 2.0"),
+    ],
+)  # fmt: skip
+def test_weights_that_cannot_be_are_refused_before_anything_is_asked(
+    tmp_path: Path, prompts: Path, weights: Any, error: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        fake_run(tmp_path / "run", prompts, constitution="minimal", preferences__weights=weights)
+    assert error in str(refused.value) and not (tmp_path / "run").exists()
+
+
+def test_weights_of_labels_can_be_set_by_name_or_as_one_object(tmp_path: Path) -> None:
+    by_name = load_recipe("rl-cai", parse_sets(["preferences.weights.no-harm=3", "preferences.weights.useful=0.5"]))
+    whole = load_recipe("rl-cai", parse_sets(['preferences.weights={"no-harm": 3, "useful": 0.5}']))
+    assert by_name == whole and by_name.preferences.weights == {"no-harm": 3.0, "useful": 0.5}
+    write_recipe(whole, tmp_path / "recipe.yaml")
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == whole
 
 
 def test_weights_count_for_a_prompt_all_of_whose_principles_are_asked(tmp_path: Path) -> None:
