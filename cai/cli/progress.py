@@ -141,7 +141,7 @@ def _audit_lines(audit: Json | None) -> list[str]:
     lines += [f"             not passed: no bound on {loose}"] if (loose := unheld(gates)) else []
     lines += [f"             {audit['planted']['items']} planted pairs and attacks"]
     opened = [f"{one['gate']} {one['value']:.2f}" for one in gates if one["value"] is not None and one["bound"] is None]
-    lines += [f"             what these come to: {', '.join(opened)}"] if opened else []
+    lines += [f"             opened gates come to: {', '.join(opened)}"] if opened else []
     return [*lines, *(f"             note: {note}" for note in audit["notes"])]
 
 
