@@ -107,3 +107,13 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
         return Estimate(value, few.low, few.high, round(whole))
     half = normal_quantile(confidence) * math.sqrt(spread * n / (n - 1)) / whole
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), round(whole))
+
+
+def share_by_group(groups: Sequence[str], values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """The mean of values in 0 … 1 with groups as the unit; Wilson's interval where no group has two values."""
+    members: dict[str, list[float]] = {}
+    for group, value in zip(groups, values, strict=True):
+        members.setdefault(group, []).append(value)
+    if len(members) == len(values):
+        return wilson(sum(values), len(values), confidence)
+    return ratio([sum(some) for some in members.values()], [len(some) for some in members.values()], confidence)

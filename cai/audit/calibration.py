@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.intervals import Estimate, mean, ratio, wilson
+from cai.intervals import Estimate, mean, share_by_group
 from cai.records import Json
 from cai.reliability import bin_of, calibration_error, reliability_bins
 
@@ -89,13 +89,8 @@ def _brier(forecasts: Sequence[Forecast]) -> Json:
 
 
 def _by_prompt(forecasts: Sequence[Forecast], values: Sequence[float]) -> Estimate:
-    """The mean of values in 0 … 1; its interval is Wilson's where every forecast is of a prompt of its own."""
-    if not _clustered(forecasts):
-        return wilson(sum(values), len(values))
-    groups: dict[str, list[float]] = {}
-    for one, value in zip(forecasts, values, strict=True):
-        groups.setdefault(one.prompt_id, []).append(value)
-    return ratio([sum(some) for some in groups.values()], [len(some) for some in groups.values()])
+    """The mean of values in 0 … 1, prompts as the unit."""
+    return share_by_group([one.prompt_id for one in forecasts], values)
 
 
 def _clustered(forecasts: Sequence[Forecast]) -> bool:

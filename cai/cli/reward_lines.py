@@ -19,6 +19,7 @@ def held_out_lines(figures: Json | None) -> list[str]:
         f"held-out pairs {pairs}",
         *_fitted_lines(figures, "pair"),
         f"accuracy       {_estimate(figures['accuracy'])}",
+        *_by_prompt_lines(figures),
         f"always longer  {_estimate(figures['always_longer'])}",
         f"difference     {_estimate(figures['lift_over_longer'])}",
         f"chance         {figures['chance']:.3f}",
@@ -74,6 +75,15 @@ def _fitted_lines(figures: Json, what: str) -> list[str]:
         if figures[key]:
             lines.append(f"note           {figures[key]:,} {what}{'' if figures[key] == 1 else 's'} {told}")
     return lines
+
+
+def _by_prompt_lines(figures: Json) -> list[str]:
+    """Nothing where every pair is of a prompt of its own."""
+    if figures.get("prompts", figures["pairs"]) == figures["pairs"] or figures["accuracy"]["value"] is None:
+        return []
+    by_prompt = figures["accuracy_by_prompt"]
+    interval = f"95 % interval {by_prompt['low']:.3f} to {by_prompt['high']:.3f}"
+    return [f"               {interval} by prompt: the pairs are of {figures['prompts']:,} prompts"]
 
 
 def _calibration(figure: Json) -> str:

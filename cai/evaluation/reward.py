@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from cai.evaluation.scored import agreement, scored_pairs
-from cai.intervals import Estimate, finite, paired_difference, wilson
+from cai.intervals import Estimate, finite, paired_difference, share_by_group, wilson
 from cai.records import Json, Preference
 
 CHANCE = 0.5
@@ -21,12 +21,15 @@ class RewardMetrics:
     `cross_entropy_floor` is the entropy of the labels: no model can do better. `cross_entropy_coin` is ln 2, the value
     of a model that scores everything alike. A pair scored alike counts half. `prefers_longer` is the share of pairs of
     unequal length where the longer answer scored higher; `lift_over_longer` is accuracy − always_longer, paired by row.
+    Intervals take pairs as the unit, `accuracy_by_prompt` takes prompts: pairs of one prompt stand or fall together.
     """
 
     pairs: int
     not_scored: int
     ties: int
+    prompts: int
     accuracy: Estimate
+    accuracy_by_prompt: Estimate
     always_longer: Estimate
     lift_over_longer: Estimate
     prefers_longer: Estimate
@@ -40,7 +43,9 @@ class RewardMetrics:
             "pairs": self.pairs,
             "not_scored": self.not_scored,
             "ties": self.ties,
+            "prompts": self.prompts,
             "accuracy": self.accuracy.to_json(),
+            "accuracy_by_prompt": self.accuracy_by_prompt.to_json(),
             "always_longer": self.always_longer.to_json(),
             "chance": CHANCE,
             "lift_over_longer": self.lift_over_longer.to_json(),
@@ -69,7 +74,9 @@ def evaluate_reward(
         pairs=len(rows),
         not_scored=len(preferences) - len(rows),
         ties=len(rows) - len(decided),
+        prompts=len({one.preference.prompt.id for one in rows}),
         accuracy=wilson(sum(right), len(right), confidence),
+        accuracy_by_prompt=share_by_group([one.preference.prompt.id for one in decided], right, confidence),
         always_longer=wilson(sum(longer), len(longer), confidence),
         lift_over_longer=paired_difference(right, longer, confidence),
         prefers_longer=wilson(sum(unequal), len(unequal), confidence),

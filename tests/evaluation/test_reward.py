@@ -34,6 +34,19 @@ def test_figures_of_a_planted_set():
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_pairs_of_one_prompt_stand_or_fall_together():
+    """Ten prompts of four pairs, all right or all wrong: as unsure as ten pairs, not as forty."""
+    prompts = [Prompt.make((user(f"q {at}"),)) for at in range(10)]
+    rows = [Preference(one, f"a {at}", f"b {at}", 1.0) for one in prompts for at in range(4)]
+    scores = [1.0 if at % 2 else -1.0 for at in range(10) for _ in range(4)]
+    many = evaluate_reward(rows, scores, [0.0] * 40)
+    few = evaluate_reward(rows[::4], scores[::4], [0.0] * 10)
+    assert (many.prompts, many.accuracy.n, many.accuracy_by_prompt.n) == (10, 40, 40)
+    assert many.accuracy.high - many.accuracy.low == pytest.approx(0.3, abs=0.02)
+    assert many.accuracy_by_prompt.high - many.accuracy_by_prompt.low == pytest.approx(0.65, abs=0.02)
+    assert few.accuracy_by_prompt == few.accuracy
+
+
 def test_a_pair_that_cannot_be_scored_counts_as_that_alone():
     found = evaluate_reward([pair(1.0), pair(1.0)], [1.0, math.nan], [0.0, 0.0])
     assert (found.pairs, found.not_scored, found.accuracy.n) == (1, 1, 1)
