@@ -309,5 +309,6 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 
     plain = json.loads(json.dumps(asdict(recipe)))
     with atomic_write(path) as handle:
-        handle.write("# The recipe of this run, every setting. To run it again: cai run --recipe recipe.yaml\n")
+        handle.write("# The recipe of this run, every setting; paths are as from the folder it was started in.\n")
+        handle.write("# Another run by it, from there: cai run --recipe THIS_FILE --out ANOTHER_FOLDER\n")
         handle.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))

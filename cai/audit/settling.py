@@ -15,10 +15,10 @@ _OF_THE_TRUTH = ("accuracy", "ece")
 def pairs_to_settle(gate: Json) -> int:
     """About how many pairs put the interval of a failed gate to one side of its bound, if its value stays.
 
-    The width of an interval goes as 1/√n.
+    The width of an interval goes as 1/√n; more than there are.
     """
     half, away = (gate["high"] - gate["low"]) / 2, abs(gate["value"] - gate["bound"])
-    return ceil(float(gate["n"] * (half / away) ** 2))
+    return max(gate["n"] + 1, ceil(float(gate["n"] * (half / away) ** 2)))
 
 
 def settling(gates: Sequence[Json], items: int, limited: bool) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from cai.cli.tables import table
-from cai.pipeline.prices import OPTIONS, unpriced
+from cai.pipeline.prices import OPTIONS, money_text, unpriced
 from cai.records import Json
 
 _HEAD = ("step", "answered", "to ask", "prompt tokens", "completion tokens", "time")
@@ -54,14 +54,14 @@ def _money(row: Json) -> str:
 def _kept(budget: Json) -> str:
     bound = budget["passes"]
     if budget["says"] == "stops":
-        return f"the run stops before its end, short of {bound}"
+        return f"the run stops at {bound}, before its end"
     if budget["says"] == "unknown":
         return f"whether the run keeps to {bound} cannot be told: nothing tells how long answers are"
     if budget["says"] == "keeps":
         return "the run keeps to it"
     unit = bound.partition(" ")[2]
-    needs = f"{budget['needs']:,.2f}" if unit == "of money" else f"{math.ceil(budget['needs']):,}"
-    return f"the run may stop before its end, short of {bound}; {needs} {unit} hold the most that it may come to"
+    needs = money_text(budget["needs"]) if unit == "of money" else f"{math.ceil(budget['needs']):,}"
+    return f"the run may stop at {bound}, before its end; {needs} {unit} hold the most that it may come to"
 
 
 def _about(tokens: int | None) -> str:

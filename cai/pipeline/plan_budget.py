@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cai.pipeline.plan_rows import PlanRow
+from cai.pipeline.prices import money_text
 from cai.pipeline.spending import Budget
 from cai.records import Json
 
@@ -71,7 +72,7 @@ def _bounds(budget: Budget) -> dict[str, _Bound]:
     if budget.tokens is not None:
         found["tokens"] = _Bound(budget.tokens, f"{budget.tokens:,} tokens")
     if budget.money is not None:
-        found["money"] = _Bound(budget.money, f"{budget.money:,.2f} of money")
+        found["money"] = _Bound(budget.money, f"{money_text(budget.money)} of money")
     return found
 
 

@@ -113,6 +113,12 @@ def money_of(price: Price | None, prompt_tokens: float, completion_tokens: float
     return (prompt_tokens * (price.prompt or 0.0) + completion_tokens * (price.completion or 0.0)) / MILLION
 
 
+def money_text(amount: float) -> str:
+    """An amount to be read: two digits, or as many of six as it takes."""
+    short = f"{amount:,.2f}"
+    return short if abs(amount - round(amount, 2)) < 5e-7 else f"{amount:,.6f}".rstrip("0")
+
+
 def parse_prices(prompt: Sequence[str], completion: Sequence[str]) -> Prices:
     """Prices as ``0.15`` for every endpoint or ``judge=2.50`` for one role. Raises `ConfigError`."""
     return Prices(_by_role(OPTIONS["prompt"], prompt), _by_role(OPTIONS["completion"], completion))

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cai.errors import BudgetError, ConfigError
-from cai.pipeline.prices import MILLION, Price, Prices, asked_for, is_local, money_of, priced_roles, unpriced
+from cai.pipeline.prices import (
+    MILLION,
+    Price,
+    Prices,
+    asked_for,
+    is_local,
+    money_of,
+    money_text,
+    priced_roles,
+    unpriced,
+)
 from cai.records import Answer, ChoiceRequest, ChoiceScores, Completion, Failure, Json, Request
 
 _BUDGET = re.compile(r"(\d[\d_,]*(?:\.\d+)?|\.\d+)\s*([kM]?)\s*(calls|tokens|)")
@@ -69,7 +79,7 @@ class Budget:
             return f"{self.calls:,} calls"
         if self.tokens is not None and cost.tokens > self.tokens:
             return f"{self.tokens:,} tokens"
-        return f"{self.money:,.2f} of money" if self.money is not None else "nothing"
+        return f"{money_text(self.money)} of money" if self.money is not None else "nothing"
 
     @property
     def bounded(self) -> bool:

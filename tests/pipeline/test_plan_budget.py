@@ -11,7 +11,7 @@ import pytest
 from cai.errors import BudgetError
 from cai.pipeline.make_plan import make_plan
 from cai.pipeline.plan_budget import kept_to
-from cai.pipeline.prices import parse_prices
+from cai.pipeline.prices import money_text, parse_prices
 from cai.pipeline.run_recipe import run_recipe
 from cai.pipeline.spending import Budget, Spending
 from cai.recipe_files import load_recipe
@@ -108,3 +108,10 @@ def came_to_its_end(recipe: Any, folder: Path, budget: Budget) -> bool:
     except BudgetError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"), [(0.005, "0.005"), (0.2, "0.20"), (5.5, "5.50"), (0.123456, "0.123456"), (1234.5, "1,234.50")]
+)
+def test_money_is_told_as_it_was_given(amount: float, told: str) -> None:
+    assert money_text(amount) == told
