@@ -16,7 +16,13 @@ from cai.cli.vote_lines import counted, share, vote_table
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("stage", required=False)
-@click.option("--id", "prefix", default="", metavar="PREFIX", help="Only rows whose prompt id begins so.")
+@click.option(
+    "--id",
+    "prefix",
+    default="",
+    metavar="PREFIX",
+    help="Only rows whose prompt id, or pair id as in exports, begins so.",
+)
 @click.option("--rejected", is_flag=True, help="The rejected rows, with their reasons.")
 @click.option("--kind", type=click.Choice(["red_team", "helpful", "lookalike"]), help="Only prompts of this kind.")
 @click.option("-n", "number", type=click.IntRange(min=1), default=3, show_default=True, help="How many rows.")
@@ -90,8 +96,17 @@ def _prompt(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wanted(row: dict[str, Any], prefix: str, kind: str | None) -> bool:
-    prompt = _prompt(row)
-    return prompt["id"].startswith(prefix) and kind in (None, prompt["kind"])
+    return kind in (None, _prompt(row)["kind"]) and any(one.startswith(prefix) for one in _ids(row))
+
+
+def _ids(row: dict[str, Any]) -> list[str]:
+    """Of the prompt, and of a pair the one that exports write."""
+    from cai.records import content_id
+
+    inner, found = row.get("record", row), [_prompt(row)["id"]]
+    if "response_a" in inner:
+        found.append(content_id(found[0], inner["response_a"], inner["response_b"]))
+    return found
 
 
 def _page(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from cai.cli import SECTIONS, main
 from cai.cli.vote_lines import vote_table
+from cai.records import Preference
 from tests.pipeline.runs import write_prompts
 
 DATA = ["--set", "train=[]", "--set", "sample.policy=base", "--set", "critique.rounds=2", "--set", "max_rejected=1.0"]
@@ -44,6 +45,13 @@ def test_show_prints_one_chain_round_by_round(run: str) -> None:
     assert invoke("show", run, "revise", "--id", wanted["prompt"]["id"][:8], "--json").stdout.strip() == json.dumps(
         wanted, ensure_ascii=False
     )
+
+
+def test_a_pair_is_found_by_the_id_that_exports_write(run: str) -> None:
+    lines = (Path(run) / "preferences.jsonl").read_text().splitlines()
+    pairs = [Preference.from_json(json.loads(line)) for line in lines]
+    shown = invoke("show", run, "preferences", "--id", pairs[-1].id, "--json").stdout.splitlines()
+    assert [Preference.from_json(json.loads(line)) for line in shown] == [pairs[-1]]
 
 
 def test_show_prints_rejects_with_reasons_and_votes_with_log_probabilities(run: str) -> None:
