@@ -90,11 +90,11 @@ def export(
         return
     if run is None or not formats:
         raise click.UsageError("give a RUN and --format NAME, or --format all; cai export --list names the formats")
-    from cai.cli.show import warn_if_stale
     from cai.exports import ExportOptions
     from cai.exports.writing import FILE_TYPES
     from cai.pipeline.dataset_card import described
     from cai.pipeline.export_filters import PromptFilter
+    from cai.pipeline.export_notes import run_notes
     from cai.pipeline.export_run import ExportRequest, export_run, steps_read
     from cai.pipeline.hub import check_repository, planned_upload, push
     from cai.storage.run import Run
@@ -109,9 +109,10 @@ def export(
     made = ExportOptions(**options)
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share, filters)  # type: ignore[arg-type]
     _warn_if_unread(options["labels"])
-    for step in steps_read(run, asked):
-        warn_if_stale(run, step)
-    told = export_run(run, asked)
+    notes = run_notes(run, steps_read(run, asked))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    told = export_run(run, asked) | {"notes": notes}
     upload = None
     if repository is not None:
         placed = Path(told["out"])

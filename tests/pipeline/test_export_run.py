@@ -21,7 +21,7 @@ from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.records import Prompt, user
 from cai.storage.run import Run, file_sha256, read_rows
-from tests.exports.sample_run import rewrite, sample_preferences, sample_prompts, write_sample_run
+from tests.exports.sample_run import CONSTITUTION, rewrite, sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
 
 SINGLE = ("nemo_rl_binary", "axolotl_kto", "axolotl_reward", "ultrafeedback", "annotated_pairs")
@@ -550,7 +550,23 @@ def test_the_command_warns_of_every_stale_source_and_of_options_that_nothing_rea
     manifest["plan"]["revise-1"]["settings"]["max_tokens"] = 34
     (run / "manifest.json").write_text(json.dumps(manifest))
     done = CliRunner().invoke(main, ["export", str(run), "--format", "sft"])
-    assert "note: revise-1 is stale (max_tokens: " in done.stderr
+    assert re.search(r"^note: revise-1 \(max_tokens: .*\) is stale: the export is of what was made", done.stderr, re.M)
+
+
+def test_the_command_names_steps_that_are_stale_by_a_file_that_was_edited_since(tmp_path):
+    run, constitution = tmp_path / "run", tmp_path / "mine.yaml"
+    constitution.write_text(CONSTITUTION)
+    fake_run(run, write_prompts(tmp_path, 4, 2), constitution=str(constitution), **{"critique.rounds": 1})
+    asked = ["export", str(run), "--format", "sft", "--format", "preference"]
+    assert "stale" not in CliRunner().invoke(main, asked).stderr
+    constitution.write_text(CONSTITUTION.replace("Make it honest.", "Make it true.").replace("more honest", "truer"))
+    done = CliRunner().invoke(main, [*asked, "--json"])
+    (line,) = [line for line in done.stderr.splitlines() if "stale" in line]
+    assert done.exit_code == 0 and json.loads(done.stdout)["notes"] == [line.removeprefix("note: ")]
+    assert re.match(r"note: revise-1 \(.*\), preferences \(.*\) are stale: the export is of what was made before", line)
+    constitution.unlink()
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0 and "note: whether steps are stale cannot be told (" in done.stderr
 
 
 def test_the_command_prints_facts_as_json(sample, tmp_path):
