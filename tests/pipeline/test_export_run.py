@@ -569,6 +569,22 @@ def test_the_command_names_steps_that_are_stale_by_a_file_that_was_edited_since(
     assert done.exit_code == 0 and "note: whether steps are stale cannot be told (" in done.stderr
 
 
+def test_the_command_says_that_the_judge_of_the_labels_failed_its_audit(tmp_path):
+    run = tmp_path / "run"
+    fake_run(run, write_prompts(tmp_path), audit__items=4, constitution="minimal")
+    failed = json.loads((run / "metrics" / "audit.json").read_text())["failed"]
+    note = f"the judge failed its audit ({', '.join(failed)}): see the card, or cai audit {run}"
+    done = CliRunner().invoke(
+        main, ["export", str(run), "--format", "sft", "--format", "unpaired_preference", "--json"]
+    )
+    assert failed and done.stderr == f"note: {note}\n" and json.loads(done.stdout)["notes"] == [note]
+    assert CliRunner().invoke(main, ["export", str(run), "--format", "sft"]).stderr == ""
+    figures = run / "metrics" / "audit.json"
+    figures.write_text(json.dumps(json.loads(figures.read_text()) | {"failed": []}))
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "preference"])
+    assert done.exit_code == 0 and "failed its audit" not in done.stderr
+
+
 def test_the_command_prints_facts_as_json(sample, tmp_path):
     asked = ("--format", "preference", "--labels", "threshold", "--threshold", "0.2", "--json")
     code, output = invoke(str(sample), *asked, "--out", str(tmp_path))
