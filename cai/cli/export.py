@@ -164,7 +164,7 @@ def _page(told: dict[str, Any]) -> str:
     rows = [
         (
             name, count(one["rows"]["train"]), count(one["rows"]["test"]),
-            ", ".join(f"{n:,} {why}" for why, n in one["left_out"].items()),
+            ", ".join(_left_out(n, why, one["left_out_unit"].get(why, "")) for why, n in one["left_out"].items()),
         )
         for name, one in told["formats"].items()
     ]  # fmt: skip
@@ -174,6 +174,12 @@ def _page(told: dict[str, Any]) -> str:
     place = [f"in {told['out']}/"] if rows else []
     lines += [_upload(told["upload"])] if "upload" in told else []
     return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), *place])
+
+
+def _left_out(number: int, why: str, unit: str) -> str:
+    if not unit:
+        return f"{number:,} {why}"
+    return f"{number:,} {unit if number != 1 else unit.replace('s or', ' or').removesuffix('s')} {why}"
 
 
 def _names_by(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -594,6 +594,21 @@ def test_the_command_prints_facts_as_json(sample, tmp_path):
     assert facts["left_out"] == {"ties": 2, "under_threshold": 1}
 
 
+def test_what_was_left_out_has_its_unit_where_rows_are_not_records(sample, tmp_path):
+    formats = ("unpaired_preference", "axolotl_kto", "preference")
+    asked = [str(sample), *(word for name in formats for word in ("--format", name)), "--out", str(tmp_path)]
+    code, output = invoke(*asked, "--single-turn-only")
+    rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
+    facts = {name: json.loads((tmp_path / name / "export.json").read_text()) for name in formats}
+    assert code == 0 and "2 pairs ties" in rows["unpaired_preference"] and "2 ties" in rows["preference"]
+    assert facts["preference"]["left_out_unit"] == {}
+    assert facts["axolotl_kto"]["left_out_unit"] == {"several_turns": "rows", "ties": "pairs"}
+    assert f"{facts['axolotl_kto']['left_out']['several_turns']} rows several_turns" in rows["axolotl_kto"]
+    assert invoke(*asked, "--single-turn-only", "--labels", "duplicate", "--copies", "3", "--mix", "0.5")[0] == 0
+    facts = json.loads((tmp_path / "preference" / "export.json").read_text())
+    assert facts["left_out_unit"] == {"beyond_mix": "pairs"}
+
+
 def test_what_was_left_out_is_listed_by_id_and_reason(sample, tmp_path):
     request = ExportRequest(("hh", "native"), out=tmp_path, single_turn_only=True, helpful_share=0.5)
     told = export_run(sample, request)["formats"]
