@@ -90,11 +90,11 @@ def export(
         return
     if run is None or not formats:
         raise click.UsageError("give a RUN and --format NAME, or --format all; cai export --list names the formats")
-    from cai.cli.show import warn_if_stale
     from cai.exports import ExportOptions
     from cai.exports.writing import FILE_TYPES
     from cai.pipeline.dataset_card import described
     from cai.pipeline.export_filters import PromptFilter
+    from cai.pipeline.export_notes import run_notes
     from cai.pipeline.export_run import ExportRequest, export_run, steps_read
     from cai.pipeline.hub import check_repository, planned_upload, push
     from cai.storage.run import Run
@@ -109,9 +109,10 @@ def export(
     made = ExportOptions(**options)
     asked = ExportRequest(formats, out, kinds, made, seed, single_turn_only, share, filters)  # type: ignore[arg-type]
     _warn_if_unread(options["labels"])
-    for step in steps_read(run, asked):
-        warn_if_stale(run, step)
-    told = export_run(run, asked)
+    notes = run_notes(run, steps_read(run, asked))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    told = export_run(run, asked) | {"notes": notes}
     upload = None
     if repository is not None:
         placed = Path(told["out"])
@@ -163,7 +164,7 @@ def _page(told: dict[str, Any]) -> str:
     rows = [
         (
             name, count(one["rows"]["train"]), count(one["rows"]["test"]),
-            ", ".join(f"{n:,} {why}" for why, n in one["left_out"].items()),
+            ", ".join(_left_out(n, why, one["left_out_unit"].get(why, "")) for why, n in one["left_out"].items()),
         )
         for name, one in told["formats"].items()
     ]  # fmt: skip
@@ -173,6 +174,12 @@ def _page(told: dict[str, Any]) -> str:
     place = [f"in {told['out']}/"] if rows else []
     lines += [_upload(told["upload"])] if "upload" in told else []
     return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), *place])
+
+
+def _left_out(number: int, why: str, unit: str) -> str:
+    if not unit:
+        return f"{number:,} {why}"
+    return f"{number:,} {unit if number != 1 else unit.replace('s or', ' or').removesuffix('s')} {why}"
 
 
 def _names_by(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from cai.imports.cells import (
     turns,
     with_system,
 )
+from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, read_cell
 from cai.prompts.spec import PromptFile
@@ -183,8 +184,10 @@ def judged(row: Row, cells: Cells, columns: Columns) -> Judged:
 
 
 def dialogue(row: Row, cells: Cells, columns: Columns) -> Messages:
-    """A prompt, without the answer that a training example ends with."""
+    """A prompt, without the answer that a training example ends with, which is counted as not read."""
     messages = prompt_turns(row, cells, columns)
+    if messages and messages[-1].role == "assistant" and isinstance(row.value, WatchedCells):
+        row.value.leave([f"the answer that ends {columns.prompt}"])
     while messages and messages[-1].role == "assistant":
         messages = messages[:-1]
     return messages

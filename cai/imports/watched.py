@@ -24,7 +24,7 @@ class WatchedCells(dict[str, Any]):
         self._told: frozenset[str] = frozenset()
 
     def leave(self, names: Iterable[str]) -> None:
-        """Count what the messages of this row hold beside their texts, however often they are read."""
+        """Count what the messages of this row hold beside what is taken of them, however often they are read."""
         if new := {*names} - self._told:
             self.left.update(sorted(new))
             self._told |= new
@@ -59,6 +59,6 @@ class Watch:
     def unread(self) -> Counter[str]:
         """The columns that held something and were never read, with the number of rows, in the file's order.
 
-        After them what messages held beside their texts, as ``messages[].weight``.
+        After them what messages held beside their texts, as ``messages[].weight``, and answers that ended prompts.
         """
         return Counter({name: rows for name, rows in self.held.items() if name not in self.taken}) + self.left

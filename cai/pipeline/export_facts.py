@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cai import __version__
 from cai.constitution import Constitution, load_constitution
 from cai.errors import ConfigError
-from cai.exports import Export, ExportOptions
+from cai.exports import CANNOT_CARRY, Export, ExportOptions
 from cai.exports.columns import PROVENANCE
 from cai.exports.writing import DatasetWriter
 from cai.recipe import Recipe
@@ -17,6 +18,8 @@ from cai.records import SPLITS, Json
 from cai.storage.run import Run, file_sha256
 
 FACTS = "export.json"
+OF_ROWS = (*CANNOT_CARRY, "turn_marker_in_text", "not_utf8")
+"""Reasons that a format gives row by row; all others leave out a whole record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ def public_name(spec: str) -> str:
 def export_facts(name: str, writer: DatasetWriter, asked: Json, about: RunFacts) -> Json:
     """The facts of one export that was written: what was asked, rows and left-out rows, files, and the run."""
     export, counts = writer.export, writer.counts
+    left_out = {why: n for why, n in sorted(counts.items()) if why not in SPLITS and n}
     return {
         "format": name,
         "consumer": export.consumer,
@@ -120,12 +124,24 @@ def export_facts(name: str, writer: DatasetWriter, asked: Json, about: RunFacts)
         },
         "mix_measured": _mix(writer) if asked.get("mix") is not None else None,
         "label_from": dict(sorted(writer.label_from.items())),
-        "left_out": {why: n for why, n in sorted(counts.items()) if why not in SPLITS and n},
+        "left_out": left_out,
+        "left_out_unit": _units(writer, left_out),
         "columns": {} if export.document else {field.name: str(field.type) for field in export.schema()},
         "files": {file: _file(writer.folder / file) for file in [*writer.files(), *writer.left_out()]},
         "run": about.to_json(),
         "notes": _notes(writer),
     }
+
+
+def _units(writer: DatasetWriter, left_out: Iterable[str]) -> dict[str, str]:
+    """What each reason counts, where a record that is left out stands for several rows; else empty."""
+    export, found = writer.export, writer.label_from
+    copied = export.options.labels == "duplicate" and export.source in ("pairs", "answers")
+    if not copied and not found["pair"]:
+        return {}
+    graded = "answers or pairs" if found["pair"] else "answers"
+    unit = graded if found["rubric"] else "pairs"
+    return {why: "rows" if why in OF_ROWS else unit for why in left_out}
 
 
 def _mix(writer: DatasetWriter) -> dict[str, float]:

@@ -15,20 +15,34 @@ Json = dict[str, Any]
 
 
 def run_status(folder: Path) -> list[Json]:
-    """One row a step: its counts, and why it is stale if it is; `kept` and `expected` answers if it was cut off.
-
-    While nothing that the plan was made from has been touched, the plan in the manifest is used as it stands; else the
-    constitution, the prompts and the recipe are read again and a new plan is made.
-    """
+    """One row a step: its counts, and why it is stale if it is; `kept` and `expected` answers if it was cut off."""
     run = Run.existing(folder)
-    plan: Plan = run.manifest.get("plan", {})
-    if changed_sources(run):
-        plan = _new_plan(run)
+    plan = _plan_now(run)
     stale = stale_steps(run, plan)
     return [
         _status_row(name, run.steps.get(name, {}), stale.get(name, "")) | _begun(run, name, plan[name], name in stale)
         for name in plan
     ]
+
+
+def stale_now(run: Run) -> dict[str, str]:
+    """Step -> why it is stale, as `stale_steps` tells it, by what the run's recipe and files are now.
+
+    Raises a `CAIError` where one of them cannot be read any more, or somebody edited a finished step's file, and
+    `OSError` where the folder that the run was started in is gone.
+    """
+    return stale_steps(run, _plan_now(run))
+
+
+def _plan_now(run: Run) -> Plan:
+    """The plan in the manifest while nothing that it was made from has been touched; else a new one.
+
+    For that the constitution, the prompts and the recipe are read again.
+    """
+    if changed_sources(run):
+        return _new_plan(run)
+    plan: Plan = run.manifest.get("plan", {})
+    return plan
 
 
 def _begun(run: Run, name: str, planned: Json, stale: bool) -> Json:

@@ -8,8 +8,10 @@ from click.testing import CliRunner
 
 from cai.cli import main
 from cai.human_preferences import read_human_preferences
+from cai.pipeline.export_run import ExportRequest, export_run
 from cai.prompts import read_prompts
 from cai.records import Preference, user
+from tests.exports.sample_run import write_sample_run
 from tests.prompts.writing import TWO, write, write_rows
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -60,6 +62,25 @@ def test_columns_not_read_are_named(tmp_path):
     rows = [{**PAIR, "by": "x"}, {**PAIR, "prompt": "r", "by": 1, "n": 2}]
     done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out")
     assert "           columns not read: 'by', 'n' (1)\n" in done.output
+
+
+@pytest.mark.parametrize("name", ["sft", "openrlhf_sft", "verl_sft", "axolotl_sft", "llamafactory_sft"])
+def test_the_answers_of_training_examples_are_named_where_prompts_are_taken(name, tmp_path):
+    sample, exported, out = write_sample_run(tmp_path / "run"), tmp_path / "exported", tmp_path / "out"
+    told = export_run(sample, ExportRequest((name,), out=exported, single_turn_only=True))["formats"][name]
+    done = run(exported / name, "--out", out, "--format", name)
+    assert done.exit_code == 0, done.stderr
+    named = f"the answer that ends {'input' if name == 'openrlhf_sft' else 'messages'}"
+    (line,) = [line for line in done.output.splitlines() if "columns not read" in line]
+    assert line.endswith(f"'{named}'")
+    report = json.loads(run(exported / name, "--out", out, "--format", name, "--force", "--json").output)
+    assert report["columns_not_read"][named] == report["rows"] == sum(told["rows"].values())
+
+
+def test_rows_without_an_answer_at_their_end_count_for_none(tmp_path):
+    rows = [{"messages": [*TWO, {"role": "assistant", "content": "d"}]}, {"messages": TWO}]
+    done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "prompts.jsonl")
+    assert "           columns not read: 'the answer that ends messages' (1)\n" in done.output
 
 
 def test_answers_of_no_format_are_one_clear_line(tmp_path):

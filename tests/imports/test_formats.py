@@ -251,7 +251,8 @@ def test_columns_that_were_not_read_are_named(tmp_path):
 UNREAD = {
     "ultrafeedback": {"prompt_id", "messages"}, "alpaca": {"output"}, "prompt_completion": {"completion"},
     "prompt_response": {"response"}, "openrlhf_prompts": {"datasource"}, "openrlhf_sft": {"output"},
-    "verl_rl": {"data_source", "ability", "reward_model"},
+    "verl_rl": {"data_source", "ability", "reward_model"}, "sft": {"the answer that ends messages"},
+    "sharegpt": {"the answer that ends conversations"},
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from cai.pipeline.export_mix import Mix
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.records import Prompt, user
 from cai.storage.run import Run, file_sha256, read_rows
-from tests.exports.sample_run import rewrite, sample_preferences, sample_prompts, write_sample_run
+from tests.exports.sample_run import CONSTITUTION, rewrite, sample_preferences, sample_prompts, write_sample_run
 from tests.pipeline.runs import fake_run, write_prompts
 
 SINGLE = ("nemo_rl_binary", "axolotl_kto", "axolotl_reward", "ultrafeedback", "annotated_pairs")
@@ -550,7 +550,39 @@ def test_the_command_warns_of_every_stale_source_and_of_options_that_nothing_rea
     manifest["plan"]["revise-1"]["settings"]["max_tokens"] = 34
     (run / "manifest.json").write_text(json.dumps(manifest))
     done = CliRunner().invoke(main, ["export", str(run), "--format", "sft"])
-    assert "note: revise-1 is stale (max_tokens: " in done.stderr
+    assert re.search(r"^note: revise-1 \(max_tokens: .*\) is stale: the export is of what was made", done.stderr, re.M)
+
+
+def test_the_command_names_steps_that_are_stale_by_a_file_that_was_edited_since(tmp_path):
+    run, constitution = tmp_path / "run", tmp_path / "mine.yaml"
+    constitution.write_text(CONSTITUTION)
+    fake_run(run, write_prompts(tmp_path, 4, 2), constitution=str(constitution), **{"critique.rounds": 1})
+    asked = ["export", str(run), "--format", "sft", "--format", "preference"]
+    assert "stale" not in CliRunner().invoke(main, asked).stderr
+    constitution.write_text(CONSTITUTION.replace("Make it honest.", "Make it true.").replace("more honest", "truer"))
+    done = CliRunner().invoke(main, [*asked, "--json"])
+    (line,) = [line for line in done.stderr.splitlines() if "stale" in line]
+    assert done.exit_code == 0 and json.loads(done.stdout)["notes"] == [line.removeprefix("note: ")]
+    assert re.match(r"note: revise-1 \(.*\), preferences \(.*\) are stale: the export is of what was made before", line)
+    constitution.unlink()
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0 and "note: whether steps are stale cannot be told (" in done.stderr
+
+
+def test_the_command_says_that_the_judge_of_the_labels_failed_its_audit(tmp_path):
+    run = tmp_path / "run"
+    fake_run(run, write_prompts(tmp_path), audit__items=4, constitution="minimal")
+    failed = json.loads((run / "metrics" / "audit.json").read_text())["failed"]
+    note = f"the judge failed its audit ({', '.join(failed)}): see the card, or cai audit {run}"
+    done = CliRunner().invoke(
+        main, ["export", str(run), "--format", "sft", "--format", "unpaired_preference", "--json"]
+    )
+    assert failed and done.stderr == f"note: {note}\n" and json.loads(done.stdout)["notes"] == [note]
+    assert CliRunner().invoke(main, ["export", str(run), "--format", "sft"]).stderr == ""
+    figures = run / "metrics" / "audit.json"
+    figures.write_text(json.dumps(json.loads(figures.read_text()) | {"failed": []}))
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "preference"])
+    assert done.exit_code == 0 and "failed its audit" not in done.stderr
 
 
 def test_the_command_prints_facts_as_json(sample, tmp_path):
@@ -560,6 +592,21 @@ def test_the_command_prints_facts_as_json(sample, tmp_path):
     facts = json.loads(output)["formats"]["preference"]
     assert facts["labels"] == {"mode": "threshold", "seed": 0, "threshold": 0.2}
     assert facts["left_out"] == {"ties": 2, "under_threshold": 1}
+
+
+def test_what_was_left_out_has_its_unit_where_rows_are_not_records(sample, tmp_path):
+    formats = ("unpaired_preference", "axolotl_kto", "preference")
+    asked = [str(sample), *(word for name in formats for word in ("--format", name)), "--out", str(tmp_path)]
+    code, output = invoke(*asked, "--single-turn-only")
+    rows = {line.split()[0]: line for line in output.splitlines() if line.strip()}
+    facts = {name: json.loads((tmp_path / name / "export.json").read_text()) for name in formats}
+    assert code == 0 and "2 pairs ties" in rows["unpaired_preference"] and "2 ties" in rows["preference"]
+    assert facts["preference"]["left_out_unit"] == {}
+    assert facts["axolotl_kto"]["left_out_unit"] == {"several_turns": "rows", "ties": "pairs"}
+    assert f"{facts['axolotl_kto']['left_out']['several_turns']} rows several_turns" in rows["axolotl_kto"]
+    assert invoke(*asked, "--single-turn-only", "--labels", "duplicate", "--copies", "3", "--mix", "0.5")[0] == 0
+    facts = json.loads((tmp_path / "preference" / "export.json").read_text())
+    assert facts["left_out_unit"] == {"beyond_mix": "pairs"}
 
 
 def test_what_was_left_out_is_listed_by_id_and_reason(sample, tmp_path):
