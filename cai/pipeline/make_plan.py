@@ -15,6 +15,7 @@ from cai.pipeline.plan_budget import spans
 from cai.pipeline.plan_draw import drawn_prompts, usual_number
 from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
+from cai.pipeline.plan_notes import sampled_notes
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
@@ -163,7 +164,7 @@ def make_plan(
     spending: Spending | None = None, reporter: Reporter | None = None, note: Note | None = None,
     accept_audit: bool = False,
 ) -> Json:  # fmt: skip
-    """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
+    """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, notes, …}``.
 
     `probe` prompts at most, in all (None: `usual_number` of them), are sent through the stages, timed, and their
     answers kept in the run's call store, the times beside it; 0 asks nothing. Where answers are there, no other prompts
@@ -301,6 +302,7 @@ def _report(planner: Planner, store: CallStore) -> Json:
             "failed": planner.probe.failed,
         },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
+        "notes": list(sampled_notes(planner.nodes)),
     }
 
 

@@ -1,0 +1,31 @@
+"""What a plan says beside its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cai.cli.plan_table import plan_table
+from tests.pipeline.runs import write_prompts
+from tests.pipeline.test_plan import fake_plan, planned
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    return write_prompts(tmp_path, red_team=6, helpful=4)
+
+
+def test_a_judge_whose_verdicts_are_sampled_is_said_to_be_dearer(tmp_path: Path, prompts: Path) -> None:
+    scoring = fake_plan(tmp_path / "run", prompts)
+    sampling = fake_plan(tmp_path / "run", prompts, judge="fake?scores=0", rubric__principles_per_answer=1)
+    said = "this judge gives no usable log-probabilities; every"
+    assert scoring["notes"] == []
+    assert sampling["notes"] == [
+        f"rubric: {said} grade is 8 samples (rubric.fallback_samples)",
+        f"label: {said} verdict is 8 samples (label.fallback_samples)",
+    ]
+    assert sum(planned(sampling, "calls")["label"]) == 8 * sum(planned(scoring, "calls")["label"])
+    assert f"note         {sampling['notes'][1]}\n" in plan_table(sampling) + "\n"
+    reasoned = fake_plan(tmp_path / "run", prompts, judge="fake?scores=0", label__reasoning_samples=2)
+    assert reasoned["notes"] == []
