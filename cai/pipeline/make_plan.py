@@ -15,7 +15,7 @@ from cai.pipeline.plan_budget import spans
 from cai.pipeline.plan_draw import drawn_prompts, usual_number
 from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
-from cai.pipeline.plan_notes import sampled_notes
+from cai.pipeline.plan_notes import sampled_notes, unread_notes
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
@@ -50,6 +50,7 @@ class Planner:
     probe: Probe
     walk: Walk
     asked: Rows = field(default_factory=dict)
+    learnt: Rows = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
     count: int = 0
     """Prompts that the probe may ask; 0: nothing is asked."""
@@ -225,7 +226,8 @@ def _measured(planner: Planner, count: int, note: Note) -> None:
             note(f"probe: the answers to {len(drawn.prompts)} prompts are there, which is enough to tell by")
         planner.asked = asking.ask(drawn.prompts)
     if open_nodes or BESIDE.keys() & planner.stale.keys():
-        asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts, planner.asked)
+        prompts = drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts
+        planner.learnt = asking.learn(prompts, planner.asked)
         _take_revisions_for_samples(planner)
 
 
@@ -302,8 +304,13 @@ def _report(planner: Planner, store: CallStore) -> Json:
             "failed": planner.probe.failed,
         },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
-        "notes": list(sampled_notes(planner.nodes)),
+        "notes": _notes(planner),
     }
+
+
+def _notes(planner: Planner) -> list[str]:
+    floor = planner.job.recipe.preferences.mass_floor
+    return [*sampled_notes(planner.nodes), *unread_notes(planner.nodes, planner.learnt, floor)]
 
 
 def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[list[str], float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cai.pipeline.plan_nodes import Node
+from cai.preferences import usable
+from cai.records import Json, Judgement
 
 
 def sampled_notes(nodes: Sequence[Node]) -> Iterator[str]:
@@ -17,3 +19,16 @@ def sampled_notes(nodes: Sequence[Node]) -> Iterator[str]:
                 f"{node.step}: this judge gives no usable log-probabilities; every {said} is {samples} samples "
                 f"({node.step}.fallback_samples)"
             )
+
+
+def unread_notes(nodes: Sequence[Node], rows: Mapping[str, Sequence[Json]], mass_floor: float) -> Iterator[str]:
+    """One where most verdicts on `rows["label"]` do not count: the labels of the run are likely to be rejected."""
+    if not any(one.why for one in nodes if one.step == "label"):
+        return
+    votes = [vote for row in rows.get("label", ()) for vote in Judgement.from_json(row).votes]
+    unread = sum(not usable(one, mass_floor) for one in votes)
+    if 2 * unread > len(votes):
+        yield (
+            f"label: {unread:,} of {len(votes):,} probed verdicts could not be read (their mass is under "
+            f"preferences.mass_floor, {mass_floor:g}); pairs that have none to count are rejected"
+        )

@@ -29,3 +29,15 @@ def test_a_judge_whose_verdicts_are_sampled_is_said_to_be_dearer(tmp_path: Path,
     assert f"note         {sampling['notes'][1]}\n" in plan_table(sampling) + "\n"
     reasoned = fake_plan(tmp_path / "run", prompts, judge="fake?scores=0", label__reasoning_samples=2)
     assert reasoned["notes"] == []
+
+
+def test_a_judge_whose_probed_verdicts_cannot_be_read_is_told_before_it_is_paid(tmp_path: Path, prompts: Path) -> None:
+    """Also by a plan that asks nothing, of the answers that are there."""
+    good = fake_plan(tmp_path / "run", prompts, probe=4, judge="fake?scores=0")
+    assert not any("could not be read" in note for note in good["notes"])
+    for probe in (4, 0):
+        plan = fake_plan(tmp_path / "run", prompts, probe=probe, judge="fake?scores=0&echo=1")
+        [said] = [note for note in plan["notes"] if "could not be read" in note]
+        unread, _, verdicts = said.removeprefix("label: ").split()[:3]
+        assert unread == verdicts and int(verdicts) == 2 * 2, "two red-team prompts in both orders"
+        assert f"note         {said}" in plan_table(plan)
