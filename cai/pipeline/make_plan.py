@@ -15,7 +15,7 @@ from cai.pipeline.plan_budget import spans
 from cai.pipeline.plan_draw import drawn_prompts, usual_number
 from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
-from cai.pipeline.plan_notes import sampled_notes, unread_notes
+from cai.pipeline.plan_notes import covered_note, sampled_notes, unread_notes
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
@@ -304,13 +304,18 @@ def _report(planner: Planner, store: CallStore) -> Json:
             "failed": planner.probe.failed,
         },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
-        "notes": _notes(planner),
+        "notes": _notes(planner, rows),
     }
 
 
-def _notes(planner: Planner) -> list[str]:
+def _notes(planner: Planner, rows: Sequence[PlanRow]) -> list[str]:
     floor = planner.job.recipe.preferences.mass_floor
-    return [*sampled_notes(planner.nodes), *unread_notes(planner.nodes, planner.learnt, floor)]
+    probed = len(planner.asked.get("prompts", [])) if any(one.why for one in planner.nodes) else 0
+    return [
+        *sampled_notes(planner.nodes),
+        *unread_notes(planner.nodes, planner.learnt, floor),
+        *covered_note(probed, len(planner.job.prompts.prompts), sum(row.calls_high for row in rows)),
+    ]
 
 
 def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[list[str], float]:

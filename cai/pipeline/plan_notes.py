@@ -32,3 +32,13 @@ def unread_notes(nodes: Sequence[Node], rows: Mapping[str, Sequence[Json]], mass
             f"label: {unread:,} of {len(votes):,} probed verdicts could not be read (their mass is under "
             f"preferences.mass_floor, {mass_floor:g}); pairs that have none to count are rejected"
         )
+
+
+def covered_note(probed: int, prompts: int, calls: int) -> Iterator[str]:
+    """One where the probe took in all prompts of the run: it was no sample of the price, but the price.
+
+    `calls`: the most that are still to be made.
+    """
+    if prompts and probed == prompts:
+        left = "only the calls that the table counts are left to pay" if calls else "no call is left to pay"
+        yield f"the probe covers all {prompts:,} prompts: {left}"

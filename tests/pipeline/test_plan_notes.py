@@ -41,3 +41,13 @@ def test_a_judge_whose_probed_verdicts_cannot_be_read_is_told_before_it_is_paid(
         unread, _, verdicts = said.removeprefix("label: ").split()[:3]
         assert unread == verdicts and int(verdicts) == 2 * 2, "two red-team prompts in both orders"
         assert f"note         {said}" in plan_table(plan)
+
+
+def test_a_probe_of_all_prompts_is_said_to_leave_nothing_to_pay(tmp_path: Path, prompts: Path) -> None:
+    part, whole, again = (fake_plan(tmp_path / "run", prompts, probe=probe) for probe in (9, 10, 10))
+    assert part["notes"] == []
+    assert whole["notes"] == again["notes"] == ["the probe covers all 10 prompts: no call is left to pay"]
+    assert whole["total"]["calls"] == 0 and whole["probe"]["calls"] > 0
+    more = fake_plan(tmp_path / "run", prompts, probe=10, evaluate__prompts=20)
+    assert more["total"]["calls"] > 0
+    assert more["notes"] == ["the probe covers all 10 prompts: only the calls that the table counts are left to pay"]
