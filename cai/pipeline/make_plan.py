@@ -15,7 +15,7 @@ from cai.pipeline.plan_budget import spans
 from cai.pipeline.plan_draw import drawn_prompts, usual_number
 from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
-from cai.pipeline.plan_notes import covered_note, sampled_notes, unread_notes
+from cai.pipeline.plan_notes import answered_note, covered_note, sampled_notes, unread_notes
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
@@ -52,6 +52,8 @@ class Planner:
     asked: Rows = field(default_factory=dict)
     learnt: Rows = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
+    was_empty: bool = False
+    """Whether the store had no answer before the probe."""
     count: int = 0
     """Prompts that the probe may ask; 0: nothing is asked."""
 
@@ -195,8 +197,9 @@ def make_plan(
         asking.times.recall(store.path, keys, [job.engine(role).spec for role in roles])
         asking.times.started = time.monotonic() - started
         planner = Planner(
-            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates), count=count
-        )
+            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates),
+            was_empty=not len(store), count=count,
+        )  # fmt: skip
         _measured(planner, count, note or (lambda text: None))
         _walked(planner)
         _timed(planner)
@@ -315,6 +318,7 @@ def _notes(planner: Planner, rows: Sequence[PlanRow]) -> list[str]:
         *sampled_notes(planner.nodes),
         *unread_notes(planner.nodes, planner.learnt, floor),
         *covered_note(probed, len(planner.job.prompts.prompts), sum(row.calls_high for row in rows)),
+        *answered_note(planner.was_empty, sum(row.answered for row in rows), planner.job.spending.spent.calls),
     ]
 
 

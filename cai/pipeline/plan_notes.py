@@ -42,3 +42,10 @@ def covered_note(probed: int, prompts: int, calls: int) -> Iterator[str]:
     if prompts and probed == prompts:
         left = "only the calls that the table counts are left to pay" if calls else "no call is left to pay"
         yield f"the probe covers all {prompts:,} prompts: {left}"
+
+
+def answered_note(was_empty: bool, answered: int, probed: int) -> Iterator[str]:
+    """One where more calls are told as answered than were asked by this plan (`probed`), and nothing else was there."""
+    if was_empty and answered > probed:
+        now = "asked by the probe just now, or " if probed else ""
+        yield f'no answer was there before: those under "answered" are {now}equal to another call of this run'

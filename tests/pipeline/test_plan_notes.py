@@ -51,3 +51,13 @@ def test_a_probe_of_all_prompts_is_said_to_leave_nothing_to_pay(tmp_path: Path, 
     more = fake_plan(tmp_path / "run", prompts, probe=10, evaluate__prompts=20)
     assert more["total"]["calls"] > 0
     assert more["notes"] == ["the probe covers all 10 prompts: only the calls that the table counts are left to pay"]
+
+
+def test_what_is_answered_where_no_answer_was_is_explained(tmp_path: Path, prompts: Path) -> None:
+    """The audit asks some verdicts twice over; of a later plan the answers were there."""
+    nothing, probed, later = (fake_plan(tmp_path / "run", prompts, probe=probe, audit__items=4) for probe in (0, 4, 4))
+    assert nothing["total"]["answered"] == 4 < probed["total"]["answered"] == later["total"]["answered"]
+    said = 'no answer was there before: those under "answered" are '
+    assert nothing["notes"] == [f"{said}equal to another call of this run"]
+    assert probed["notes"] == [f"{said}asked by the probe just now, or equal to another call of this run"]
+    assert later["notes"] == []
