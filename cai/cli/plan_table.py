@@ -106,6 +106,7 @@ def _lines(plan: Json) -> list[str]:
         lines.append(
             "sample       is asked of a model still to be trained; its answers are taken for like the revisions"
         )
+    lines += [f"note         {said}" for said in plan["notes"]]
     lines += [f"not probed   {why}" for why in probe["failed"].values()]
     if probe["calls"]:
         more = "more than " if total["no_price"] else ""

@@ -15,6 +15,7 @@ from cai.pipeline.plan_budget import spans
 from cai.pipeline.plan_draw import drawn_prompts, usual_number
 from cai.pipeline.plan_money import worth
 from cai.pipeline.plan_nodes import Node, model_nodes, source_rows
+from cai.pipeline.plan_notes import answered_note, covered_note, sampled_notes, unread_notes
 from cai.pipeline.plan_probe import LEARN, Probe, Rows
 from cai.pipeline.plan_rates import Rates
 from cai.pipeline.plan_recorded import recorded_call, recorded_training
@@ -49,7 +50,10 @@ class Planner:
     probe: Probe
     walk: Walk
     asked: Rows = field(default_factory=dict)
+    learnt: Rows = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
+    was_empty: bool = False
+    """Whether the store had no answer before the probe."""
     count: int = 0
     """Prompts that the probe may ask; 0: nothing is asked."""
 
@@ -163,7 +167,7 @@ def make_plan(
     spending: Spending | None = None, reporter: Reporter | None = None, note: Note | None = None,
     accept_audit: bool = False,
 ) -> Json:  # fmt: skip
-    """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, said}``.
+    """What bringing the run in `folder` up to date takes: ``{steps: [PlanRow], total, probe, notes, …}``.
 
     `probe` prompts at most, in all (None: `usual_number` of them), are sent through the stages, timed, and their
     answers kept in the run's call store, the times beside it; 0 asks nothing. Where answers are there, no other prompts
@@ -193,8 +197,9 @@ def make_plan(
         asking.times.recall(store.path, keys, [job.engine(role).spec for role in roles])
         asking.times.started = time.monotonic() - started
         planner = Planner(
-            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates), count=count
-        )
+            job, steps, stale, nodes, asking, Walk([one for one in nodes if one.why], store, asking.rates),
+            was_empty=not len(store), count=count,
+        )  # fmt: skip
         _measured(planner, count, note or (lambda text: None))
         _walked(planner)
         _timed(planner)
@@ -224,7 +229,8 @@ def _measured(planner: Planner, count: int, note: Note) -> None:
             note(f"probe: the answers to {len(drawn.prompts)} prompts are there, which is enough to tell by")
         planner.asked = asking.ask(drawn.prompts)
     if open_nodes or BESIDE.keys() & planner.stale.keys():
-        asking.learn(drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts, planner.asked)
+        prompts = drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts
+        planner.learnt = asking.learn(prompts, planner.asked)
         _take_revisions_for_samples(planner)
 
 
@@ -301,7 +307,19 @@ def _report(planner: Planner, store: CallStore) -> Json:
             "failed": planner.probe.failed,
         },
         "untrained_policy": any(one.fingerprint is None and one.why for one in planner.nodes),
+        "notes": _notes(planner, rows),
     }
+
+
+def _notes(planner: Planner, rows: Sequence[PlanRow]) -> list[str]:
+    floor = planner.job.recipe.preferences.mass_floor
+    probed = len(planner.asked.get("prompts", [])) if any(one.why for one in planner.nodes) else 0
+    return [
+        *sampled_notes(planner.nodes),
+        *unread_notes(planner.nodes, planner.learnt, floor),
+        *covered_note(probed, len(planner.job.prompts.prompts), sum(row.calls_high for row in rows)),
+        *answered_note(planner.was_empty, sum(row.answered for row in rows), planner.job.spending.spent.calls),
+    ]
 
 
 def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[list[str], float]:

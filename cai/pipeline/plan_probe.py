@@ -159,16 +159,20 @@ class Probe:
         self.failed.pop(node.step, None)
         return list(read_rows(output)), time.monotonic() - started
 
-    def learn(self, prompts: Sequence[Json], asked: Rows) -> None:
-        """Look at every answer that is there, to the prompts and to what the probe asked, through all steps."""
+    def learn(self, prompts: Sequence[Json], asked: Rows) -> Rows:
+        """Look at every answer that is there, to the prompts and to what the probe asked, through all steps.
+
+        Returns the rows of every step that come of them.
+        """
         names = {row["id"] for row in prompts}
-        rows: dict[str, list[Json]] = {"prompts": list(prompts)}
+        rows: Rows = {"prompts": list(prompts)}
         for node in self.nodes:
             source = rows.get(node.source, [])
             known = {prompt_of(row)["id"] for row in source}
             source += [row for row in asked.get(node.source, []) if prompt_of(row)["id"] not in known]
             out = list(self._learnt(node, source))
             rows[node.step] = self._of_run(node.step, names) if not node.why else out
+        return rows
 
     def _learnt(self, node: Node, rows: Iterable[Json]) -> Iterator[Json]:
         children = [one for one in self.nodes if one.source == node.step]
