@@ -18,7 +18,8 @@ def pairs_to_settle(gate: Json) -> int:
     The width of an interval goes as 1/√n; more than there are.
     """
     half, away = (gate["high"] - gate["low"]) / 2, abs(gate["value"] - gate["bound"])
-    return max(gate["n"] + 1, ceil(float(gate["n"] * (half / away) ** 2)))
+    n = int(gate["n"])
+    return max(n + 1, ceil(n * float(half / away) ** 2))
 
 
 def settling(gates: Sequence[Json], items: int, limited: bool) -> str:
