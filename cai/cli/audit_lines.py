@@ -176,7 +176,7 @@ def _beside(planted: Json) -> str:
 
 
 def _gate(gate: Json, truth: Json | None) -> tuple[str, ...]:
-    said = {True: "passed", False: "FAILED", None: "not measured" if gate["value"] is None else "open"}[gate["passed"]]
+    said = {True: "passed", False: "FAILED", None: "open" if gate["bound"] is None else "not measured"}[gate["passed"]]
     if gate["gate"] in CHECKS and gate["passed"] is not None:
         said = f"check {said}"
     found = "-" if gate["value"] is None else f"{gate['value']:.3f}"

@@ -62,12 +62,12 @@ def show(
 
 
 def warn_if_stale(run: Path, step: str) -> None:
-    """Say on standard error that a step's output is not what the run's plan asks for."""
-    from cai.pipeline.staleness import stale_steps
+    """Say on standard error that a step's output is not what the run's recipe and files ask for now."""
+    from cai.pipeline.status import stale_now
     from cai.storage.run import Run
 
-    held = Run.existing(run)
-    if why := stale_steps(held, held.manifest.get("plan", {})).get(step):
+    stale, _ = stale_now(Run.existing(run))
+    if why := stale.get(step):
         click.echo(f"note: {step} is stale ({why}); see cai status {run}", err=True)
 
 

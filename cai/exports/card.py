@@ -188,7 +188,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 def _verdict(gate: Json) -> str:
     if gate["passed"] is None:
-        return "not measured" if gate["value"] is None else "left open"
+        return "left open" if gate["bound"] is None else "not measured"
     return "held" if gate["passed"] else "FAILED"
 
 

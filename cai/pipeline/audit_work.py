@@ -102,10 +102,12 @@ def _refusal(job: Job, gates: Sequence[Json]) -> tuple[str, str]:
         settled = audit.settling(gates, job.recipe.audit.items, job.recipe.limit is not None)
         todo = f"{settled}; " if settled else ""
         return f"the judge failed its audit ({failed})", f"{todo}{read}mend the judge or the constitution"
-    if loose := audit.unheld(gates):
-        return f"the recipe holds the judge to no bound on {loose}", audit.BOUND_WANTED
-    problem = f"the audit of the judge measured too little to tell: {audit.too_little(gates)}"
-    return problem, f"{read}take more prompts or `--set audit.items=50`"
+    if few := audit.too_little(gates):
+        return (
+            f"the audit of the judge measured too little to tell: {few}",
+            f"{read}take more prompts or `--set audit.items=50`",
+        )
+    return f"the recipe holds the judge to no bound on {audit.unheld(gates)}", audit.BOUND_WANTED
 
 
 def require_audit(job: Job, plan: Container[str], stale: Container[str]) -> None:

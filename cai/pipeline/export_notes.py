@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cai.errors import CAIError
 from cai.pipeline.audit_standing import current_audit
 from cai.pipeline.status import stale_now
 from cai.storage.run import Run
@@ -14,18 +13,16 @@ from cai.storage.run import Run
 def run_notes(folder: Path, steps: Sequence[str]) -> list[str]:
     """A line for each thing to know of the run in `folder` before datasets made from `steps` are used.
 
-    Raises nothing where staleness cannot be told: that is a line too.
+    Raises `RunError` for a finished step's file that somebody edited.
     """
     run = Run.existing(folder)
     return [*_stale(run, steps), *_failed_audit(run, steps)]
 
 
 def _stale(run: Run, steps: Sequence[str]) -> Iterator[str]:
-    try:
-        stale = stale_now(run)
-    except (CAIError, OSError) as problem:
+    stale, problem = stale_now(run)
+    if problem:
         yield f"whether steps are stale cannot be told ({problem})"
-        return
     found = [f"{name} ({stale[name]})" for name in steps if name in stale and name in run.steps]
     if found:
         are = "is" if len(found) == 1 else "are"

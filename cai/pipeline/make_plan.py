@@ -32,7 +32,7 @@ from cai.records import Json
 from cai.storage.calls import CallStore
 from cai.storage.run import Run
 
-BESIDE = {"audit": "judge", "evaluate": "model"}
+ASKED_BESIDE = {"audit": "judge", "evaluate": "model"}
 """The steps that ask and are no stage: whose model is asked."""
 WINDOW = 512
 """Rows that a local engine takes at a time, at most."""
@@ -193,7 +193,7 @@ def make_plan(
     count = usual_number(one.kind for one in job.prompts.prompts) if probe is None else probe
     with TemporaryDirectory(prefix="cai-plan-") as name, _store(job, count, Path(name)) as store:
         asking = Probe(job, nodes, store, Path(name))
-        keys = asking.keys({step: role for step, role in BESIDE.items() if step in stale})
+        keys = asking.keys({step: role for step, role in ASKED_BESIDE.items() if step in stale})
         asking.times.recall(store.path, keys, [job.engine(role).spec for role in roles])
         asking.times.started = time.monotonic() - started
         planner = Planner(
@@ -228,7 +228,7 @@ def _measured(planner: Planner, count: int, note: Note) -> None:
         elif open_nodes:
             note(f"probe: the answers to {len(drawn.prompts)} prompts are there, which is enough to tell by")
         planner.asked = asking.ask(drawn.prompts)
-    if open_nodes or BESIDE.keys() & planner.stale.keys():
+    if open_nodes or ASKED_BESIDE.keys() & planner.stale.keys():
         prompts = drawn_prompts(job, [], asking.store, max(count, LEARN)).prompts
         planner.learnt = asking.learn(prompts, planner.asked)
         _take_revisions_for_samples(planner)
@@ -324,7 +324,7 @@ def _notes(planner: Planner, rows: Sequence[PlanRow]) -> list[str]:
 
 def _loads(planner: Planner, rows: Sequence[PlanRow]) -> tuple[list[str], float]:
     """The models loaded, one after the other, and the seconds of that: the weights of one are let go for another's."""
-    role = BESIDE | {one.step: one.role for one in planner.nodes}
+    role = ASKED_BESIDE | {one.step: one.role for one in planner.nodes}
     held, loaded, seconds = "", [], 0.0
     for row in rows:
         if row.training_steps or row.step == "evaluate":

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from cai.pipeline.plan_nodes import PLACEHOLDER, characters
 from cai.records import Answer, ChoiceScores, Completion, Request
@@ -41,78 +42,66 @@ class Moments:
 
 
 @dataclass(slots=True)
-class Ratio:
-    """Tokens to characters of what records have a model read."""
+class Sums:
+    """What a ratio of two sums over records, part to whole, is told by, and how sure (Cochran 1977, §6.3)."""
 
     n: int = 0
-    letters: float = 0.0
-    tokens: float = 0.0
-    _letters2: float = 0.0
+    part: float = 0.0
+    whole: float = 0.0
+    _part2: float = 0.0
     _cross: float = 0.0
-    _tokens2: float = 0.0
+    _whole2: float = 0.0
 
-    def add(self, letters: float, tokens: float) -> None:
-        self.n, self.letters, self.tokens = self.n + 1, self.letters + letters, self.tokens + tokens
-        self._letters2 += letters * letters
-        self._cross += letters * tokens
-        self._tokens2 += tokens * tokens
+    def add(self, part: float, whole: float) -> None:
+        self.n, self.part, self.whole = self.n + 1, self.part + part, self.whole + whole
+        self._part2 += part * part
+        self._cross += part * whole
+        self._whole2 += whole * whole
 
-    def __add__(self, other: Ratio) -> Ratio:
-        return Ratio(
-            self.n + other.n, self.letters + other.letters, self.tokens + other.tokens,
-            self._letters2 + other._letters2, self._cross + other._cross, self._tokens2 + other._tokens2,
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.n + other.n, self.part + other.part, self.whole + other.whole,
+            self._part2 + other._part2, self._cross + other._cross, self._whole2 + other._whole2,
         )  # fmt: skip
+
+    def _spread(self) -> float:
+        """Standard error of the part that records of this whole have."""
+        ratio = self.part / self.whole if self.whole else 0.0
+        rest = max(0.0, self._part2 - 2 * ratio * self._cross + ratio * ratio * self._whole2)
+        return math.sqrt(rest * self.n / max(1, self.n - 1))
+
+
+class Rate(Sums):
+    """Tokens (the part) to characters (the whole) of what records have a model read."""
+
+    __slots__ = ()
 
     @property
     def value(self) -> float:
-        return self.tokens / self.letters if self.letters else GUESSED_RATE
+        return self.part / self.whole if self.whole else GUESSED_RATE
 
     @property
     def error(self) -> float:
         """Standard error relative to the value; 1 where one record, or none, cannot tell."""
-        if self.n < 2 or not self.tokens:
-            return 1.0
-        rest = self._tokens2 - 2 * self.value * self._cross + self.value**2 * self._letters2
-        return math.sqrt(max(0.0, rest) * self.n / (self.n - 1)) / self.tokens
+        return self._spread() / self.part if self.n > 1 and self.part else 1.0
 
 
-@dataclass(slots=True)
-class Share:
-    """How many calls a record leads to, of those that it would if no answer were rejected or like another."""
+class Share(Sums):
+    """Calls that records lead to, of those that they would if no answer were rejected or like another."""
 
-    n: int = 0
-    real: float = 0.0
-    most: float = 0.0
-    _real2: float = 0.0
-    _cross: float = 0.0
-    _most2: float = 0.0
-
-    def add(self, real: float, most: float) -> None:
-        self.n, self.real, self.most = self.n + 1, self.real + real, self.most + most
-        self._real2 += real * real
-        self._cross += real * most
-        self._most2 += most * most
-
-    def __add__(self, other: Share) -> Share:
-        return Share(
-            self.n + other.n, self.real + other.real, self.most + other.most, self._real2 + other._real2,
-            self._cross + other._cross, self._most2 + other._most2,
-        )  # fmt: skip
+    __slots__ = ()
 
     @property
     def value(self) -> float:
         """1 where nothing is known."""
-        return self.real / self.most if self.most else 1.0
+        return self.part / self.whole if self.whole else 1.0
 
     @property
     def error(self) -> float:
         """Standard error of the ratio; never less than that of a share of which n records have shown no exception."""
         if not self.n:
             return 0.5
-        value = self.value
-        rest = max(0.0, self._real2 - 2 * value * self._cross + value * value * self._most2)
-        seen = math.sqrt(rest * self.n / max(1, self.n - 1)) / self.most if self.most else 0.0
-        return max(seen, 1 / (self.n + 2))
+        return max(self._spread() / self.whole if self.whole else 0.0, 1 / (self.n + 2))
 
 
 _Key = tuple[str, str]
@@ -122,7 +111,7 @@ _Key = tuple[str, str]
 class Rates:
     """By step, and by step and kind of prompt where that matters; a kind that was not seen is taken as all of them."""
 
-    read: dict[str, Ratio] = field(default_factory=lambda: defaultdict(Ratio))
+    read: dict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
     written: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
     lengths: dict[_Key, Moments] = field(default_factory=lambda: defaultdict(Moments))
     goes_on: dict[tuple[str, str, str], Share] = field(default_factory=lambda: defaultdict(Share))
@@ -143,15 +132,15 @@ class Rates:
                 size = len(answer.text.encode("utf-8", "surrogatepass"))
                 self.longest[step, kind] = max(self.longest[step, kind], size)
         if tokens:
-            self.read[step].add(letters, tokens)
+            self.read[step].add(tokens, letters)
 
     def tokens_read(self, step: str, letters: float) -> float:
         """Prompt tokens of a request of so many characters."""
         return letters * self.reading(step).value
 
-    def reading(self, step: str) -> Ratio:
+    def reading(self, step: str) -> Rate:
         """What a step's requests have told of their prompts; those of all steps where there is none."""
-        return self.read[step] if step in self.read else sum(self.read.values(), Ratio())
+        return self.read[step] if step in self.read else sum(self.read.values(), Rate())
 
     @property
     def beyond(self) -> int:
@@ -169,7 +158,7 @@ class Rates:
 
     def share(self, step: str, child: str, kind: str) -> Share:
         """Of the calls that records of `step` would lead `child` to."""
-        if self.goes_on[step, child, kind].most:
+        if self.goes_on[step, child, kind].whole:
             return self.goes_on[step, child, kind]
         every = (one for (a, b, _), one in self.goes_on.items() if (a, b) == (step, child))
         return sum(every, Share())

@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from cai.errors import CAIError
 from cai.pipeline.kept import kept_answers
 from cai.pipeline.staleness import Plan, changed_sources, later_steps, stale_steps
 from cai.storage.run import Run
@@ -25,13 +26,17 @@ def run_status(folder: Path) -> list[Json]:
     ]
 
 
-def stale_now(run: Run) -> dict[str, str]:
-    """Step -> why it is stale, as `stale_steps` tells it, by what the run's recipe and files are now.
+def stale_now(run: Run) -> tuple[dict[str, str], str]:
+    """Step -> why it is stale, by the run's recipe and files as they are now; and what of these cannot be read.
 
-    Raises a `CAIError` where one of them cannot be read any more, or somebody edited a finished step's file, and
-    `OSError` where the folder that the run was started in is gone.
+    Where something cannot, the steps are held against the plan of the last run. Raises as `stale_steps` does.
     """
-    return stale_steps(run, _plan_now(run))
+    problem = ""
+    try:
+        plan = _plan_now(run)
+    except (CAIError, OSError) as unread:
+        plan, problem = run.manifest.get("plan", {}), str(unread)
+    return stale_steps(run, plan), problem
 
 
 def _plan_now(run: Run) -> Plan:

@@ -56,7 +56,10 @@ def folder_for(path: Path) -> Iterator[Path]:
     while True:
         temporary = _drawn(path)
         temporary.mkdir()
-        lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # a `sweep` took it
+            continue
         if _is_held(temporary, lock):
             break
         os.close(lock)

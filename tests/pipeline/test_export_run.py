@@ -579,10 +579,21 @@ def test_the_command_says_that_the_judge_of_the_labels_failed_its_audit(tmp_path
     )
     assert failed and done.stderr == f"note: {note}\n" and json.loads(done.stdout)["notes"] == [note]
     assert CliRunner().invoke(main, ["export", str(run), "--format", "sft"]).stderr == ""
-    figures = run / "metrics" / "audit.json"
-    figures.write_text(json.dumps(json.loads(figures.read_text()) | {"failed": []}))
-    done = CliRunner().invoke(main, ["export", str(run), "--format", "preference"])
+    opened = {f"audit__{gate}": None for gate in failed}
+    fake_run(tmp_path / "open", tmp_path / "prompts.jsonl", audit__items=4, constitution="minimal", **opened)
+    done = CliRunner().invoke(main, ["export", str(tmp_path / "open"), "--format", "preference"])
     assert done.exit_code == 0 and "failed its audit" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", '{"failed": []}'])
+@pytest.mark.parametrize("edited", ["metrics/audit.json", "respond.jsonl"])
+def test_a_run_with_a_file_that_somebody_edited_is_not_exported(tmp_path, edited, text):
+    """Whether or not the format is made from it: the notes and the card tell of the whole run."""
+    run = tmp_path / "run"
+    fake_run(run, write_prompts(tmp_path), audit__items=4, constitution="minimal")
+    (run / edited).write_text(text)
+    done = CliRunner().invoke(main, ["export", str(run), "--format", "preference", "--out", str(tmp_path / "out")])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1) and edited in done.stderr
 
 
 def test_the_command_prints_facts_as_json(sample, tmp_path):

@@ -40,6 +40,23 @@ def killed_while_writing(path: Path) -> Path:
     return left
 
 
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, mkdir = [], Path.mkdir
+
+    def then_swept(path: Path, *given: object, **named: object) -> None:
+        mkdir(path, *given, **named)  # type: ignore[arg-type]
+        if path.parent == tmp_path:
+            made.append(path)
+            if len(made) == 1:
+                sweep(tmp_path / "model")
+
+    monkeypatch.setattr(Path, "mkdir", then_swept)
+    with folder_for(tmp_path / "model") as folder:
+        assert [one.exists() for one in made] == [False, True] and folder == made[1]
+
+
 def test_a_link_at_a_name_that_can_be_guessed_is_not_followed(tmp_path: Path) -> None:
     folder, victim = tmp_path / "out", tmp_path / "victim.txt"
     folder.mkdir()

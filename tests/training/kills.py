@@ -17,7 +17,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,19 @@ def die_at(event: int) -> None:
 
         return counted
 
+    def torn_text(act: Callable[..., Any]) -> Callable[..., Any]:
+        @contextmanager
+        def counted(path: Path) -> Iterator[Any]:
+            with before(act)(path) as handle:
+                yield handle
+                handle.flush()
+                if due():
+                    os.truncate(handle.name, os.fstat(handle.fileno()).st_size // 2)
+                    die()
+
+        return counted
+
+    checkpoint.replacing = torn_text(checkpoint.replacing)
     checkpoint.save_file = torn(checkpoint.save_file, 1)
     checkpoint._flush = before(checkpoint._flush)
     shutil.rmtree = before(shutil.rmtree)
