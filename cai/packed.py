@@ -10,10 +10,11 @@ sums, and a layer's worth of work is saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _CHANGES_SCORES = ("softcap", "s_aux", "position_bias", "head_mask")
@@ -39,6 +40,11 @@ def for_each_query(query: Tensor, *shared: Tensor) -> tuple[Tensor, ...]:
     """Keys and values, repeated for the heads of queries that share them; all are (1, heads, tokens, size)."""
     times = query.shape[1] // shared[0].shape[1]
     return shared if times == 1 else tuple(one.repeat_interleave(times, dim=1) for one in shared)
+
+
+def sent(values: Sequence[Any], device: torch.device | str) -> Tensor:
+    """Numbers as a tensor on `device`, without waiting for what that is still busy with."""
+    return torch.tensor(values).to(device, non_blocking=True)
 
 
 def spread(states: Tensor, places: Tensor, total: int) -> Tensor:

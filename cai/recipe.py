@@ -206,7 +206,8 @@ class RewardSettings:
     `loss` "listwise" fits the rankings that a prompt's soft labels stand for, each as likely as they make it
     (Plackett–Luce), where they connect three to ten answers; more are refused. Two are a pair as ever. `mega_batch`
     steps at a time are drawn together and dealt out by length, which saves pads where rows have any. `dtype` is what is
-    computed in; weights stay float32. `freeze_backbone` trains the head alone.
+    computed in, "auto" bfloat16 on CUDA and float32 elsewhere; weights stay float32. `freeze_backbone` trains the head
+    alone.
     """
 
     init: Literal["sft", "base"] | str = "sft"
@@ -225,7 +226,7 @@ class RewardSettings:
     max_grad_norm: float = 1.0
     loss: Literal["pairs", "listwise"] = "pairs"
     centering: float = 0.0
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     freeze_backbone: bool = False
     checkpoint_every: int = 200
     lora: LoraSettings | None = None

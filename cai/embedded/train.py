@@ -13,24 +13,24 @@ import json
 import math
 import shutil
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from cai.dialogues import LABELS
-from cai.embedded import corpus, curriculum, trees
+from cai.embedded import corpus, curriculum
 from cai.embedded.asking import usable
+from cai.embedded.batches import BLOCK, Batch, blocks, one_core
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
 from cai.memory import keep_memory
 from cai.storage.run import atomic_write
 
-SHARDS = 2  # parts of a batch, one a core: a thread each, so that no core waits inside an operation
-BLOCK = 8  # steps whose batches are drawn and packed together
+SHARDS = 2  # parts of a batch on a CPU, one a core: a thread each, so that no core waits inside an operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,61 +96,6 @@ def build_model(settings: TrainSettings, tokenizer: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """ids, positions (rows, length); mask (rows, 1, length, length); edges as flat parents, targets, weights."""
-
-    ids: Any
-    positions: Any
-    mask: Any
-    parents: Any
-    targets: Any
-    weights: Any
-
-    def to(self, device: Any) -> Batch:
-        """The same on a device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
-
-
-def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
-    """Rows as tensors; what is padded sees and is seen by itself alone."""
-    import torch
-
-    ids = torch.full((len(packed), length), pad)
-    positions = torch.zeros(len(packed), length, dtype=torch.long)
-    ends = torch.arange(1, length + 1).repeat(len(packed), 1)
-    edges = []
-    for index, row in enumerate(packed):
-        size = len(row.tokens)
-        ids[index, :size] = torch.tensor(row.tokens)
-        positions[index, :size] = torch.tensor(row.positions)
-        ends[index, :size] = torch.tensor(row.ends)
-        edges += [(parent + index * length, child, weight) for parent, child, weight in row.edges]
-    at = torch.arange(length)
-    mask = (at[None, :, None] >= at[None, None, :]) & (at[None, :, None] < ends[:, None, :])
-    parents, targets, weights = zip(*edges, strict=True)
-    return Batch(ids, positions, mask[:, None], torch.tensor(parents), torch.tensor(targets), torch.tensor(weights))
-
-
-def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int) -> list[list[Batch]]:
-    """The batches of steps ``BLOCK * block`` onwards, each in `SHARDS` parts."""
-
-    at = block * BLOCK
-    begun = bisect_right(settings.falls[:-1], at)
-    phase = curriculum.LATER[begun - 1][1] if begun else curriculum.phase_at(at / settings.falls[0])
-
-    def grown() -> Iterator[trees.Tree]:
-        for group in corpus.groups(settings.seed * 1_000_003 + block, phase):
-            yield from trees.fitting([corpus.render(turn, tokenizer) for turn in group], settings.length)
-
-    packed = list(islice(trees.rows(grown(), settings.length), BLOCK * settings.rows))
-    part = settings.rows // SHARDS
-    parts = [
-        collate(packed[at : at + part], settings.length, tokenizer.pad_token_id) for at in range(0, len(packed), part)
-    ]
-    return [parts[at : at + SHARDS] for at in range(0, len(parts), SHARDS)]
-
-
-@dataclass(frozen=True, slots=True)
 class Shard:
     """What one part of a batch gave: gradients by parameter, each edge's loss, and whether its target was likeliest."""
 
@@ -177,7 +122,7 @@ def run_shard(model: Any, batch: Batch, total_weight: float) -> Shard:
 
 
 def run_batch(model: Any, parts: list[Batch], workers: ThreadPoolExecutor) -> list[Shard]:
-    """Both parts side by side; gradients are summed in a fixed order and left on the parameters."""
+    """All parts side by side; gradients are summed in a fixed order and left on the parameters."""
     weight = float(sum(part.weights.sum() for part in parts))
     done = list(workers.map(lambda part: run_shard(model, part, weight), parts))
     for parameter, *gradients in zip(model.parameters(), *(one.gradients for one in done), strict=True):
@@ -214,12 +159,11 @@ def train(
     labels = tokenizer.convert_tokens_to_ids(list(LABELS))
     keep_memory()
     began = time.perf_counter()
-    with _threads(1) as ahead, _threads(SHARDS) as workers:
-        drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK)
+    on_cpu = model.device.type == "cpu"
+    drawn = blocks(settings, tokenizer, step // BLOCK, SHARDS if on_cpu else 1, in_processes=not on_cpu)
+    with ThreadPoolExecutor(SHARDS, initializer=one_core) as workers, closing(drawn):
         while step < settings.steps:
-            block = drawn.result()
-            drawn = ahead.submit(block_of_batches, settings, tokenizer, step // BLOCK + 1)
-            for parts in block[: settings.steps - step]:
+            for parts in next(drawn)[: settings.steps - step]:
                 shards = run_batch(model, parts, workers)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step(learning_rate(settings, step), workers)
@@ -249,13 +193,6 @@ def _kept_log(path: Path, step: int) -> list[dict[str, float]]:
         return [row for row in map(json.loads, lines) if row["step"] < step]
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: the log is broken ({error}); remove it to go on without it") from error
-
-
-def _threads(count: int) -> ThreadPoolExecutor:
-    """Threads whose operations use one core each."""
-    import torch
-
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _tokenizer(out: Path, settings: TrainSettings) -> Any:

@@ -144,10 +144,10 @@ class _Row:
         reads = torch.tensor([place - start for place in self.reads[first_read:]], device=self.device)
         own_mask = None
         if taken:
-            own_mask = torch.full((own[1] - own[0], len(stem)), -torch.inf).triu(depth + 1)
-            own_mask = own_mask.to(self.device, self.dtype)
+            shape = (own[1] - own[0], len(stem))
+            own_mask = torch.full(shape, -torch.inf, device=self.device, dtype=self.dtype).triu(depth + 1)
         endings = (start + self.cached, len(self.ids) + self.cached)
-        return Branch(taken, own, endings, own_mask, mask.to(self.device, self.dtype), reads)
+        return Branch(taken, own, endings, own_mask, mask, reads)
 
     def _write(self, ids: Sequence[int], position: int) -> Span:
         start = len(self.ids) + self.cached
@@ -170,7 +170,7 @@ class _Row:
         number = {place: len(self.reads) + at for at, place in enumerate(read)}
         self.reads += read
         self.found += [tuple(number[place] for place in places) for places in asked]
-        return torch.nn.functional.pad(written.mask, (group.stem, 0))
+        return torch.nn.functional.pad(written.mask.to(self.device, self.dtype), (group.stem, 0))
 
 
 @dataclass(frozen=True, slots=True)

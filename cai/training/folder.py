@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from cai import __version__
 from cai.errors import TrainingError
 from cai.records import Json
 from cai.storage.temporary import folder_for, replacing, sweep
 from cai.training.checkpoint import publish
 
 RECORD = "training.json"
-LIBRARIES = ("cai", "torch", "transformers", "trl", "peft", "accelerate")
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 def checked_out(out: Path, model: Path) -> Path:
@@ -101,7 +102,8 @@ def _text(value: Mapping[str, object]) -> str:
 
 def versions() -> Json:
     """Versions of Python and of the libraries that a training result depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    own = {"python": platform.python_version(), "cai": __version__}
+    return {**own, **{name: version(name) for name in LIBRARIES}}
 
 
 def mean_loss_at_ends(losses: list[float]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from cai.packed import sent
 from cai.training.plackett_luce import Listed, members
 from cai.training.rows import Group
 
@@ -39,10 +40,10 @@ def group_loss(scores: Tensor, groups: Sequence[Group], centering: float = 0.0) 
     for group in groups:
         starts.append(starts[-1] + len(group.tails))
     rows = [(start, one) for start, group in zip(starts, groups, strict=False) for one in group.comparisons]
-    first = torch.tensor([start + one.first for start, one in rows], device=scores.device)
-    second = torch.tensor([start + one.second for start, one in rows], device=scores.device)
-    p_first = torch.tensor([one.p_first for _, one in rows], device=scores.device)
-    weight = torch.tensor([one.weight for _, one in rows], device=scores.device)
+    first = sent([start + one.first for start, one in rows], scores.device)
+    second = sent([start + one.second for start, one in rows], scores.device)
+    p_first = sent([one.p_first for _, one in rows], scores.device)
+    weight = sent([one.weight for _, one in rows], scores.device)
     fit, objective = preference_loss(scores[first], scores[second], p_first, weight, centering)
     lists = [(start, one) for start, group in zip(starts, groups, strict=False) for one in group.lists or ()]
     if not lists:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from cai.packed import for_each_query, require_plain, spread
+from cai.packed import for_each_query, require_plain, sent, spread
 from cai.training.rows import Group
 
 BLOCKS = "cai_blocks"
@@ -76,8 +76,8 @@ def pack(
         for stem, (_, *rest) in zip(stems, tails, strict=True)
         if masked
     )
-    row = torch.tensor([ids, positions], device=device)
-    return Packed(row[:1], row[1:], torch.tensor(ends, device=device), stems, tails, masks, last)
+    row = sent([ids, positions], device)
+    return Packed(row[:1], row[1:], sent(ends, device), stems, tails, masks, last)
 
 
 def attend_in_blocks(
@@ -135,8 +135,8 @@ def packed_mask(packed: Packed) -> Callable[[Any, Any, Any, Any], Tensor]:
         group += [number] * sum(lengths)
         branch += [at for at, length in enumerate(lengths) for _ in range(length)]
     filler = range(-1, -1 - flex_length(total) + total, -1)
-    groups = torch.tensor([*group, *filler], device=device)
-    branches = torch.tensor([*branch, *(0 for _ in filler)], device=device)
+    groups = sent([*group, *filler], device)
+    branches = sent([*branch, *(0 for _ in filler)], device)
 
     def reads(batch: Any, head: Any, q: Any, k: Any) -> Tensor:
         shared = (branches[k] == 0) | (branches[k] == branches[q])

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import torch
 
 
-def autocast_type(asked: Literal["float32", "bfloat16"], device: torch.device) -> tuple[bool, str]:
-    """Whether to compute in bfloat16 on `device`, and a note if it was asked for in vain."""
-    if asked == "float32":
+def autocast_type(asked: Literal["auto", "float32", "bfloat16"], device: torch.device) -> tuple[bool, str]:
+    """Whether to compute in bfloat16 on `device`, and a note if it was asked for in vain; "auto" does on CUDA alone."""
+    if asked == "float32" or (asked == "auto" and device.type != "cuda"):
         return False, ""
     if _has_bfloat16(device):
         return True, ""
-    return False, f"this {device.type} has no bfloat16; the training was in float32"
+    return False, "" if asked == "auto" else f"this {device.type} has no bfloat16; the training was in float32"
 
 
 def _has_bfloat16(device: torch.device) -> bool:

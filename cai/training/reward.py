@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def train_reward(
     out = checked_out(out, backbone)
     with quiet_libraries(), torch.random.fork_rng():
         team = Team.gathered()
+        if settings.dtype == "auto":
+            settings = replace(settings, dtype="bfloat16" if autocast_type("auto", team.device)[0] else "float32")
         base = load_backbone(backbone, seed, template)
         limit = min(settings.max_length, base.context or settings.max_length)
         listwise = settings.loss == "listwise"

@@ -1,7 +1,7 @@
 """`make bench` and `make bench ONLY=name`: run the benchmarks, print the table, write `outputs/bench.json`.
 
 A ratio that misses its bar makes the exit status 1; what `ONLY` asks for and cannot be run makes it 2. Rows of earlier
-runs stay in the file: each says from which commit ("+": with other changes) and when.
+runs, and those of other machines, stay in the file: each says from which commit ("+": with other changes) and when.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def main() -> None:
     if not chosen:
         sys.exit(f"no benchmark is named '{only}' (there: {', '.join(names)})")
     written = json.loads(OUT.read_text()) if OUT.exists() else []
-    found = {row["name"]: {"commit": "", "date": "", **row} for row in written if isinstance(row, dict)}
+    rows = [{"commit": "", "date": "", **row} for row in written if isinstance(row, dict)]
+    found = {(row["name"], row["machine"]): row for row in rows}
     made_from = commit()
     print(f"{'name':<28}{'ratio':>9}  {'low to high':>20}  {'bar':>10}  {'':<6}  {'ours':>12}  {'theirs':>12}  unit")
     missed, skipped = list[str](), list[Skipped]()
@@ -38,7 +39,7 @@ def main() -> None:
             show(result)
             missed += [result.name] if result.holds is False else []
             made = {"commit": made_from, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-            found[result.name] = {**result.to_json(), **made}
+            found[result.name, result.machine] = {**result.to_json(), **made}
             OUT.parent.mkdir(exist_ok=True)
             OUT.write_text(json.dumps(list(found.values()), indent=2) + "\n")
     print(f"written to {OUT}" if OUT.exists() else f"nothing was measured, so there is no {OUT}")

@@ -3,7 +3,8 @@
 Pairs/s of a 6-layer model, 256 wide, 8 pairs a step, both sides on the same pairs of hh_harmless_dev, in processes of
 one kind that take turns. Timed are the steps alone: no loading, encoding or saving. Both are taken as they come (trl
 with gradient checkpointing and in bfloat16, we in float32), then both in bfloat16, both in float32, then without
-checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of these rows alone.
+checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of these rows alone, and
+`CAI_BENCH_SHAPE=half_billion` takes a model of half a billion weights, for a GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
 VOCABULARY = DATA / "tokenizers" / "gpt2"
-STEPS, ROUNDS, BATCH, MEGA = 12, 7, 8, 50
+ROUNDS, BATCH, MEGA = 7, 8, 50
+ON_GPU = ("reward_bfloat16", "reward_no_checkpointing", "reward_length_grouped")
+"""Rows that are timed on a GPU, all of them in bfloat16, as both sides come there."""
+SHAPES = {"small": (256, 688, 6, 4), "half_billion": (896, 4864, 24, 14)}
+"""Width, inner width, layers, heads."""
+SHAPE = os.environ.get("CAI_BENCH_SHAPE", "small")
 FLOAT32: dict[str, Any] = {"bf16": False}
 PLAIN = {**FLOAT32, "gradient_checkpointing": False}
 SIDES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -37,7 +43,28 @@ SIDES: dict[str, tuple[str, dict[str, Any]]] = {
 UNIT = "pairs/s, ours / trl's"
 
 
-def build(folder: Path) -> list[Any]:
+def steps() -> int:
+    """Steps of a round: a GPU takes less time for one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 12
+    return 40 if SHAPE == "small" else 16
+
+
+def named(row: str) -> str:
+    """The row's name, with that of the shape unless it is the small one."""
+    return row if SHAPE == "small" else f"{row}_{SHAPE}"
+
+
+def device() -> str:
+    """Where both sides work."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def build(folder: Path, dtype: str = "float32") -> list[Any]:
     """A random model and the GPT-2 tokenizer in `folder`, and the real pairs; not prompts with more answers."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -53,32 +80,34 @@ def build(folder: Path) -> list[Any]:
     bpe.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|pad|>")
     torch.manual_seed(0)
+    hidden, inner, layers, heads = SHAPES[SHAPE]
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=688, num_hidden_layers=6, num_attention_heads=4,
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=heads,
         max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None, tie_word_embeddings=True,
     )  # fmt: skip
     preferences = read_human_preferences(str(PAIRS)).preferences
     with quiet_libraries():
-        LlamaForCausalLM(config).save_pretrained(folder)
+        LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         groups = encode_groups(load_backbone(folder, 0).chat, preferences, 1024, "reject")[0]
     return [one for one in groups if len(one.tails) == 2]
 
 
 def chosen(groups: list[Any], grouped: bool, seed: int) -> list[Any]:
-    """`STEPS` batches of pairs; `grouped` as transformers' length grouping over all of them would make them."""
+    """`steps()` batches of pairs; `grouped` as transformers' length grouping over all of them would make them."""
     draw = random.Random(seed)
     order = list(range(len(groups)))
     draw.shuffle(order)
     if not grouped:
-        return [groups[at] for at in order[: STEPS * BATCH]]
+        return [groups[at] for at in order[: steps() * BATCH]]
     batches = []
     for start in range(0, len(order), MEGA * BATCH):
         mega = sorted(order[start : start + MEGA * BATCH], key=lambda at: -groups[at].width)
         batches += [mega[at : at + BATCH] for at in range(0, len(mega), BATCH)]
     full = [batch for batch in batches if len(batch) == BATCH]
-    return [groups[at] for batch in draw.sample(full, STEPS) for at in batch]
+    return [groups[at] for batch in draw.sample(full, steps()) for at in batch]
 
 
 def ours(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
@@ -87,7 +116,7 @@ def ours(folder: Path, groups: list[Any], options: dict[str, Any]) -> float:
     from cai.training.backbone import load_backbone
     from cai.training.reward import RewardRun
 
-    dtype: Any = "bfloat16" if options.get("bf16") else "float32"
+    dtype: Any = {True: "bfloat16", False: "float32", None: "auto"}[options.get("bf16")]
     run = RewardRun(load_backbone(folder, 0), groups, RewardSettings(batch_size=BATCH, dtype=dtype), 0)
     started = time.perf_counter()
     while run.step < run.total:
@@ -171,7 +200,8 @@ def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
     from cai.training.scoring import PADDED, Scorer, Way
 
     base, found = load_backbone(folder, 0), []
-    for way in (Way("blocks", lean=True), PADDED):
+    base.model.to(device())
+    for way in (Way("flex" if device() == "cuda" else "blocks", lean=True), PADDED):
         scorer, loss = Scorer(base.model, base.tokenizer.pad_token_id, way).train(), 0.0
         base.model.zero_grad()
         for start in range(0, 64, BATCH):
@@ -187,7 +217,7 @@ def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
         ("reward_gradients", "<= 1e-4", float((gradient - reference).norm()), float(reference.norm())),
     ):
         unit = "|packed − padded| / padded, 64 pairs, float32"
-        yield Result(name, *[apart / size] * 3, bar, apart, size, unit, machine())
+        yield Result(named(name), *[apart / size] * 3, bar, apart, size, unit, machine())
 
 
 def results() -> Iterator[Result | Skipped]:
@@ -203,7 +233,10 @@ def results() -> Iterator[Result | Skipped]:
         command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
         sides = [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(SIDES)).split(",")
-        for row, (bar, options) in ((row, SIDES[row]) for row in SIDES if row in wanted):
+        on_gpu = device() == "cuda"
+        for row in (row for row in SIDES if row in wanted and not (on_gpu and row not in ON_GPU)):
+            bar, options = SIDES[row]
+            options = {**options, "bf16": True} if on_gpu else options
             turns = [0, 0]
 
             def turn(side: int, options=options, turns=turns) -> float:
@@ -212,7 +245,7 @@ def results() -> Iterator[Result | Skipped]:
                 return sides[side](grouped=grouped, seed=turns[side], options=options)
 
             rates = alternate(lambda: turn(0), lambda: turn(1), ROUNDS)
-            yield compare(row, *rates, bar, UNIT)
+            yield compare(named(row), *rates, bar, UNIT)
         for side in sides:
             side.stop()
 

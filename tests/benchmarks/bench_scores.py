@@ -18,11 +18,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, get_args
 
-from tests.benchmarks.bench_reward import PAIRS, VOCABULARY, build
+from tests.benchmarks.bench_reward import PAIRS, SHAPE, VOCABULARY, build, device, named
 from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare, machine
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
-PAIRS_ASKED, LONGEST, ROUNDS = 6, 900, 7
+LONGEST, ROUNDS = 900, 7
 CONTESTED, PRINCIPLES = 16, 16
 UNIT = "labels/s, ours / "
 
@@ -74,7 +74,7 @@ def requests(template: Any, chat: Any) -> list[Any]:
         votes = votes_on(pair.prompt, pair.response_a, pair.response_b, template)
         if max(len(chat.encode(one.messages, one.prefix)) for one in votes) <= LONGEST:
             found += votes
-        if len(found) == PAIRS_ASKED * len(votes):
+        if len(found) == (12 if device() == "cuda" else 6) * len(votes):
             break
     return found
 
@@ -117,7 +117,8 @@ def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], 
     for at, request in enumerate(asked):
         prompt, marked = engine.chat.encode_choices(request.messages, request.prefix, request.choices)
         with torch.inference_mode():
-            logits = engine._loaded.model(torch.tensor([prompt])).logits[0, -1].float().log_softmax(-1)
+            ids = torch.tensor([prompt], device=engine._loaded.device)
+            logits = engine._loaded.model(ids).logits[0, -1].float().log_softmax(-1)
         yield [float(logits[ids[-1]]) for ids in marked], shared[at].logprobs
 
 
@@ -127,14 +128,14 @@ def results() -> Iterator[Result | Skipped]:
     from cai.models import load_model
     from cai.recipe import EngineSettings
 
-    judge = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu", dtype="float32"))
+    judge = load_model(f"hf/{weights_path()}", EngineSettings(device=device(), dtype="float32"))
     yield from labels_that_change(judge, contested_votes())
     if not (PAIRS.is_file() and VOCABULARY.is_dir()):
         yield Skipped("scores", "the real pairs (../shared/data) are not here")
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(folder)
+        build(folder, "float32" if SHAPE == "small" else "bfloat16")
         engine = load_model(f"hf/{folder}", EngineSettings())
         asked = {template: requests(template, engine.chat) for template in get_args(TemplateName)}
         questions = {
@@ -149,12 +150,13 @@ def results() -> Iterator[Result | Skipped]:
             for template, some in asked.items()
         }
         (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
-        yield from against_full_forwards(engine, asked["principle_last"])
+        if SHAPE == "small":
+            yield from against_full_forwards(engine, asked["principle_last"])
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(row.name for row in ROWS)).split(",")
         for row in (row for row in ROWS if row.name in wanted):
             python = sys.executable if row.side == "plain" else python_with(row.side)
             if python is None:
-                yield Skipped(row.name, f"{row.side} is not installed: make bench-peers")
+                yield Skipped(named(row.name), f"{row.side} is not installed: make bench-peers")
                 continue
             yield _row(row, folder, python)
 
@@ -168,4 +170,4 @@ def _row(row: Row, folder: Path, python: str) -> Result:
     rates = alternate(*((lambda side=side: side(questions=row.template)) for side in sides), ROUNDS)
     for side in sides:
         side.stop()
-    return compare(row.name, *rates, row.bar, UNIT + row.peer)
+    return compare(named(row.name), *rates, row.bar, UNIT + row.peer)

@@ -78,15 +78,18 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Processor, cores, Python."""
+    """Processor, cores, Python; a GPU first, if there is one."""
     import os
+
+    import torch
 
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    gpu = f"{torch.cuda.get_device_name()}, torch {torch.__version__}, " if torch.cuda.is_available() else ""
+    return f"{gpu}{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -43,12 +43,14 @@ def plain(folder: Path) -> Work:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def work(rows: list[Row]) -> object:
         found = []
         for row in rows:
-            ids = tokenizer(row["text"], return_tensors="pt")
+            ids = tokenizer(row["text"], return_tensors="pt").to(device)
             labels = [tokenizer.encode(one)[-1] for one in row["choices"]]
             with torch.inference_mode():
                 said = model.generate(
@@ -62,10 +64,12 @@ def plain(folder: Path) -> Work:
 
 def lm_eval(folder: Path) -> Work:
     """lm-evaluation-harness as its multiple-choice tasks ask: every choice is a continuation to be scored."""
+    import torch
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    model = HFLM(pretrained=str(folder), batch_size=32, device="cpu", dtype="float32", max_length=1024)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = HFLM(pretrained=str(folder), batch_size=32, device=device, dtype="auto", max_length=1024)
 
     def work(rows: list[Row]) -> object:
         asked = [(row["text"], one) for row in rows for one in row["choices"]]
@@ -82,7 +86,7 @@ def vllm(folder: Path) -> Work:
     from vllm import LLM, SamplingParams
 
     model = LLM(
-        str(folder), enable_prefix_caching=True, dtype="float32", max_model_len=1024, logprobs_mode="raw_logprobs",
+        str(folder), enable_prefix_caching=True, dtype="auto", max_model_len=1024, logprobs_mode="raw_logprobs",
         gpu_memory_utilization=0.3,  # of this machine's memory; the cache of all the questions is a fraction of it
     )  # fmt: skip
     sampling = SamplingParams(max_tokens=1, temperature=0.0, logprobs=20)

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cai.embedded import curriculum
-from cai.embedded.train import TrainSettings, block_of_batches, learning_rate, train
+from cai.embedded.batches import block_of_batches, blocks
+from cai.embedded.train import TrainSettings, learning_rate, train
 from cai.errors import EngineError, TrainingError
 
 SMALL = TrainSettings(
@@ -32,7 +33,7 @@ def test_the_recipe_teaches_what_the_shipped_weights_were_taught(step):
     from cai.embedded.tokenizer import load_tokenizer
 
     told = hashlib.blake2b(digest_size=4)
-    for parts in block_of_batches(TrainSettings(), load_tokenizer(weights_path()), step // 8):
+    for parts in block_of_batches(TrainSettings(), load_tokenizer(weights_path()), step // 8, 2):
         for part in parts:
             told.update(part.ids.numpy().tobytes())
             told.update(part.weights.numpy().tobytes())
@@ -121,7 +122,7 @@ def test_every_phase_of_four_hundred_steps_is_met(monkeypatch):
     monkeypatch.setattr(corpus, "groups", lambda seed, phase: met.append(phase) or kept(seed, phase))
     settings, tokenizer = replace(SMALL, steps=400), load_tokenizer(weights_path())
     for block in range(settings.steps // 8):
-        block_of_batches(settings, tokenizer, block)
+        block_of_batches(settings, tokenizer, block, 2)
     assert list(dict.fromkeys(met)) == list(curriculum.PHASES)
 
 
@@ -138,6 +139,23 @@ def test_batches_are_a_function_of_seed_and_block():
     from cai.embedded.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(weights_path())
-    first, again, other = (block_of_batches(SMALL, tokenizer, block) for block in (0, 0, 1))
+    first, again, other = (block_of_batches(SMALL, tokenizer, block, 2) for block in (0, 0, 1))
     assert all((a[0].ids == b[0].ids).all() for a, b in zip(first, again, strict=True))
     assert not (first[0][0].ids == other[0][0].ids).all()
+
+
+@pytest.mark.parametrize("in_processes", [False, True])
+def test_blocks_drawn_ahead_are_those_of_their_numbers_whole_or_in_parts(in_processes):
+    from cai.embedded import weights_path
+    from cai.embedded.tokenizer import load_tokenizer
+
+    tokenizer, shards = load_tokenizer(weights_path()), 1 if in_processes else 2
+    drawn = blocks(SMALL, tokenizer, 3, shards, in_processes)
+    for number, block in zip(range(3, 7), drawn, strict=False):
+        parts = block_of_batches(SMALL, tokenizer, number, 2)
+        assert len(block) == len(parts) and {len(one) for one in block} == {shards}
+        for one, two in zip(block, parts, strict=True):
+            for name in ("ids", "mask", "targets", "weights"):
+                whole = torch.cat([getattr(part, name) for part in one])
+                assert whole.equal(torch.cat([getattr(part, name) for part in two]))
+    drawn.close()

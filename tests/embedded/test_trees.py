@@ -49,7 +49,7 @@ def test_a_packed_tree_gives_the_logits_of_its_sequences(tokenizer):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from cai.embedded.train import collate
+    from cai.embedded.batches import collate
     from cai.embedded.trees import Row
 
     torch.manual_seed(0)

@@ -200,7 +200,7 @@ def test_adapters_and_a_frozen_backbone_exclude_each_other(base, tmp_path):
 
 
 def test_bfloat16_is_computed_in_and_weights_stay_float32(base, tmp_path):
-    assert autocast_type("float32", torch.device("cpu")) == (False, "")
+    assert autocast_type("float32", torch.device("cpu")) == autocast_type("auto", torch.device("cpu")) == (False, "")
     settings = replace(SETTINGS, epochs=4, dtype="bfloat16")
     report = train(base, tmp_path, settings)
     has_it, note = autocast_type("bfloat16", torch.device("cpu"))
