@@ -17,6 +17,7 @@ from cai.audit.gates import (
     standing,
     too_little,
     unheld,
+    untold,
 )  # fmt: skip
 from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
@@ -55,5 +56,6 @@ __all__ = [
     "standing",
     "too_little",
     "unheld",
+    "untold",
     "was_mended",
 ]

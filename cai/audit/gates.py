@@ -152,13 +152,16 @@ def objections(gates: Sequence[Json]) -> str:
 
     Empty if it passed.
     """
+    return "; ".join(one for one in (failings(gates), *untold(gates)) if one)
+
+
+def untold(gates: Sequence[Json]) -> list[str]:
+    """What leaves open whether a judge that failed no gate is fit: too little was measured, or without a bound."""
     few, loose = too_little(gates), unheld(gates)
-    said = [
-        failings(gates),
-        f"measured too little to tell: {few}" if few else "",
-        f"the recipe holds the judge to no bound on {loose}" if loose else "",
+    return [
+        *([f"measured too little to tell: {few}"] if few else []),
+        *([f"the recipe holds the judge to no bound on {loose}"] if loose else []),
     ]
-    return "; ".join(one for one in said if one)
 
 
 class _Measured(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cai import __version__
+from cai.audit import untold
 from cai.errors import RunError
 from cai.exports import CANNOT_CARRY, EXPORTS, load_export
 from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
@@ -254,6 +255,7 @@ def _audit(run: Run, recipe: Recipe) -> Json | None:
         truth = {**truth, "source": ", ".join(map(public_file, recipe.audit.truth))}
     return {
         **{key: figures[key] for key in ("votes", "gates", "failed")},
+        "untold": untold(figures["gates"]),
         "judge": _judge(figures["judge"], recipe),
         "truth": truth,
         "self_preference": liked and {"preferred": liked["preferred"]},

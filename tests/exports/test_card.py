@@ -53,6 +53,7 @@ AUDIT = {
         {"what": "place", "value": 0.1, "sense": "at most", "bound": 0.4, "n": 21, "passed": True},
     ],
     "failed": ["attacks"],
+    "untold": ["the recipe holds the judge to no bound on | tests"],
 }  # fmt: skip
 FACTS = CardFacts(
     constitution_name="kindness",
