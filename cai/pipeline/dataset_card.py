@@ -26,7 +26,7 @@ from cai.recipe import Recipe
 from cai.records import SPLITS, Json, Split
 from cai.storage.run import Run, atomic_write, file_sha256
 
-VERSION = 3
+VERSION = 4
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
 EXPORTED = "exports"
 """Where in a run `cai export` puts its datasets unless it is told."""
