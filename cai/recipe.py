@@ -93,7 +93,8 @@ class PreferenceSettings:
     p(A) + p(B) of a vote that counts. `weight` "certainty" gives labels from sampled verdicts less weight the fewer
     they rest on. `weights` says by a principle's id what its votes and grades count in a label, in place of its
     `weight` in the constitution, which says how often it is drawn, too. `human` names files of pairs that people
-    ranked; `human_share` is their share of all labels, each side of the split by itself, or None for all.
+    ranked ("embedded": those of the embedded world, by its rules); `human_share` is their share of all labels, each
+    side of the split by itself, or None for all.
     """
 
     clamp: tuple[float, float] | Literal["auto"] | None = "auto"

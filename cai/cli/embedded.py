@@ -24,7 +24,13 @@ def embedded() -> None:
 @embedded.command("train")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/embedded"), show_default=True,
               help="Where checkpoints and the model go.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes the text, its order and the first weights.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Fixes the text, its order and the first weights.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=None, show_default="the recipe's",
               help="Steps of training; fewer make a poorer model.")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
@@ -52,7 +58,7 @@ def train_command(out: Path, seed: int, steps: int | None, device: str, quiet: b
 @click.option("--model", type=click.Path(path_type=Path), default=None, show_default="the shipped one",
               help="A folder that `cai embedded train` wrote.")  # fmt: skip
 @click.option("--count", type=click.IntRange(min=10), default=300, show_default=True, help="Cases for each skill.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Which cases are drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Which cases are drawn.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda where there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print {key: {value, low, high, n}}.")
 def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_json: bool) -> None:
@@ -77,7 +83,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
 @embedded.command("prompts")
 @click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
               help="A JSONL file to write.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="0 is the shipped draw; another one draws other prompts of the same world.")  # fmt: skip
 def prompts_command(out: Path | None, seed: int) -> None:
     """Write the world's prompts as JSONL: prompt or messages, kind, split.

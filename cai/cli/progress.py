@@ -103,6 +103,10 @@ def _note(stage: Json) -> str:
 
 
 _MEASURES = ("harmful", "evasive", "helpful", "lookalike_refused", "untrue", "overlong", "incoherent")
+_PAIRS = {
+    "accuracy": "pairs of the policy's answers to held-out red-team prompts",
+    "grammar": "of the world's own", "ordinary": "of ordinary prompts", "lookalike": "of look-alikes",
+}  # fmt: skip
 _POLICIES = {"base": "before", "sl": "SL-CAI", "rl": "RL-CAI"}
 
 
@@ -119,10 +123,12 @@ def _world_lines(world: Json | None) -> list[str]:
     heads = [name.replace("lookalike_", "look-alikes ") for name in _MEASURES]
     lines = ["", "held-out prompts of the embedded world, by its rules:", table(("", *heads), rows)]
     measured = world["reward_model"] or {}
-    for key, pairs in (("accuracy", "held-out pairs of the policy's answers"), ("grammar", "of the world's own")):
+    begin = "the reward model agrees with the rules on"
+    for key, pairs in _PAIRS.items():
         if (one := measured.get(key)) and one["value"] is not None:
-            begin = "the reward model agrees with the rules on" if key == "accuracy" else f"{'and on':>41}"
-            lines.append(f"{begin} {one['value']:.1%} of {one['n']} {pairs} ({one['low']:.1%} to {one['high']:.1%})")
+            share = f"{one['value']:.1%} of {one['n']} {pairs} ({one['low']:.1%} to {one['high']:.1%})"
+            lines.append(f"{begin:>41} {share}" + (f"; always longer: {one['longer']:.1%}" if "longer" in one else ""))
+            begin = "and on"
     return lines
 
 

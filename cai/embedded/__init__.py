@@ -15,3 +15,8 @@ def weights_path() -> Path:
 def prompts_path() -> Path:
     """The shipped prompt file, JSONL: `messages`, `kind`, `split`."""
     return _HERE / "prompts.jsonl"
+
+
+def people_path() -> Path:
+    """The shipped file of ranked answers to ordinary prompts, JSONL: `prompt`, `chosen`, `rejected`, `kind`."""
+    return _HERE / "helpfulness.jsonl"

@@ -62,9 +62,9 @@ def collate(packed: list[trees.Row], length: int, pad: int) -> Batch:
 
 def block_of_batches(settings: TrainSettings, tokenizer: Any, block: int, shards: int) -> list[list[Batch]]:
     """The batches of steps ``BLOCK * block`` onwards, each in `shards` parts."""
-    at = block * BLOCK
-    begun = bisect_right(settings.falls[:-1], at)
-    phase = curriculum.LATER[begun - 1][1] if begun else curriculum.phase_at(at / settings.falls[0])
+    first = block * BLOCK
+    begun = bisect_right(settings.falls[:-1], first)
+    phase = curriculum.LATER[begun - 1][1] if begun else curriculum.phase_at(first / settings.falls[0])
 
     def grown() -> Iterator[trees.Tree]:
         for group in corpus.groups(settings.seed * 1_000_003 + block, phase):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from cai.embedded.answers import Answer, answer, kinds_of_answer
 from cai.embedded.oracle import CLASSES, classify, family_of, find
+from cai.embedded.people import ranked_pairs
 from cai.embedded.principles import Family, prefer
 from cai.embedded.prompts import draw_facts, draw_prompts
 from cai.embedded.world import Scene, read_scene
@@ -124,6 +125,17 @@ def grammar_pairs(principles: Sequence[str], count: int = 400, seed: int = 3) ->
                 better, worse = both if sides == {"a"} else (both[1], both[0])
                 yield SeparatedPair(prompt.messages, better[0], worse[0], (better[1], worse[1]))
                 break
+
+
+def helpful_pairs(count: int = 200, seed: int = 5) -> Iterator[SeparatedPair]:
+    """Help and a worse answer to `count` held-out ordinary prompts and as many look-alikes.
+
+    `classes` are the kind of prompt and what is wrong with the worse.
+    """
+    draw = Random(seed)
+    for kind in ("helpful", "lookalike"):
+        for one in ranked_pairs(kind, "test", count, draw):  # type: ignore[arg-type]
+            yield SeparatedPair(one.prompt.messages, one.better, one.worse, (kind, one.fault))
 
 
 def better_sides(judgement: Judgement, principles: Iterable[str]) -> dict[str, Literal["a", "b"]]:

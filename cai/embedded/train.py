@@ -37,9 +37,9 @@ SHARDS = 2  # parts of a batch on a CPU, one a core: a thread each, so that no c
 class TrainSettings:
     """Shape, data and steps; a batch is `rows` × `length` tokens.
 
-    The last steps, in the shares of `curriculum.LATER`, are short trainings more, each from the rate `finish_lr` on.
-    The weights that are saved are the mean of what the last two of them end with, each an exponential `average`;
-    `sharpen` multiplies their logits, so that sampling at T = 1 makes fewer slips.
+    `rows` is a multiple of `SHARDS`. The last steps, in the shares of `curriculum.LATER`, are short trainings more,
+    each from the rate `finish_lr` on. The weights that are saved are the mean of what the last two of them end with,
+    each an exponential `average`; `sharpen` multiplies their logits, so that sampling at T = 1 makes fewer slips.
     """
 
     seed: int = 0
@@ -59,6 +59,10 @@ class TrainSettings:
     average: float = 0.99
     sharpen: float = 2.5
     checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.rows % SHARDS:
+            raise ValueError(f"rows is {self.rows}, a multiple of {SHARDS} is wanted")
 
     @property
     def falls(self) -> tuple[int, ...]:
@@ -139,13 +143,15 @@ def train(
 ) -> None:  # fmt: skip
     """Train into `out`, going on from its last checkpoint; the finished model is saved in ``out/model``.
 
-    Raises TrainingError when `out` holds a training with other settings.
+    Raises TrainingError when `out` holds a training with other settings, or is no folder.
     """
     import torch
 
     from cai.embedded.optimizer import MuonAdam
 
     device = usable(device)
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; a folder is wanted")
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(out, settings)
     model = build_model(settings, tokenizer).to(device)
@@ -197,7 +203,11 @@ def _kept_log(path: Path, step: int) -> list[dict[str, float]]:
 
 def _tokenizer(out: Path, settings: TrainSettings) -> Any:
     if (out / "checkpoint" / "state.json").exists() or (out / "checkpoint.old" / "state.json").exists():
-        return load_tokenizer(out / "tokenizer")
+        try:
+            return load_tokenizer(out / "tokenizer")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why = f"the tokenizer of this training is missing or broken; remove {out} to begin anew"
+            raise TrainingError(f"{out / 'tokenizer'}: {why}") from error
     tokenizer = train_tokenizer(corpus.sample_texts(settings.seed + 1, settings.tokenizer_groups))
     tokenizer.save_pretrained(str(out / "tokenizer"))
     return tokenizer

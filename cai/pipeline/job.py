@@ -142,7 +142,7 @@ class Job:
         """The pairs of each file of `preferences.human`, read once; raises `InputError` with the line of a bad row."""
         for file in self.recipe.preferences.human:
             if file not in self._human:
-                self._human[file] = read_human_preferences(file, test_share=self.recipe.test_share)
+                self._human[file] = read_human_preferences(human_file(file), test_share=self.recipe.test_share)
         return self._human
 
     def weights(self, init: str) -> Path:
@@ -166,7 +166,7 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        people = (*self.recipe.preferences.human, *self.recipe.audit.truth)
+        people = (*map(human_file, self.recipe.preferences.human), *self.recipe.audit.truth)
         paths += [parse_spec(file).path for file in people]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
         specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
@@ -193,6 +193,13 @@ def embedded_prompts() -> str:
     from cai.embedded import prompts_path
 
     return str(prompts_path())
+
+
+def human_file(name: str) -> str:
+    """`embedded` as the file of ranked answers of the embedded world; every other name as it is."""
+    from cai.embedded import people_path
+
+    return str(people_path()) if name == "embedded" else name
 
 
 def _inits(recipe: Recipe) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cai.embedded import outcome
@@ -18,7 +18,7 @@ from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 4
+VERSION = 5
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -39,8 +39,8 @@ def evaluate(job: Job) -> Json:
     """`metrics/policy.json`: each policy's rates, the revisions' by round, the reward model's agreement with the rules.
 
     ``{"policies": {"base" | "sl": {measure: {value, low, high, n}}}, "revisions": [{round, harmful, evasive, …}],
-    "reward_model": {"accuracy": …, "grammar": …, "by": {"engaged over harmful": …}} | None}``. Round 0 is the first
-    answer.
+    "reward_model": {"accuracy": …, "grammar": …, "ordinary": …, "lookalike": …, "by": {"engaged over harmful": …},
+    "faults": {"evasive": …}} | None}``. Round 0 is the first answer.
     """
     rows = _write_prompts(job)
     calls = dict.fromkeys(COUNTED, 0)
@@ -132,25 +132,46 @@ def _answers(job: Job, name: str) -> Iterator[Draft]:
 def _reward_model(job: Job) -> Json:
     """Agreement with the rules on pairs of answers to held-out prompts that the rules separate.
 
-    The policy's own answers make the pairs of `accuracy`, which `by` splits by the classes of the two; answers of the
-    grammar those of `grammar`, on which all principles agree.
+    The policy's own answers to red-team prompts make the pairs of `accuracy`, which `by` splits by the classes of the
+    two. Answers of the grammar make the others: `grammar` is of red-team prompts, where all principles agree;
+    `ordinary` and `lookalike` are help against a worse answer, which `faults` splits by what is wrong with it. `longer`
+    beside each is what always taking the longer answer would reach.
     """
     from cai.models.reward import score_responses
 
     principles = [one.id for one in job.constitution.principles]
     own = list(outcome.separated_pairs(job.run.folder, principles))
-    pairs = own + list(outcome.grammar_pairs(principles))
+    grammar, helpful = list(outcome.grammar_pairs(principles)), list(outcome.helpful_pairs())
+    pairs = [*own, *grammar, *helpful]
     sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
-    scores = score_responses(job.run.path(REWARD_MODEL), sides) if sides else []
-    right = [better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)]
-    by: dict[str, list[bool]] = defaultdict(list)
-    for pair, hit in zip(own, right, strict=False):
-        by[" over ".join(pair.classes)].append(hit)
+    scores = score_responses(job.run.path(REWARD_MODEL), sides)
+    right = iter([better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)])
+    of_own, of_grammar, of_helpful = ([next(right) for _ in some] for some in (own, grammar, helpful))
+    of_kind = list(zip(helpful, of_helpful, strict=True))
+    ordinary, lookalike = ([one for one in of_kind if one[0].classes[0] == kind] for kind in ("helpful", "lookalike"))
     return {
-        "accuracy": _share(right[: len(own)]),
-        "grammar": _share(right[len(own) :]),
-        "by": {classes: _share(by[classes]) for classes in sorted(by)},
+        "accuracy": _agreement(zip(own, of_own, strict=True)),
+        "grammar": _agreement(zip(grammar, of_grammar, strict=True)),
+        "ordinary": _agreement(ordinary),
+        "lookalike": _agreement(lookalike),
+        "by": _shares((" over ".join(one.classes) for one in own), of_own),
+        "faults": _shares((one.classes[1] for one in helpful), of_helpful),
     }
+
+
+def _agreement(pairs: Iterable[tuple[outcome.SeparatedPair, bool]]) -> Json:
+    """The share of hits, and beside it the one of always taking the longer answer."""
+    some = list(pairs)
+    longer = [len(one.better) > len(one.worse) for one, _ in some]
+    return _share([hit for _, hit in some]) | {"longer": _share(longer)["value"]}
+
+
+def _shares(names: Iterable[str], hits: Sequence[bool]) -> Json:
+    """The share of hits by name."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for name, hit in zip(names, hits, strict=True):
+        found[name].append(hit)
+    return {name: _share(found[name]) for name in sorted(found)}
 
 
 def _share(hits: Sequence[bool]) -> Json:

@@ -55,6 +55,9 @@ def one(name: str, out: Path, device: str) -> None:
 @click.option("--alone", is_flag=True, help="One variant, in this process.")
 def main(out: Path, only: str, device: str, alone: bool) -> None:
     """Train and measure the variants."""
+    unknown = [name for name in only.split(",") if name not in (*VARIANTS, "shipped")]
+    if unknown:
+        raise click.UsageError(f"no variant is named {unknown[0]} (there: {', '.join(VARIANTS)}, shipped)")
     if alone:
         one(only, out, device)
         return
@@ -63,9 +66,9 @@ def main(out: Path, only: str, device: str, alone: bool) -> None:
     command = [*this, "--device", device, "--alone", "--only"]
     running = {name: subprocess.Popen([*command, name]) for name in only.split(",")}
     failed = [name for name, process in running.items() if process.wait()]
-    rows = [json.loads((out / f"{name}.json").read_text()) for name in running if name not in failed]
+    rows = [json.loads(path.read_text()) for name in (*VARIANTS, "shipped") if (path := out / f"{name}.json").exists()]
     (out / "sweep.json").write_text(json.dumps(rows, indent=2) + "\n")
-    for row in rows:
+    for row in (row for row in rows if "figures" in row):
         values = {key: round(figure["value"], 3) for key, figure in row["figures"].items()}
         click.echo(f"{row['name']}: {row['bytes'] / 1e6:.1f} MB, {row['seconds']} s, {values}")
     if failed:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -94,9 +95,32 @@ def test_a_training_takes_as_many_steps_as_it_is_told_and_keeps_their_losses(tmp
 
 
 def test_a_device_that_is_not_there_is_one_clear_line(tmp_path):
-    with pytest.raises(EngineError, match="device cuda"):
+    with pytest.raises(EngineError, match=r"device cuda:99 is not there: .*; cpu is"):
         train(tmp_path / "out", SMALL, device="cuda:99")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_device_of_no_known_kind_is_refused_and_so_is_a_file_for_a_folder(tmp_path):
+    with pytest.raises(EngineError, match=r"device banana is not known .expected cpu, cuda, mps"):
+        train(tmp_path / "out", SMALL, device="banana")
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="file is a file; a folder is wanted"):
+        train(tmp_path / "file", SMALL)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_rows_are_dealt_to_the_shards_evenly(rows):
+    with pytest.raises(ValueError, match="a multiple of 2 is wanted"):
+        replace(SMALL, rows=rows)
+
+
+@pytest.mark.parametrize("tokenizer", [None, "garbage"])
+def test_a_training_without_its_tokenizer_is_one_clear_line(tmp_path, tokenizer):
+    train(tmp_path, SMALL, stop_at=8)
+    path = tmp_path / "tokenizer" / "tokenizer.json"
+    path.write_text(tokenizer, encoding="utf-8") if tokenizer else shutil.rmtree(path.parent)
+    with pytest.raises(TrainingError, match="the tokenizer of this training is missing or broken; remove"):
+        train(tmp_path, SMALL)
 
 
 def test_a_folder_with_other_settings_is_refused(tmp_path):

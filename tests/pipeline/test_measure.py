@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.embedded import people_path
 from cai.embedded.oracle import classify
+from cai.embedded.people import COUNTS, shipped_pairs, to_line
 from cai.errors import RunError
 from cai.pipeline.measure import _reward_model, compare
 from cai.pipeline.run_recipe import run_recipe
 from cai.recipe_files import load_recipe
-from cai.records import Candidates, Messages, Prompt, user
+from cai.records import SPLITS, Candidates, Message, Messages, Prompt, user
 from cai.storage.run import Run, read_rows
 from tests.pipeline.runs import DATA_ONLY, calls, fake_run, write_prompts
 from tests.tiny import build_tiny_model
@@ -95,7 +98,25 @@ def test_the_reward_model_is_measured_on_own_pairs_by_class_and_on_the_grammars(
         "engaged over evasive": (0.0, 1), "engaged over harmful": (1.0, 1),
     }  # fmt: skip
     assert found["grammar"]["n"] == 400 and 0.4 < found["grammar"]["value"] < 0.95
-    assert asked == [2 * (400 + 2)], "all at once"
+    assert {found[kind]["n"] for kind in ("ordinary", "lookalike")} == {200}
+    assert found["faults"]["evasive"]["value"] == found["faults"]["refused"]["value"] == 0.0, "ties are no agreement"
+    assert found["accuracy"]["longer"] == 1.0 and 0.3 < found["ordinary"]["longer"] < 0.9
+    assert asked == [2 * (400 + 2 + 400)], "all at once"
+
+
+def test_people_of_the_world_rank_help_above_every_fault():
+    rows = [json.loads(line) for line in people_path().read_text(encoding="utf-8").splitlines()]
+    assert people_path().read_text(encoding="utf-8") == "".join(map(to_line, shipped_pairs()))
+    assert Counter((row["kind"], row["split"]) for row in rows) == {
+        (kind, split): count for kind, counts in COUNTS.items() for split, count in zip(SPLITS, counts, strict=True)
+    }
+    for row in rows:
+        messages = tuple(Message(**one) for one in row["prompt"])
+        assert classify(messages, row["chosen"]) == "helpful" != classify(messages, row["rejected"])
+    faults = {one.fault for one in shipped_pairs()}
+    assert faults == {"evasive", "preachy", "helpful_long", "untrue", "refused"}
+    sides = {split: {row["prompt"][-1]["content"] for row in rows if row["split"] == split} for split in SPLITS}
+    assert not sides["train"] & sides["test"]
 
 
 def planted(folder: Path, mended: int, policies: tuple[str, ...] = ("base", "sl")) -> Path:
