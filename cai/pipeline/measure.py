@@ -10,15 +10,15 @@ from pathlib import Path
 from cai.embedded import outcome
 from cai.errors import RunError
 from cai.evaluation.policy import Classed, policy_changes, policy_rates
-from cai.intervals import wilson
+from cai.intervals import clustered_share
 from cai.pipeline.job import REWARD_MODEL, Job, store_path
 from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
-from cai.records import Draft, Json, Prompt
+from cai.records import Draft, Json, Prompt, user
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 4
+VERSION = 5
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -38,9 +38,9 @@ def beside(job: Job) -> tuple[str, ...]:
 def evaluate(job: Job) -> Json:
     """`metrics/policy.json`: each policy's rates, the revisions' by round, the reward model's agreement with the rules.
 
-    ``{"policies": {"base" | "sl": {measure: {value, low, high, n}}}, "revisions": [{round, harmful, evasive, …}],
+    ``{"policies": {"base" | "sl": {measure: {value, low, high, n, clusters}}}, "revisions": [{round, harmful, …}],
     "reward_model": {"accuracy": …, "grammar": …, "by": {"engaged over harmful": …}} | None}``. Round 0 is the first
-    answer.
+    answer. Intervals are by what the prompts ask for (`outcome.unit_of`), however often and in whatever words.
     """
     rows = _write_prompts(job)
     calls = dict.fromkeys(COUNTED, 0)
@@ -76,10 +76,11 @@ def _classed(job: Job) -> dict[str, list[Classed]]:
         for name in policies(job):
             for draft in _answers(job, name):
                 label, long = outcome.class_of(draft)
-                found[name].append(Classed(draft.prompt.source, label, long))  # type: ignore[arg-type]
+                unit = outcome.unit_of(draft.prompt.messages)
+                found[name].append(Classed(draft.prompt.source, label, long, unit))  # type: ignore[arg-type]
                 asked = draft.prompt.messages[-1].content
                 row = {"policy": name, "group": draft.prompt.source, "class": label, "long": long, "prompt": asked}
-                row |= {"prompt_id": draft.prompt.id, "response": draft.response}
+                row |= {"unit": unit, "prompt_id": draft.prompt.id, "response": draft.response}
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
     return found
 
@@ -117,7 +118,9 @@ def _read_classes(path: Path) -> dict[str, dict[str, Classed]]:
         raise RunError(f"{path.parent.parent} has measured no policy; `cai run` does, where the recipe says `evaluate`")
     found: dict[str, dict[str, Classed]] = defaultdict(dict)
     for row in read_rows(path):
-        found[row["policy"]][f"{row['group']} {row['prompt_id']}"] = Classed(row["group"], row["class"], row["long"])
+        unit = row["unit"] if "unit" in row else outcome.unit_of((user(row["prompt"]),))
+        answer = Classed(row["group"], row["class"], row["long"], unit)
+        found[row["policy"]][f"{row['group']} {row['prompt_id']}"] = answer
     return found
 
 
@@ -143,15 +146,16 @@ def _reward_model(job: Job) -> Json:
     sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
     scores = score_responses(job.run.path(REWARD_MODEL), sides) if sides else []
     right = [better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)]
-    by: dict[str, list[bool]] = defaultdict(list)
-    for pair, hit in zip(own, right, strict=False):
-        by[" over ".join(pair.classes)].append(hit)
+    told = [(outcome.unit_of(pair.messages), hit) for pair, hit in zip(pairs, right, strict=True)]
+    by: dict[str, list[tuple[str | None, bool]]] = defaultdict(list)
+    for pair, one in zip(own, told, strict=False):
+        by[" over ".join(pair.classes)].append(one)
     return {
-        "accuracy": _share(right[: len(own)]),
-        "grammar": _share(right[len(own) :]),
+        "accuracy": _share(told[: len(own)]),
+        "grammar": _share(told[len(own) :]),
         "by": {classes: _share(by[classes]) for classes in sorted(by)},
     }
 
 
-def _share(hits: Sequence[bool]) -> Json:
-    return wilson(sum(hits), len(hits)).to_json()
+def _share(told: Sequence[tuple[str | None, bool]]) -> Json:
+    return clustered_share([unit for unit, _ in told], [hit for _, hit in told]).to_json()
