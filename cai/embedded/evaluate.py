@@ -1,7 +1,7 @@
 """The embedded model measured on held-out combinations, ways of asking and wordings, by the oracle.
 
-Keys and bars are those of the README's table. Rates carry Wilson intervals, each case
-counted by itself, and the calibration error a bootstrap one.
+Keys and bars are those of the README's table. Rates carry Wilson intervals, each case counted by
+itself, and the calibration error a bootstrap one.
 """
 
 from __future__ import annotations
