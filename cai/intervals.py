@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
@@ -48,13 +48,15 @@ def wilson(successes: float, trials: int, confidence: float = 0.95) -> Estimate:
         raise ValueError(f"{successes} successes in {trials} trials")
     if trials == 0:
         return Estimate(math.nan, 0.0, 1.0, 0)
-    z2 = normal_quantile(confidence) ** 2
     share = successes / trials
+    return Estimate(share, *_wilson_ends(share, trials, confidence), trials)
+
+
+def _wilson_ends(share: float, trials: float, confidence: float) -> tuple[float, float]:
+    z2 = normal_quantile(confidence) ** 2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = math.sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials * trials))) / (1 + z2 / trials)
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == trials else centre + half
-    return Estimate(share, low, high, trials)
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
@@ -117,3 +119,48 @@ def share_by_group(groups: Sequence[str], values: Sequence[float], confidence: f
     if len(members) == len(values):
         return wilson(sum(values), len(values), confidence)
     return ratio([sum(some) for some in members.values()], [len(some) for some in members.values()], confidence)
+
+
+def clustered_share(groups: Sequence[Hashable], hits: Sequence[bool], confidence: float = 0.95) -> Estimate:
+    """The share of hits, with Wilson's interval for as many independent ones as their groups are worth; n counts all.
+
+    Where hits of a group go together, they are worth fewer (n over the design effect, Kish 1965); never more than n,
+    and as many as there are groups where all hits are alike. Groups of one give Wilson's own.
+    """
+    n = len(hits)
+    if not n:
+        return wilson(0, 0, confidence)
+    share = sum(hits) / n
+    clusters = len(set(groups))
+    worth = float(clusters)
+    if clusters > 1 and 0 < share < 1:
+        effect = _variance(groups, hits) / (share * (1 - share) / (n - 1))
+        worth = max(1.0, n / max(1.0, effect))
+    return Estimate(share, *_wilson_ends(share, worth, confidence), n)
+
+
+def clustered_change(groups: Sequence[Hashable], changes: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """The mean of changes in −1 … 1 with a normal interval by group, or by row if that is wider; n counts the rows.
+
+    With fewer than two groups the ends are −∞ and ∞. Where all rows changed alike, an end lies as far off as Wilson's
+    lies from nothing seen in as many trials as there are groups.
+    """
+    n, clusters = len(changes), len(set(groups))
+    if clusters < 2:
+        return Estimate(fmean(changes) if n else math.nan, -math.inf, math.inf, n)
+    value = fmean(changes)
+    if len(set(changes)) == 1:
+        half = wilson(0, clusters, confidence).high
+    else:
+        variance = max(_variance(groups, changes), _variance(range(n), changes))
+        half = normal_quantile(confidence) * math.sqrt(variance)
+    return Estimate(value, max(-1.0, value - half), min(1.0, value + half), n)
+
+
+def _variance(groups: Sequence[Hashable], values: Sequence[float]) -> float:
+    """Of the mean of values of which those of a group may go together; there are two groups or more."""
+    middle = fmean(values)
+    sums: dict[Hashable, float] = {}
+    for group, value in zip(groups, values, strict=True):
+        sums[group] = sums.get(group, 0.0) + value - middle
+    return sum(one**2 for one in sums.values()) * len(sums) / (len(sums) - 1) / len(values) ** 2

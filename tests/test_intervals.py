@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from cai.intervals import paired_difference, wilson
+from cai.intervals import clustered_change, clustered_share, paired_difference, wilson
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
@@ -61,3 +61,66 @@ def test_paired_difference_by_hand():
     half = NormalDist().inv_cdf(0.975) * math.sqrt((4 * 0.25 / 3) / 4)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
     assert paired_difference([1.0], [0.0]).high == math.inf
+
+
+def test_groups_that_agree_wholly_are_worth_as_many_draws_as_there_are_groups():
+    groups = [index // 20 for index in range(800)]
+    for right in (1, 12, 20, 39):
+        found, draws = clustered_share(groups, [group < right for group in groups]), wilson(right, 40)
+        assert (found.value, found.n) == (draws.value, 800)
+        assert (found.low, found.high) == pytest.approx((draws.low, draws.high), abs=0.005)
+        assert found.high - found.low > 4 * (wilson(20 * right, 800).high - wilson(20 * right, 800).low)
+
+
+def test_groups_of_one_and_groups_that_tell_nothing_give_wilsons_interval():
+    hits = [index % 7 == 0 for index in range(200)]
+    expected = wilson(sum(hits), 200)
+    for groups in (range(200), [index % 5 for index in range(200)]):
+        found = clustered_share(groups, hits)
+        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_where_all_is_alike_a_group_counts_once(hit):
+    found, draws = clustered_share([0, 0, 0, 1, 1, 2], [hit] * 6), wilson(3 * hit, 3)
+    assert (found.value, found.low, found.high, found.n) == (draws.value, draws.low, draws.high, 6)
+    assert clustered_share([0] * 6, [True, False] * 3).high == wilson(0.5, 1).high, "of one group nothing is known"
+
+
+def test_clustered_intervals_cover_the_truth_as_often_as_they_say():
+    draws = random.Random(0)
+    covered = {"share": 0, "change": 0, "rows": 0}
+    for _ in range(400):
+        groups, before, after = [], [], []
+        for group in range(50):
+            chance = draws.betavariate(1, 3)
+            for _ in range(draws.randint(1, 20)):
+                groups.append(group)
+                before.append(draws.random() < chance)
+                after.append(draws.random() < chance / 2)
+        share = clustered_share(groups, before)
+        change = clustered_change(groups, [float(b) - a for a, b in zip(before, after, strict=True)])
+        covered["share"] += share.low <= 0.25 <= share.high
+        covered["change"] += change.low <= -0.125 <= change.high
+        rows = wilson(sum(before), len(before))
+        covered["rows"] += rows.low <= 0.25 <= rows.high
+    assert 368 <= covered["share"] <= 392 and 368 <= covered["change"] <= 392, covered
+    assert covered["rows"] < 320, "groups here do matter"
+
+
+def test_a_change_of_groups_that_agree_wholly_is_that_of_as_many_draws():
+    groups = [index // 20 for index in range(800)]
+    found = clustered_change(groups, [float(group % 4 == 0) - (group % 8 == 1) for group in groups])
+    draws = paired_difference([group % 4 == 0 for group in range(40)], [group % 8 == 1 for group in range(40)])
+    assert (found.value, found.low, found.high) == pytest.approx((draws.value, draws.low, draws.high))
+    balanced = clustered_change([0, 0, 1, 1], [1.0, -1.0, 1.0, -1.0])
+    by_row = paired_difference([1, 0, 1, 0], [0, 1, 0, 1])
+    assert (balanced.low, balanced.high) == pytest.approx((max(-1, by_row.low), min(1, by_row.high)))
+
+
+def test_where_every_row_changed_alike_the_interval_is_no_point():
+    still, all_mended = (clustered_change([0, 0, 1, 2], [one] * 4) for one in (0.0, -1.0))
+    end = wilson(0, 3).high
+    assert (still.value, still.low, still.high) == (0.0, -end, end)
+    assert (all_mended.value, all_mended.low, all_mended.high) == (-1.0, -1.0, -1.0 + end)
+    assert clustered_change([0, 0], [1.0, 0.0]).high == math.inf

@@ -133,9 +133,10 @@ def outcome_command(run: Path, split: Literal["train", "test"], as_json: bool) -
 def compare_command(runs: tuple[Path, ...], control: Path | None, as_json: bool) -> None:
     """What the policies of RUNS do to held-out prompts of the embedded world, and what each changed.
 
-    A change is the policy's rate less that of the model that it was made from, on the same prompts, in points. A
-    control tells what the principles changed from what fine-tuning changes by itself: a run that learned its own first
-    answers (`cai run --set sft.rounds=first`).
+    A change is the policy's rate less that of the model that it was made from, on the same prompts, in points. Its
+    interval lets answers about one fact, or about one action and purpose, go together. A control tells what the
+    principles changed from what fine-tuning changes by itself: a run that learned its own first answers
+    (`cai run --set sft.rounds=first`).
 
     \b
     Example:

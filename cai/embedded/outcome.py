@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -16,7 +15,7 @@ from cai.embedded.people import ranked_pairs
 from cai.embedded.principles import Family, prefer
 from cai.embedded.prompts import draw_facts, draw_prompts
 from cai.embedded.world import Scene, read_scene
-from cai.intervals import wilson
+from cai.intervals import clustered_share
 from cai.records import Candidates, Draft, Json, Judgement, Kind, Messages, Prompt, Split
 from cai.storage.run import Run, read_rows
 
@@ -24,7 +23,7 @@ KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
 
 
 def outcome(folder: Path, split: Split = "test") -> Json:
-    """``{"first answer": …, "revision 1": …, "policy": …}``: the share of each class, with its 95 % interval.
+    """``{"first answer": …, "revision 1": …, "policy": …}``: the share of each class, its 95 % interval by `unit_of`.
 
     Red-team prompts of the world and of `split` alone; "policy" is the answers that the run's own policy was kept with,
     repeated ones left out. Steps that the run has not come to are left out. Raises `RunError` when no run is there.
@@ -32,17 +31,28 @@ def outcome(folder: Path, split: Split = "test") -> Json:
     run = Run.existing(folder)
     done = [name for name in run.manifest.get("plan", {}) if name in run.steps]
     revised = [name for name in done if name.startswith("revise-")]
-    counts: dict[str, Counter[str]] = {}
+    labels: dict[str, list[tuple[str | None, str]]] = {}
     if revised:
         for stage, messages, text in _drafts(run.path(f"{revised[-1]}.jsonl"), split):
-            counts.setdefault(stage, Counter())[classify(messages, text)] += 1
+            labels.setdefault(stage, []).append((unit_of(messages), classify(messages, text)))
     if "sample" in done:
         for candidates in _candidates(run.path("sample.jsonl"), split):
             for text in candidates.responses:
-                counts.setdefault("policy", Counter())[classify(candidates.prompt, text)] += 1
-    return {
-        stage: {one: wilson(found[one], found.total()).to_json() for one in CLASSES} for stage, found in counts.items()
-    }
+                row = (unit_of(candidates.prompt.messages), classify(candidates.prompt, text))
+                labels.setdefault("policy", []).append(row)
+    return {stage: {one: _share(rows, one) for one in CLASSES} for stage, rows in labels.items()}
+
+
+def _share(rows: Sequence[tuple[str | None, str]], label: str) -> Json:
+    return clustered_share([unit for unit, _ in rows], [found == label for _, found in rows]).to_json()
+
+
+def unit_of(messages: Messages) -> str | None:
+    """What repeats from prompt to prompt: the fact asked for, or the act or task with its purpose; None if unknown."""
+    scene = read_scene(messages)
+    if scene is None:
+        return None
+    return f"{scene.name} of {scene.person}" if scene.sort == "fact" else f"{scene.name} {scene.purpose}".strip()
 
 
 def by_round(folder: Path) -> list[Json]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
 from cai.embedded import outcome
 from cai.errors import RunError
 from cai.evaluation.policy import Classed, policy_changes, policy_rates
-from cai.intervals import wilson
+from cai.intervals import clustered_share
 from cai.pipeline.job import REWARD_MODEL, Job, store_path
 from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
-from cai.records import Draft, Json, Prompt
+from cai.records import Draft, Json, Prompt, user
 from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 5
+VERSION = 6
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -38,9 +40,10 @@ def beside(job: Job) -> tuple[str, ...]:
 def evaluate(job: Job) -> Json:
     """`metrics/policy.json`: each policy's rates, the revisions' by round, the reward model's agreement with the rules.
 
-    ``{"policies": {"base" | "sl": {measure: {value, low, high, n}}}, "revisions": [{round, harmful, evasive, …}],
+    ``{"policies": {"base" | "sl": {measure: {value, low, high, n, clusters}}}, "revisions": [{round, harmful, …}],
     "reward_model": {"accuracy": …, "grammar": …, "ordinary": …, "lookalike": …, "by": {"engaged over harmful": …},
-    "faults": {"evasive": …}} | None}``. Round 0 is the first answer.
+    "faults": {"evasive": …}} | None}``. Round 0 is the first answer. Intervals are by what the prompts ask for
+    (`outcome.unit_of`), however often and in whatever words.
     """
     rows = _write_prompts(job)
     calls = dict.fromkeys(COUNTED, 0)
@@ -76,10 +79,11 @@ def _classed(job: Job) -> dict[str, list[Classed]]:
         for name in policies(job):
             for draft in _answers(job, name):
                 label, long = outcome.class_of(draft)
-                found[name].append(Classed(draft.prompt.source, label, long))  # type: ignore[arg-type]
+                unit = outcome.unit_of(draft.prompt.messages)
+                found[name].append(Classed(draft.prompt.source, label, long, unit))  # type: ignore[arg-type]
                 asked = draft.prompt.messages[-1].content
                 row = {"policy": name, "group": draft.prompt.source, "class": label, "long": long, "prompt": asked}
-                row |= {"prompt_id": draft.prompt.id, "response": draft.response}
+                row |= {"unit": unit, "prompt_id": draft.prompt.id, "response": draft.response}
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
     return found
 
@@ -117,7 +121,9 @@ def _read_classes(path: Path) -> dict[str, dict[str, Classed]]:
         raise RunError(f"{path.parent.parent} has measured no policy; `cai run` does, where the recipe says `evaluate`")
     found: dict[str, dict[str, Classed]] = defaultdict(dict)
     for row in read_rows(path):
-        found[row["policy"]][f"{row['group']} {row['prompt_id']}"] = Classed(row["group"], row["class"], row["long"])
+        unit = row["unit"] if "unit" in row else outcome.unit_of((user(row["prompt"]),))
+        answer = Classed(row["group"], row["class"], row["long"], unit)
+        found[row["policy"]][f"{row['group']} {row['prompt_id']}"] = answer
     return found
 
 
@@ -146,33 +152,35 @@ def _reward_model(job: Job) -> Json:
     sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
     scores = score_responses(job.run.path(REWARD_MODEL), sides)
     right = iter([better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)])
-    of_own, of_grammar, of_helpful = ([next(right) for _ in some] for some in (own, grammar, helpful))
-    of_kind = list(zip(helpful, of_helpful, strict=True))
-    ordinary, lookalike = ([one for one in of_kind if one[0].classes[0] == kind] for kind in ("helpful", "lookalike"))
+    of_own, of_grammar, of_helpful = ([_Told(one, next(right)) for one in some] for some in (own, grammar, helpful))
     return {
-        "accuracy": _agreement(zip(own, of_own, strict=True)),
-        "grammar": _agreement(zip(grammar, of_grammar, strict=True)),
-        "ordinary": _agreement(ordinary),
-        "lookalike": _agreement(lookalike),
-        "by": _shares((" over ".join(one.classes) for one in own), of_own),
-        "faults": _shares((one.classes[1] for one in helpful), of_helpful),
+        "accuracy": _agreement(of_own),
+        "grammar": _agreement(of_grammar),
+        "ordinary": _agreement([one for one in of_helpful if one.pair.classes[0] == "helpful"]),
+        "lookalike": _agreement([one for one in of_helpful if one.pair.classes[0] == "lookalike"]),
+        "by": _by(of_own, lambda pair: " over ".join(pair.classes)),
+        "faults": _by(of_helpful, lambda pair: pair.classes[1]),
     }
 
 
-def _agreement(pairs: Iterable[tuple[outcome.SeparatedPair, bool]]) -> Json:
-    """The share of hits, and beside it the one of always taking the longer answer."""
-    some = list(pairs)
-    longer = [len(one.better) > len(one.worse) for one, _ in some]
-    return _share([hit for _, hit in some]) | {"longer": _share(longer)["value"]}
+class _Told(NamedTuple):
+    """A pair, and whether the reward model is right of it."""
+
+    pair: outcome.SeparatedPair
+    right: bool
 
 
-def _shares(names: Iterable[str], hits: Sequence[bool]) -> Json:
-    """The share of hits by name."""
-    found: dict[str, list[bool]] = defaultdict(list)
-    for name, hit in zip(names, hits, strict=True):
-        found[name].append(hit)
-    return {name: _share(found[name]) for name in sorted(found)}
+def _agreement(told: Sequence[_Told]) -> Json:
+    """The share of right ones, and beside it the one of always taking the longer answer."""
+    longer = [len(one.pair.better) > len(one.pair.worse) for one in told]
+    return _share(told) | {"longer": fmean(longer) if longer else None}
 
 
-def _share(hits: Sequence[bool]) -> Json:
-    return wilson(sum(hits), len(hits)).to_json()
+def _by(told: Sequence[_Told], name: Callable[[outcome.SeparatedPair], str]) -> Json:
+    names = sorted({name(one.pair) for one in told})
+    return {each: _share([one for one in told if name(one.pair) == each]) for each in names}
+
+
+def _share(told: Sequence[_Told]) -> Json:
+    units = [outcome.unit_of(one.pair.messages) for one in told]
+    return clustered_share(units, [one.right for one in told]).to_json()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from cai.embedded.answers import answer, kinds_of_answer
 from cai.embedded.critiques import critique, revise, right_critiques, sayable
 from cai.embedded.evaluate import BARS, expected_calibration_error, rate, table
 from cai.embedded.oracle import classify, find
-from cai.embedded.principles import FAMILIES, flaw_of, prefer, wordings
+from cai.embedded.principles import FAMILIES, HARM_FAMILIES, flaw_of, prefer, shipped_wordings, wordings
 from cai.embedded.world import ask, myth, read_scene, scenes
 from tests.embedded.critique_reading import read_critique
 
@@ -143,3 +144,57 @@ def test_long_harm_is_revised_as_often_as_plain_harm(bare):
     stub = Stub(lambda messages, text, *_: shown.append(find(messages, text).answer.long) or "")
     evaluate._revisions(stub, Random(1), 20, "test", [])
     assert len(shown) == 40 and sum(shown[:20]) == 10
+
+
+def test_the_judge_is_measured_by_family_of_principles_from_the_same_verdicts(bare):
+    def knows_harm_alone(messages, a, b, question):
+        first, second = judged(messages, a, b, question)
+        return (first, second) if FAMILY_OF[question] in HARM_FAMILIES else (second, first)
+
+    asked = []
+    stub = Stub(chooses=lambda *one: asked.append(one[-1]) or knows_harm_alone(*one))
+    found = evaluate._judge(stub, Random(3), 80, "test")
+    rows = [found[key] for key in evaluate.JUDGED]
+    assert [one["value"] for one in rows] == [1, 0, 0] and all(one["n"] for one in rows)
+    right = rows[0]["n"]
+    assert found["judge_accuracy"]["value"] == right / 80 and sum(one["n"] for one in rows) <= 80
+    covered = [family for families in evaluate.JUDGED.values() for family in families]
+    assert sorted([*covered, "honesty"]) == sorted(FAMILIES)
+    few = evaluate._judge(Stub(chooses=judged), Random(3), 1, "test")
+    assert sorted(few[key]["n"] for key in evaluate.JUDGED) == [0, 0, 1]
+    told = {key: rate([True]) for key in BARS} | few
+    assert table(told).count("no case") >= 2
+
+
+HARMLESSNESS = {one.critique: one for one in shipped_wordings("harmlessness")}
+
+
+def test_revisions_under_drawn_principles_mend_harm_where_the_principle_speaks_of_it(bare):
+    drawn = Counter()
+
+    def mends(messages, text, wording, *said):
+        scene, shown = read_scene(messages), find(messages, text).answer
+        if not said:
+            drawn[HARMLESSNESS[wording].id, shown.long] += 1
+            return "It harms."
+        assert said == ("It harms.", HARMLESSNESS[wording].revision), "the revision of the principle of the critique"
+        return revise(scene, shown, HARMLESSNESS[wording].family, Random(1)).text
+
+    found = evaluate._drawn_revisions(Stub(mends), Random(1), 320, "test")
+    named = Counter(name for name, _ in drawn.elements())
+    assert named.keys() == {one.id for one in HARMLESSNESS.values()} and max(named.values()) < 3 * min(named.values())
+    assert sum(count for (_, long), count in drawn.items() if long) == 160
+    speaks = [one.id for one in HARMLESSNESS.values() if one.family in (*HARM_FAMILIES, "safe_help")]
+    assert found["n"] == 320 and found["value"] == sum(named[name] for name in speaks) / 320 < 0.9
+    assert evaluate._drawn_revisions(Stub(lambda _, text, *__: text), Random(1), 20, "test")["value"] == 0
+
+
+def test_drawn_principles_come_last_so_that_no_other_draw_hangs_on_them(bare, monkeypatch):
+    asked = []
+    stub = Stub(lambda *one: asked.append(one) or "", lambda *_: (0.0, -1.0))
+    monkeypatch.setattr(evaluate, "_loaded", lambda *_: stub)
+    figures = evaluate.evaluate("no folder", count=6)
+    assert figures.keys() == BARS.keys() and figures["revision_drawn"]["value"] == 0
+    assert figures["coherent"]["n"] == 6 * (3 + 2 + 1), "these revisions are not in it"
+    shipped = [len(one) > 2 and one[2] in HARMLESSNESS for one in asked]
+    assert shipped == [False] * (len(asked) - 12) + [True] * 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cai.evaluation.policy import Classed, policy_changes, policy_rates
+from cai.intervals import wilson
 
 ANSWERS = [
     Classed("red_team", "harmful", long=True),
@@ -41,7 +42,22 @@ def test_a_change_is_paired_by_prompt_within_its_group() -> None:
     after = {f"{index}": Classed("red_team", "engaged" if index < 3 else "harmful") for index in range(5)}
     changes = policy_changes(before, after | {"f": Classed("fact", "helpful")})
     harmful = changes["harmful"]
-    assert (harmful["value"], harmful["n"]) == (-0.75, 4) and round(harmful["low"], 4) == -1.24
-    assert changes["untrue"] == {"value": -1.0, "low": None, "high": None, "n": 1}
+    assert (harmful["value"], harmful["n"]) == (-0.75, 4) and round(harmful["high"], 4) == -0.26
+    assert changes["untrue"] == {"value": -1.0, "low": None, "high": None, "n": 1, "clusters": 1}
     assert changes["helpful"]["n"] == 0 and changes["helpful"]["value"] is None
     assert changes["incoherent"]["value"] == 0.0 and changes["incoherent"]["n"] == 5
+
+
+def test_answers_about_one_thing_count_once_in_intervals() -> None:
+    asked = {f"{fact} {way}": fact for fact in range(40) for way in range(20)}
+    before = {key: Classed("fact", "untrue" if fact < 8 else "helpful", unit=f"{fact}") for key, fact in asked.items()}
+    after = {key: Classed("fact", "untrue" if fact < 4 else "helpful", unit=f"{fact}") for key, fact in asked.items()}
+    [rate, change] = policy_rates(before.values())["untrue"], policy_changes(before, after)["untrue"]
+    few = wilson(8, 40)
+    assert (rate["value"], rate["n"], rate["clusters"]) == (0.2, 800, 40)
+    assert abs(rate["low"] - few.low) < 0.005 and abs(rate["high"] - few.high) < 0.005
+    single = policy_changes(*({f"{n}": side[f"{n} 0"] for n in range(40)} for side in (before, after)))["untrue"]
+    assert (change["n"], change["clusters"], single["n"]) == (800, 40, 40)
+    assert [round(change[key], 9) for key in ("value", "low", "high")] == [
+        round(single[key], 9) for key in ("value", "low", "high")
+    ]
