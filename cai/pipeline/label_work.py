@@ -100,7 +100,7 @@ def make_preferences(job: Job) -> Json:
                     splits[preference.prompt.split] += 1
                     good.write(row_bytes(preference.to_json()))
         check_rejected(result, output, job.recipe.max_rejected)
-        mix = _mix(job, splits)
+        mix = mixed_in(job, splits)
         good.writelines(row_bytes(one.to_json()) for one in mix.human)
     result.rows += len(mix.human)
     if not result.rejected:
@@ -136,7 +136,8 @@ def _rejected(job: Job, step: str) -> Iterator[Json]:
         yield from read_rows(path)
 
 
-def _mix(job: Job, splits: Counter[Split]) -> Mix:
+def mixed_in(job: Job, splits: Mapping[Split, int]) -> Mix:
+    """The human labels that go beside so many labels of the judge on each side of the split."""
     settings = job.recipe.preferences
     if not settings.human:
         return Mix((), {}, None)

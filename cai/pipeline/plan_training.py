@@ -16,8 +16,9 @@ from typing import Any
 from cai.errors import TrainingError
 from cai.exports import LeftOut, load_export
 from cai.pipeline.job import Job
+from cai.pipeline.label_work import mixed_in
 from cai.recipe import RewardSettings, SFTSettings
-from cai.records import Draft, Json, Judgement, Message, Messages, Preference
+from cai.records import SPLITS, Draft, Json, Judgement, Message, Messages, Preference, Split
 
 STEPS = 4
 """Steps that are timed, after a first one that is not."""
@@ -63,12 +64,15 @@ def sft_training(job: Job, drafts: Sequence[Json], folder: Path, measure: bool) 
 
 
 def reward_training(job: Job, judged: Sequence[Json], pairs: float, folder: Path, measure: bool) -> Training:
-    """Of about `pairs` labelled pairs, those of train prompts are trained on and the others scored."""
+    """Of about `pairs` labelled pairs and the human ones, those of train prompts are trained on, the others scored."""
     settings = job.recipe.reward
     kinds = job.recipe.sample.kinds
     splits = Counter(prompt.split for prompt in job.prompts.prompts if prompt.kind in kinds)
     share = splits["train"] / max(1, splits.total())
-    steps = max(1, round(settings.epochs * math.ceil(pairs * share / settings.batch_size)))
+    own: dict[Split, int] = {"train": round(pairs * share), "test": round(pairs * (1 - share))}
+    mix = mixed_in(job, own).counts
+    trained, scored = (own[side] + mix.get(side, {"human": 0})["human"] for side in SPLITS)
+    steps = max(1, round(settings.epochs * math.ceil(trained / settings.batch_size)))
     if not measure or not judged:
         return Training(steps)
     made = [Judgement.from_json(row) for row in judged]
@@ -77,7 +81,7 @@ def reward_training(job: Job, judged: Sequence[Json], pairs: float, folder: Path
     timed = _timed("reward", job, job.weights(init), preferences, settings, folder)
     if timed.each is None:
         return Training(steps)
-    after = _FORWARD * timed.each / settings.batch_size * pairs * (1 - share)
+    after = _FORWARD * timed.each / settings.batch_size * scored
     return replace(timed, steps=steps, after=after)
 
 
