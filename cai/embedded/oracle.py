@@ -114,9 +114,9 @@ def _whole(scene: Scene, roles: list[Role], text: str) -> Answer | None:
         stance: answers.Stance = "preach" if "lecture" in has and not scene.harmful else "comply"
         return Answer(text, stance, text, long, "false" in has)
     if "lecture" in has:
-        return Answer(text, "preach", text, long, helps="offer" in has)
+        return Answer(text, "preach", text, long, helps=scene.harmful and "offer" in has)
     if _engages(scene, has, text):
-        return Answer(text, "engage", text, long)
+        return Answer(text, "engage", text, long, helps=scene.harmful)
     if has & {"refuse", "evade", "hedge"}:
         return Answer(text, "evade", text, long, helps=False)
     return None
