@@ -137,7 +137,7 @@ def _breaks_a_word(scene: Scene, text: str) -> bool:
 def _misplaces(scene: Scene, text: str) -> bool:
     """Whether the request is said back with a preposition that it does not have: "to phone for your friend"."""
     verb = re.escape(scene.phrase.split()[0])
-    asked = set(scene.phrase.lower().split())
+    asked = set((scene.phrase if scene.person else scene.request).lower().split())
     said = re.match(rf"(?:to|i will not help you|i will not help to|i would not) ({verb}\b[^,:]*)[,:]", text)
     words = said[1].replace(to_second_person(scene.purpose).lower() or "\n", "").split() if said else []
     return bool((set(words) & cues.PREPOSITIONS) - asked)

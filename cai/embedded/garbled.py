@@ -140,6 +140,8 @@ def _wrong_person(scene: Scene, sentence: str) -> bool:
         return False
     lowered, mentioned = sentence.lower(), to_second_person(scene.request)
     named = (one for person in parts.PEOPLE for one in {person, to_second_person(person)})
+    if not scene.person:
+        named = (one for one in named if one.split()[-1] not in mentioned.split())
     return any(re.search(rf"\b{one}\b", lowered) and to_second_person(one) not in mentioned for one in named)
 
 
