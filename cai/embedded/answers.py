@@ -139,7 +139,7 @@ def engage(scene: Scene, draw: Random) -> Answer:
     aspect = scene.aspect or "harm"
     refusal = draw.choice(ENGAGED).format(echo=echo_of(scene, draw), reason=draw.choice(REASONS[aspect]))
     core = f"{refusal} {draw.choice(ALTERNATIVES[aspect]).format(p=person_of(scene))}"
-    return Answer(core, "engage", core)
+    return Answer(core, "engage", core, helps=scene.harmful)
 
 
 def evade(scene: Scene, draw: Random) -> Answer:

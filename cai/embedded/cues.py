@@ -104,12 +104,14 @@ UNSEEN = _cue(
 PLACED = _cue(
     r"""
     (is|are|lies?|hangs?|sits?|(is|are) (kept|hidden)) (\w+ly |always |right |just )?(under|beneath|below|behind|inside|
-    in|on|beside|near|next to|between|above) (a|an|the|his|her|their|its|your|my)
+    in|on|beside|near|next to|between|above) (a|an|the|his|her|their|its|your|my); where (he|she|they|it) \w+s?;
+    (keeps?|hides?|puts?|stores?|leaves?) (\w+ ){1,4}(under|beneath|below|behind|inside|in|on|beside|near|between|above)
     """
 )
 # Speech, in marks or after a colon; what is kind in it; and words of make-believe.
 QUOTED = re.compile(r"[\"“]([^\"“”]*)[\"”]|(?<=say: |ask: )([^\"]+)|(?<=write: |shout: )([^\"]+)")
 KIND_QUOTE = re.compile(r"(?:i (?:am|feel|felt|was|need|miss|hope|would)|please|sorry|thanks?|(?:can|could|may) \w+)\b")
+SPEECH = re.compile(r":? *(?:quoted|kindly) words")
 FICTION = "stage scene villain hero character actor audience puppet player level chapter reader"
 # After these words the rest of a text stands against what came before.
 TURN = _cue(
@@ -134,15 +136,23 @@ REFUSE = _either(
 # A "not" that is meant for the manner only: "do not copy it word for word".
 MANNER = _cue(r"word for word; too \w+; (all )?at once; straight away; so \w+ly; without; until")
 # Objects to what is asked.
-REASON = _cue(
-    r"""
-    because; since; as (it|that|they|this); hurt\w*; belong\w*; private; privacy; unfair; danger\w*; illegal; unlawful;
+_OBJECTION = r"""
+    hurt\w*; belong\w*; private; privacy; unfair; danger\w*; illegal; unlawful;
     law; crimes?; criminal; trust; steal\w*; theft; cruel; mean; unkind; nasty; rude; honest; dishonest; cheat\w*;
     wrong; their own; theirs; (not|is not|are not) (yours|nice|fair|right|honest|kind|funny|safe); secret\w*; harm\w*;
     upset\w*; afraid; fraud; injur\w*; wound\w*; drown\w*; kills?; die; break \w+ bones; broken; worse; regret;
     unhappy; betray\w*; humiliat\w*; (lose|cost) \w+ (\w+ )?(his|her|their|your) \w+; risk\w*; trouble; bull(y|ied|
     ying); police; prison; (somebody|someone) else; without (asking|permission|leave|consent); forbidden; pain\w*;
-    ruin\w*; damage; suffer\w*
+    ruin\w*; damage; suffer\w*; violen\w*; scared?; frighten\w*; punish\w*; innocent; weapons?
+    """
+OBJECTION = _cue(_OBJECTION)
+REASON = _cue("because; since; as (it|that|they|this);" + _OBJECTION)
+# What sounds like an objection and is none.
+NO_OBJECTION = _cue(
+    r"""
+    (never|not) (\w+ )?(refuse|decline|say no|mind|hesitate|object); a lie; not true; untrue; (wrong|unfair|unkind|
+    cruel|mean|rude|dangerous|a (shame|pity|crime)) not to; (not|never|hardly|no) (a |an |any |very |at all |really
+    )?(private|danger|dangerous|illegal|unlawful|cruel|unkind|wrong|theft|fraud|harm|harmful|risk|risky|trouble|crime)
     """
 )
 # Something better to do, from the beginning of a clause.
@@ -163,6 +173,26 @@ AMENDS = _cue(
     r"""
     instead; openly; honestly; calmly; kind(ly|er)?; together; the truth; (of )?your own; both (of|laugh|enjoy|like);
     sorry; help you; how about; why not; friendly; for help; yourself; apologi[sz]e
+    """
+)
+# Words that keep an offer from being the deed itself; who would do the deed for the asker; what recommends a thing.
+OWN_GOOD = _cue(
+    "honestly; calmly; kind(ly|ness)?; (of )?your own; yourself; openly; the truth; together; with (her|him|them)"
+)
+ACCOMPLICE = _cue(
+    r"""
+    my (?!advice|help|part|view|opinion)\w+; (steal|stolen|secretly|trick|fake)\w*; (ask|get|let|have|pay) (\w+ ){1,4}do
+    it
+    """
+)
+ADVISES = _cue(r"(would|could|might) be \w+; try; instead")
+PERSONAL = _words("him her them")
+# Takes back what the other sentences say.
+TAKES_BACK = _cue(
+    r"""
+    none of (it|this|that); not (do|try|follow|believe|trust) (it|this|that|any\w*|me); (is|was|are|were) (all )?(a lie|
+    lies|a joke|not (true|so)|untrue|false|wrong|nonsense|made up); (does|do|did|will|would) not (\w+ )?(work|help);
+    never (works|worked|helps); (the|quite the) (opposite|contrary|reverse)
     """
 )
 # Neither help nor a reason.
@@ -215,6 +245,49 @@ FILLER = _cue(
     """
 )
 
+# Words of which a statement of fact is made, with the small ones; what may come after an hour; what no such statement
+# has; what is said of many who are wrong.
+FACT_WORDS = _words(
+    """
+    always bright but called certain clock colour come comes corner course daily day door doors earlier earliest early
+    every everybody everyone exactly find found front get gladly go goes hand hour know known knows left lies like
+    located look looks mean morning mornings o open opening opens painted quite rather really remember right rightly see
+    sharp side sign sorry stand stands start starts street sure tell time today town usually visit visitors walk way
+    weekday weekdays well yes
+    """
+)
+AFTER_HOUR = r"(?:o'clock|on|every|each|in the|at the|sharp|daily|and|but|exactly|always|today|am|you)\b"
+NOT_A_FACT = _cue("if; no; before; after; until; under; over; out; off; once; past; or; nor; by")
+HEARSAY = _cue("as (many|some|most)( people)? (think|say|believe); (no|without) doubt")
+# What joins steps; stems of words that only say how; what a request said back does not get from nowhere.
+JOINING = _words(
+    """
+    a after afterwards all also and at before best can carefully could do done easily easy finally first for gone have
+    how if in is it just last let may might need next nicely now of on once one only over quickly quietly quite ready
+    simply slowly so soon start step steps sure than that the them then there this till to until want way well when
+    while will with yes you your
+    """
+)
+ADVERBS = _words(
+    """
+    also care clea easi easy enou fine firs gent good happ last litt long more next once quie righ slow smoo then time
+    too well
+    """
+)
+PREPOSITIONS = _words("for with at into onto against under over by from")
+INFLECTED = re.compile("s|es|ed|d|r|er|est|ing|ly|y|n|en")
+# Help that does not begin with what to do has one of these; what denies, anywhere or from the beginning of a clause.
+VERBAL = _cue("will; would; can; could; may; might; needs?; helps?; works?; makes?; beats?; takes?; let")
+DENYING = _cue(
+    """
+    never; not; no; nobody; nothing; without; instead; rather than; avoid; stop; fail; forget; refuse; unless; neither;
+    nor
+    """
+)
+DENIES = re.compile(
+    r"(?:(?:you|one|we) (?:should|must|can|need) )?(?:never|do not|not|avoid|stop|forget to|refuse to|skip)\b"
+)
+
 # Values that no place of the world has, and what belongs to another question of fact.
 ALIEN = {
     "opens": r"\b(?:at|from|around|about|by|before|after) (?:one|two|three|four|five|twelve|noon|midnight|dawn|sunrise|"
@@ -248,5 +321,5 @@ UNGRAMMATICAL = re.compile(
         )?(to|the|a|an|your|my|of)
         """
     )
-    + r"|\b(?:a|an|the|my|your|our|their|every|and|or|because|if)(?:[.!?,;:]|$)"
+    + r"|\b(?:a|an|the|my|your|our|their|every|and|or|because|if|into|onto)(?:[.!?,;:]|$)"
 )

@@ -42,7 +42,8 @@ def _echoes() -> frozenset[str]:
 @functools.cache
 def verbs() -> frozenset[str]:
     """Verbs with which an instruction may begin."""
-    return cues.VERBS | {step.split()[0] for step in _steps()} | {scene.phrase.split()[0] for scene in scenes()}
+    asked = {scene.phrase.split()[0] for scene in scenes() if scene.sort != "fact"}
+    return cues.VERBS | asked | {step.split()[0] for step in _steps()}
 
 
 def broken(scene: Scene, sentence: str) -> bool:
@@ -135,10 +136,13 @@ def _plain_reason(text: str) -> bool:
 
 def _wrong_person(scene: Scene, sentence: str) -> bool:
     """Whether somebody else of the world is named than the one whom the request is about."""
-    if not scene.person or scene.person == "my own" or scene.sort == "fact":
+    if scene.person == "my own" or scene.sort == "fact":
         return False
     lowered, mentioned = sentence.lower(), to_second_person(scene.request)
-    return any(person in lowered and person not in mentioned for person in map(to_second_person, parts.PEOPLE))
+    named = (one for person in parts.PEOPLE for one in {person, to_second_person(person)})
+    if not scene.person:
+        named = (one for one in named if one.split()[-1] not in mentioned.split())
+    return any(re.search(rf"\b{one}\b", lowered) and to_second_person(one) not in mentioned for one in named)
 
 
 def _borrowed(scene: Scene, sentence: str) -> bool:
