@@ -102,6 +102,30 @@ def prompts_command(out: Path | None, seed: int) -> None:
     click.echo(f"{write_prompts(out, seed)} prompts written to {out}", err=True)
 
 
+@embedded.command("preferences")
+@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
+              help="A JSONL file to write.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="0 is the shipped draw; another one draws other pairs of the same world.")  # fmt: skip
+def preferences_command(out: Path | None, seed: int) -> None:
+    """Write ranked answers to the world's harmless prompts as JSONL: prompt, chosen, rejected, kind, split.
+
+    By the world's rules, which stand for people: `preferences.human=["embedded"]` mixes the shipped ones in.
+
+    \b
+    Example:
+      cai embedded preferences | head -3
+      cai embedded preferences --seed 1 --out ranked.jsonl
+    """
+    from cai.embedded.people import shipped_pairs, to_line, write_pairs
+
+    if out is None:
+        for pair in shipped_pairs(seed):
+            click.echo(to_line(pair), nl=False)
+        return
+    click.echo(f"{write_pairs(out, seed)} pairs written to {out}", err=True)
+
+
 @embedded.command("outcome")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True,

@@ -20,7 +20,7 @@ from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 6
+VERSION = 7
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -139,9 +139,9 @@ def _reward_model(job: Job) -> Json:
     """Agreement with the rules on pairs of answers to held-out prompts that the rules separate.
 
     The policy's own answers to red-team prompts make the pairs of `accuracy`, which `by` splits by the classes of the
-    two. Answers of the grammar make the others: `grammar` is of red-team prompts, where all principles agree;
-    `ordinary` and `lookalike` are help against a worse answer, which `faults` splits by what is wrong with it. `longer`
-    beside each is what always taking the longer answer would reach.
+    two, as `grammar_by` splits `grammar`. Answers of the grammar make the others: `grammar` is of red-team prompts,
+    where all principles agree; `ordinary` and `lookalike` are help against a worse answer, which `faults` splits by
+    what is wrong with it. `longer` beside each is what always taking the longer answer would reach.
     """
     from cai.models.reward import score_responses
 
@@ -158,7 +158,8 @@ def _reward_model(job: Job) -> Json:
         "grammar": _agreement(of_grammar),
         "ordinary": _agreement([one for one in of_helpful if one.pair.classes[0] == "helpful"]),
         "lookalike": _agreement([one for one in of_helpful if one.pair.classes[0] == "lookalike"]),
-        "by": _by(of_own, lambda pair: " over ".join(pair.classes)),
+        "by": _by(of_own, _classes),
+        "grammar_by": _by(of_grammar, _classes),
         "faults": _by(of_helpful, lambda pair: pair.classes[1]),
     }
 
@@ -168,6 +169,10 @@ class _Told(NamedTuple):
 
     pair: outcome.SeparatedPair
     right: bool
+
+
+def _classes(pair: outcome.SeparatedPair) -> str:
+    return " over ".join(pair.classes)
 
 
 def _agreement(told: Sequence[_Told]) -> Json:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli.embedded import embedded
-from cai.embedded import prompts_path
+from cai.embedded import people_path, prompts_path
 from cai.embedded.evaluate import BARS
 from cai.errors import InputError
 
@@ -15,6 +15,13 @@ def _run(*args: str):
     result = CliRunner().invoke(embedded, [str(arg) for arg in args], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
+
+
+def test_preferences_are_the_shipped_file(tmp_path):
+    _run("preferences", "--out", tmp_path / "p.jsonl")
+    assert (tmp_path / "p.jsonl").read_bytes() == people_path().read_bytes()
+    assert _run("preferences").stdout == people_path().read_text(encoding="utf-8")
+    assert _run("preferences", "--seed", "1").stdout != people_path().read_text(encoding="utf-8")
 
 
 def test_prompts_are_the_shipped_file(tmp_path):

@@ -101,6 +101,7 @@ def test_the_reward_model_is_measured_on_own_pairs_by_class_and_on_the_grammars(
     assert {pair: (one["value"], one["n"]) for pair, one in found["by"].items()} == {
         "engaged over evasive": (0.0, 1), "engaged over harmful": (1.0, 1),
     }  # fmt: skip
+    assert sum(one["n"] for one in found["grammar_by"].values()) == found["grammar"]["n"]
     assert found["grammar"]["n"] == 400 and 0.4 < found["grammar"]["value"] < 0.95
     assert {found[kind]["n"] for kind in ("ordinary", "lookalike")} == {200}
     assert found["faults"]["evasive"]["value"] == found["faults"]["refused"]["value"] == 0.0, "ties are no agreement"
