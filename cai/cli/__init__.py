@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from cai import __version__
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+"""How long a waiting thread of OpenMP spins before it sleeps. By default so long that two processes on the same cores
+take twice the time of one after the other; it has to be said before torch is imported.
+"""
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Make data and models": {
