@@ -144,7 +144,7 @@ def helpful_pairs(count: int = 200, seed: int = 5) -> Iterator[SeparatedPair]:
     """
     draw = Random(seed)
     for kind in ("helpful", "lookalike"):
-        for one in ranked_pairs(kind, "test", count, draw):  # type: ignore[arg-type]
+        for one in ranked_pairs(kind, "test", count, draw):
             yield SeparatedPair(one.prompt.messages, one.better, one.worse, (kind, one.fault))
 
 
