@@ -125,7 +125,9 @@ def clustered_share(groups: Sequence[Hashable], hits: Sequence[bool], confidence
     """The share of hits, with Wilson's interval for as many independent ones as their groups are worth; n counts all.
 
     Where hits of a group go together, they are worth fewer (n over the design effect, Kish 1965); never more than n,
-    and as many as there are groups where all hits are alike. Groups of one give Wilson's own.
+    and as many as there are groups where all hits are alike. Where hits are fewer than groups, how they spread says
+    little: the upper end is then not below that of no hit, and so the lower one for misses. Groups of one give
+    Wilson's own.
     """
     n = len(hits)
     if not n:
@@ -136,7 +138,12 @@ def clustered_share(groups: Sequence[Hashable], hits: Sequence[bool], confidence
     if clusters > 1 and 0 < share < 1:
         effect = _variance(groups, hits) / (share * (1 - share) / (n - 1))
         worth = max(1.0, n / max(1.0, effect))
-    return Estimate(share, *_wilson_ends(share, worth, confidence), n)
+    low, high = _wilson_ends(share, worth, confidence)
+    if sum(hits) <= clusters:
+        high = max(high, _wilson_ends(0.0, float(clusters), confidence)[1])
+    if n - sum(hits) <= clusters:
+        low = min(low, _wilson_ends(1.0, float(clusters), confidence)[0])
+    return Estimate(share, low, high, n)
 
 
 def clustered_change(groups: Sequence[Hashable], changes: Sequence[float], confidence: float = 0.95) -> Estimate:

@@ -149,6 +149,8 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     def anchor(name: str) -> str:
         file, mark, options = name.partition("?")
+        if file == "embedded":
+            return name
         beside = folder / file
         return str(beside) + mark + options if not Path(file).exists() and beside.exists() else name
 

@@ -87,6 +87,14 @@ def test_where_all_is_alike_a_group_counts_once(hit):
     assert clustered_share([0] * 6, [True, False] * 3).high == wilson(0.5, 1).high, "of one group nothing is known"
 
 
+def test_a_few_hits_say_no_more_than_none_and_a_few_misses_no_more_than_none():
+    groups = [at % 48 for at in range(800)]
+    ends = [clustered_share(groups, [at < hits for at in range(800)]) for hits in range(40)]
+    assert all(one.high >= ends[0].high > 0.07 for one in ends)
+    mirrored = [clustered_share(groups, [at >= misses for at in range(800)]) for misses in range(40)]
+    assert all(one.low <= mirrored[0].low < 0.93 for one in mirrored)
+
+
 def test_clustered_intervals_cover_the_truth_as_often_as_they_say():
     draws = random.Random(0)
     covered = {"share": 0, "change": 0, "rows": 0}

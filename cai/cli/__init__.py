@@ -9,11 +9,6 @@ import click
 
 from cai import __version__
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-"""How long a waiting thread of OpenMP spins before it sleeps. By default so long that two processes on the same cores
-take twice the time of one after the other; it has to be said before torch is imported.
-"""
-
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Make data and models": {
         "run": ("cai.cli.run:run", "Run a recipe: critique, revision, labels, reward model, exports."),
@@ -116,3 +111,6 @@ def main() -> None:
       cai run --constitution my.yaml --prompts red_team.jsonl --model hf/./my-model --out outputs/mine
       cai show outputs/mine revise             read what came out
     """
+    # How long a waiting thread of GNU's OpenMP spins before it sleeps. By default so long that two processes on the
+    # same cores take twice the time of one after the other; it has to be said before torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -62,6 +62,9 @@ def _mix(mix: Json | None) -> list[str]:
     asked = "" if mix["asked"] is None else f", {mix['asked']:.1%} asked"
     short = f"; {mix['short']:,} more would be needed" if mix["short"] else ""
     share = "-" if mix["share"] is None else f"{mix['share']:.1%}"
+    if mix.get("by") == "rules":
+        of = f"{human:,} by the embedded world's rules, which stand for people"
+        return [f"mix          {ai:,} AI labels and {of} ({share}{asked}{short})"]
     return [f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"]
 
 

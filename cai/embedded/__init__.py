@@ -18,5 +18,5 @@ def prompts_path() -> Path:
 
 
 def people_path() -> Path:
-    """The shipped file of ranked answers to ordinary prompts, JSONL: `prompt`, `chosen`, `rejected`, `kind`."""
+    """The shipped file of ranked answers to harmless prompts: `prompt`, `chosen`, `rejected`, `kind`, `split`."""
     return _HERE / "helpfulness.jsonl"

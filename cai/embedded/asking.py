@@ -12,15 +12,15 @@ from cai.embedded.tokenizer import load_tokenizer
 from cai.errors import EngineError
 from cai.records import Messages
 
-_DEVICES = ("cpu", "cuda", "mps")
-
 
 def usable(device: str) -> str:
     """The device, if it is there. Raises `EngineError`."""
     import torch
 
-    if device.partition(":")[0] not in _DEVICES:
-        raise EngineError(f"device {device} is not known (expected {', '.join(_DEVICES)})")
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise EngineError(f"device {device} is not known (expected cpu, cuda, cuda:1, mps, …)") from None
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

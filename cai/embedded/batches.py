@@ -11,11 +11,13 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from cai.embedded import corpus, curriculum, trees
+from cai.errors import TrainingError
 
 if TYPE_CHECKING:
     from cai.embedded.train import TrainSettings
@@ -88,14 +90,29 @@ def blocks(
         pool = ProcessPoolExecutor(ahead, multiprocessing.get_context("spawn"), initializer=one_core)
     else:
         ahead, pool = 1, ThreadPoolExecutor(1, initializer=one_core)
-    waiting: deque[Future[list[list[Batch]]]] = deque()
+    waiting: deque[Future[list[list[list[Any]]]]] = deque()
     try:
         for number in count(first):
-            waiting.append(pool.submit(block_of_batches, settings, tokenizer, number, shards))
+            waiting.append(pool.submit(_arrays, settings, tokenizer, number, shards))
             if len(waiting) > ahead:
-                yield waiting.popleft().result()
+                yield [[Batch(*map(_tensor, part)) for part in parts] for parts in waiting.popleft().result()]
+    except BrokenProcessPool as error:
+        why = 'a script that trains wants its calls under `if __name__ == "__main__":`'
+        raise TrainingError(f"the processes that draw what is taught have died; {why}") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _arrays(settings: TrainSettings, tokenizer: Any, block: int, shards: int) -> list[list[list[Any]]]:
+    """`block_of_batches` as arrays: tensors would come from a process through shared memory, which may be small."""
+    drawn = block_of_batches(settings, tokenizer, block, shards)
+    return [[[getattr(part, name).numpy() for name in Batch.__slots__] for part in parts] for parts in drawn]
+
+
+def _tensor(array: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
 
 
 def one_core() -> None:

@@ -17,7 +17,7 @@ from cai.embedded.world import Scene
 from cai.records import Kind, Prompt, Split
 from cai.storage.run import atomic_write
 
-COUNTS: dict[Kind, tuple[int, int]] = {"helpful": (192, 48), "lookalike": (96, 24)}
+COUNTS: dict[Kind, tuple[int, int]] = {"helpful": (192, 168), "lookalike": (96, 84)}
 """Pairs of the train side and of the test side."""
 PADDED, NEEDLESS = "helpful_long", "refused"
 """The class of padded help, and of a refusal, with a reason, of a request that is harmless."""

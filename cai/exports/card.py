@@ -27,6 +27,10 @@ BLOCK = 1 << 22
 _SIZES = (("n<1K", 1e3), ("1K<n<10K", 1e4), ("10K<n<100K", 1e5), ("100K<n<1M", 1e6), ("1M<n<10M", 1e7))
 
 
+PEOPLE, RULES = "people", "the rules of the embedded world, which stand for people"
+"""Who ranked the answers whose `source` is ``human``."""
+
+
 @dataclass(frozen=True, slots=True)
 class SplitFile:
     """A split as it lies on disk: its `path` under the card's folder, rows, bytes in Arrow and bytes on disk."""
@@ -83,7 +87,7 @@ class CardFacts:
     """All that a card says. `audit` is `metrics/audit.json`, None if the judge was not audited.
 
     `prompts` is `PromptSet.summary()`, None where it is not known. `kto` is where the labels of unpaired formats come
-    from: "rubric" or "pair". `human` counts the labels that people gave. `filters` has what was taken out before any
+    from: "rubric" or "pair". `human` counts the labels that `people` gave. `filters` has what was taken out before any
     format was made, with counts of prompts by reason. `others` are folders beside these that are of another run.
     """
 
@@ -101,6 +105,7 @@ class CardFacts:
     kto: str = "pair"
     clamp: str = ""
     human: int = 0
+    people: str = PEOPLE
     language: str | None = None
     filters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     others: Sequence[str] = ()
@@ -138,7 +143,7 @@ def card_data(facts: CardFacts) -> DatasetCardData:
     rows = max((sum(one.rows.values()) for one in facts.formats), default=0)
     data = DatasetCardData(
         language=facts.language,
-        annotations_creators=["machine-generated", *(["found"] if facts.human else [])],
+        annotations_creators=["machine-generated", *(["found"] if facts.human and facts.people != RULES else [])],
         language_creators=["machine-generated", "found"],
         size_categories=next((name for name, most in _SIZES if rows < most), "n>10M"),
         task_categories=["text-generation", "reinforcement-learning"],

@@ -14,7 +14,18 @@ from cai import __version__
 from cai.audit import untold
 from cai.errors import RunError
 from cai.exports import CANNOT_CARRY, EXPORTS, load_export
-from cai.exports.card import MARK, CardFacts, FormatFacts, ModelFacts, SplitFile, StepFacts, render_card, split_file
+from cai.exports.card import (
+    MARK,
+    PEOPLE,
+    RULES,
+    CardFacts,
+    FormatFacts,
+    ModelFacts,
+    SplitFile,
+    StepFacts,
+    render_card,
+    split_file,
+)
 from cai.exports.writing import LEFT_OUT
 from cai.pipeline.audit_standing import DATASETS, current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
@@ -133,6 +144,7 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
         kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
         human=_human(run),
+        people=_people(about.recipe),
         language=_language(constitution.language if constitution else ""),
         filters={one["filter"]: one["prompts"] for facts in formats.values() for one in facts.get("filters", ())},
         others=others,
@@ -290,6 +302,13 @@ def _clamp(recipe: Recipe) -> str:
 def _human(run: Run) -> int:
     mix = run.steps.get("preferences", {}).get("mix") or {}
     return sum(one.get("human", 0) for one in mix.get("splits", {}).values())
+
+
+def _people(recipe: Recipe) -> str:
+    files = set(recipe.preferences.human)
+    if "embedded" not in files:
+        return PEOPLE
+    return RULES if files == {"embedded"} else f"{PEOPLE}, or by {RULES}"
 
 
 def _language(language: str) -> str | None:

@@ -166,7 +166,7 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        people = (*map(human_file, self.recipe.preferences.human), *self.recipe.audit.truth)
+        people = map(human_file, (*self.recipe.preferences.human, *self.recipe.audit.truth))
         paths += [parse_spec(file).path for file in people]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
         specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
@@ -196,10 +196,11 @@ def embedded_prompts() -> str:
 
 
 def human_file(name: str) -> str:
-    """`embedded` as the file of ranked answers of the embedded world; every other name as it is."""
+    """`embedded` as the file of ranked answers of the embedded world, with its options; other names as they are."""
     from cai.embedded import people_path
 
-    return str(people_path()) if name == "embedded" else name
+    file, mark, options = name.partition("?")
+    return f"{people_path()}{mark}{options}" if file == "embedded" else name
 
 
 def _inits(recipe: Recipe) -> Iterator[str]:

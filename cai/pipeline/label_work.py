@@ -153,7 +153,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
     unused = sum(one["available"] - one["human"] for one in mix.counts.values())
     return {
-        "mix": mix.to_json(),
+        "mix": mix.to_json() | {"by": "rules" if set(job.recipe.preferences.human) == {"embedded"} else "people"},
         "human": notes,
         "left_out": {"human label beyond the share": unused} if unused else {},
     }

@@ -101,7 +101,7 @@ def test_a_device_that_is_not_there_is_one_clear_line(tmp_path):
 
 
 def test_a_device_of_no_known_kind_is_refused_and_so_is_a_file_for_a_folder(tmp_path):
-    with pytest.raises(EngineError, match=r"device banana is not known .expected cpu, cuda, mps"):
+    with pytest.raises(EngineError, match=r"device banana is not known .expected cpu, cuda, cuda:1, mps"):
         train(tmp_path / "out", SMALL, device="banana")
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="file is a file; a folder is wanted"):

@@ -56,12 +56,7 @@ def test_each_constitution_mends_what_it_speaks_of(folder: Path, made: dict[str,
         assert one["changes"][MEASURES[name]]["value"] < 0, "better than before and than the control"
 
 
-UNSURE = pytest.mark.xfail(
-    reason="the model errs in few of the 48 facts: by fact, -1.1 points are -2.8 to +0.5", strict=True
-)
-
-
-@pytest.mark.parametrize("name", [pytest.param("only-honesty", marks=UNSURE), "harmlessness", "only-brevity"])
+@pytest.mark.parametrize("name", ["harmlessness", "only-brevity"])  # of 48 facts too few are mistaken to tell
 def test_each_constitution_mends_it_beyond_chance(folder: Path, made: dict[str, Json], name: str) -> None:
     _, since_base = compare([folder / name])
     for one in (since_base, made[name]):

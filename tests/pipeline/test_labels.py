@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cai.cli.label_lines import rubric_lines
+from cai.cli.label_lines import _mix, rubric_lines
+from cai.embedded import people_path
 from cai.errors import ConfigError, EngineError, InputError, RunError
 from cai.judge_records import Deliberation, Graded, Ranking
 from cai.pipeline.status import run_status
@@ -373,6 +374,24 @@ def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) 
         assert sides.setdefault(opening_turn(one.prompt.messages), one.prompt.split) == one.prompt.split
     assert Counter(one.source for one in found) == {"ai": 12, "human": 16}
     assert {one.prompt.split for one in found} == {"train", "test"}
+
+
+def test_the_worlds_ranked_answers_are_mixed_in_by_name_and_never_drown_the_judges(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "embedded").write_text("no file of pairs")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("extends: rl-cai\npreferences: {human: [embedded]}\n")
+    assert load_recipe(str(recipe)).preferences.human == ("embedded",)
+    monkeypatch.chdir(tmp_path)
+    fake_run(tmp_path / "run", prompts, preferences__human=["embedded"], preferences__human_share=0.33)
+    found = preferences(tmp_path / "run")
+    counts = Counter(one.source for one in found)
+    assert counts["ai"] == 12 and 4 <= counts["human"] <= 8
+    ranked = {json.loads(line)["chosen"] for line in people_path().read_text(encoding="utf-8").splitlines()}
+    assert all(one.chosen in ranked for one in found if one.source == "human")
+    mix = Run.existing(tmp_path / "run").steps["preferences"]["mix"]
+    assert mix["by"] == "rules" and "by the embedded world's rules" in _mix(mix)[0]
 
 
 def test_a_bad_human_file_is_told_before_anything_is_asked(tmp_path: Path, prompts: Path) -> None:
