@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,17 @@ def test_the_policy_to_be_trained_is_counted_and_not_asked(tmp_path: Path) -> No
     assert rows["sft"]["training_steps"] == -(-len(_train_prompts()) // 16)
     assert "sft" in plan["unmeasured"] and "reward" in plan["unmeasured"]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_ranked_answers_that_are_mixed_in_are_trained_on_too(tmp_path: Path) -> None:
+    def steps(**human: Any) -> int:
+        settings = {**SMALL, **{f"preferences.{name}": value for name, value in human.items()}}
+        plan = make_plan(load_recipe("demo", settings), tmp_path / "out" / "run", probe=0)
+        return next(row["training_steps"] for row in plan["steps"] if row["step"] == "reward")
+
+    alone = steps(human=[])
+    assert steps(human=["embedded"], human_share=None) - alone == pytest.approx(5 * 288 / 16, abs=5)
+    assert alone < steps(human=["embedded"], human_share=0.5) <= 2 * alone + 5
 
 
 def _train_prompts() -> list[str]:
