@@ -157,8 +157,13 @@ def _reward_lines(reward: Json | None) -> list[str]:
     accuracy, longer = reward["accuracy"], reward["always_longer"]
     if accuracy["value"] is None:
         return ["reward model no held-out label prefers a side, so there is nothing to agree with"]
+    sources = {one["name"]: one["accuracy"] for one in reward.get("by", {}).get("source", ())}
+    apart = [
+        f"{sources[name]['value']:.1%} of {sources[name]['n']} {name}" for name in ("ai", "human") if name in sources
+    ]
     return [
         f"reward model agrees with {accuracy['value']:.1%} of {accuracy['n']} held-out labels "
         f"(95 % interval {accuracy['low']:.1%} to {accuracy['high']:.1%}; "
-        f"always-longer {longer['value']:.1%}, chance 50 %)"
+        f"always-longer {longer['value']:.1%}, chance 50 %)",
+        *([f"             {'; '.join(apart)}"] if len(apart) > 1 else []),
     ]

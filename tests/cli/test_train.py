@@ -392,3 +392,16 @@ def test_real_pairs_from_a_random_model(base, tmp_path):
     training = json.loads(done.stdout)["training"]
     assert training["rows_given"] == training["rows_used"] + training["rows_too_long"]
     assert training["rows_truncated"] > 0
+
+
+def test_labels_of_the_judge_and_of_people_are_told_apart():
+    from cai.evaluation.figures import reward_figures
+    from cai.records import Preference, Prompt, user
+
+    rows = [
+        Preference(Prompt.make((user(f"q{at}"),)), "yes", "no", 1.0, source="human" if at < 2 else "ai")
+        for at in range(6)
+    ]
+    figures = reward_figures(rows, [1.0] * 5 + [0.0], [0.5] * 6, lambda messages, text: False)
+    assert _reward_lines(figures)[1].strip() == "75.0% of 4 ai; 100.0% of 2 human"
+    assert len(_reward_lines(reward_figures(rows[2:], [1.0] * 4, [0.5] * 4, lambda messages, text: False))) == 1
