@@ -30,7 +30,7 @@ from cai.exports.writing import LEFT_OUT
 from cai.pipeline.audit_standing import DATASETS, current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
-from cai.pipeline.job import SFT_MODEL, resolved
+from cai.pipeline.job import SFT_MODEL, by_rules, resolved
 from cai.pipeline.rebuilding import of_run, public_file, public_path, public_reason, public_text, rebuild_command
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
@@ -305,10 +305,10 @@ def _human(run: Run) -> int:
 
 
 def _people(recipe: Recipe) -> str:
-    files = set(recipe.preferences.human)
-    if "embedded" not in files:
+    ruled = [by_rules(file) for file in recipe.preferences.human]
+    if not any(ruled):
         return PEOPLE
-    return RULES if files == {"embedded"} else f"{PEOPLE}, or by {RULES}"
+    return RULES if all(ruled) else f"{PEOPLE}, or by {RULES}"
 
 
 def _language(language: str) -> str | None:

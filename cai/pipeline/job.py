@@ -199,8 +199,13 @@ def human_file(name: str) -> str:
     """`embedded` as the file of ranked answers of the embedded world, with its options; other names as they are."""
     from cai.embedded import people_path
 
-    file, mark, options = name.partition("?")
-    return f"{people_path()}{mark}{options}" if file == "embedded" else name
+    _, mark, options = name.partition("?")
+    return f"{people_path()}{mark}{options}" if by_rules(name) else name
+
+
+def by_rules(name: str) -> bool:
+    """Whether the rules of the embedded world ranked what a file of `preferences.human` holds, and not people."""
+    return name.partition("?")[0] == "embedded"
 
 
 def _inits(recipe: Recipe) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cai.errors import ParseError
 from cai.judge_records import Graded
-from cai.pipeline.job import Job
+from cai.pipeline.job import Job, by_rules
 from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
 from cai.pipeline.verdicts import comparison_reading, rubric_reading
 from cai.preferences import (
@@ -153,7 +153,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
     unused = sum(one["available"] - one["human"] for one in mix.counts.values())
     return {
-        "mix": mix.to_json() | {"by": "rules" if set(job.recipe.preferences.human) == {"embedded"} else "people"},
+        "mix": mix.to_json() | {"by": "rules" if all(map(by_rules, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "left_out": {"human label beyond the share": unused} if unused else {},
     }

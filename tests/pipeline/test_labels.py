@@ -384,13 +384,15 @@ def test_the_worlds_ranked_answers_are_mixed_in_by_name_and_never_drown_the_judg
     recipe.write_text("extends: rl-cai\npreferences: {human: [embedded]}\n")
     assert load_recipe(str(recipe)).preferences.human == ("embedded",)
     monkeypatch.chdir(tmp_path)
-    fake_run(tmp_path / "run", prompts, preferences__human=["embedded"], preferences__human_share=0.33)
+    fake_run(tmp_path / "run", prompts, preferences__human=["embedded?tags=x"], preferences__human_share=0.33)
     found = preferences(tmp_path / "run")
     counts = Counter(one.source for one in found)
     assert counts["ai"] == 12 and 4 <= counts["human"] <= 8
     ranked = {json.loads(line)["chosen"] for line in people_path().read_text(encoding="utf-8").splitlines()}
     assert all(one.chosen in ranked for one in found if one.source == "human")
     mix = Run.existing(tmp_path / "run").steps["preferences"]["mix"]
+    card = (tmp_path / "run/datasets/README.md").read_text(encoding="utf-8")
+    assert f"{counts['human']} labels were given by the rules of the embedded world" in card
     assert mix["by"] == "rules" and "by the embedded world's rules" in _mix(mix)[0]
 
 
