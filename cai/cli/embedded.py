@@ -69,6 +69,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
       cai embedded evaluate
       cai embedded evaluate --model outputs/embedded/model --count 100 --json
     """
+    from cai.cli.progress import Bars
     from cai.embedded import weights_path
     from cai.embedded.evaluate import evaluate, table
     from cai.errors import InputError
@@ -76,7 +77,9 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
     folder = model or weights_path()
     if not (folder / "model.safetensors").exists():
         raise InputError("no model here; `cai embedded train` writes one", folder)
-    figures = evaluate(folder, count, seed, device=device)
+    with Bars(f"{count} cases for each skill; 300 take three minutes on two cores") as bars:
+        bars.start("evaluate", "")
+        figures = evaluate(folder, count, seed, device=device, progress=bars.progress)
     click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else table(figures))
 
 

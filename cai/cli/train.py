@@ -186,15 +186,13 @@ def _read_dialogues(file: str) -> list[Messages]:
 
 
 def _weights(model: str) -> Path:
+    from cai.embedded import model_spec
     from cai.errors import ConfigError
 
-    if model == "embedded":
-        from cai.embedded import weights_path
-
-        return weights_path()
-    if not model.startswith("hf/"):
+    engine, _, folder = model_spec(model).partition("/")
+    if engine != "hf":
         raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH")
-    return model_folder(model.removeprefix("hf/"))
+    return model_folder(folder)
 
 
 def _leads() -> bool:

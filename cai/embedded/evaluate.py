@@ -87,22 +87,33 @@ def rate(hits: Sequence[bool]) -> Json:
 
 
 def evaluate(
-    folder: Path, count: int = 300, seed: int = 7, split: Split = "test", device: str = "cpu"
-) -> dict[str, Json]:
-    """Every key of `BARS` for the model in `folder`; `count` cases for each skill. Raises `EngineError`."""
+    folder: Path, count: int = 300, seed: int = 7, split: Split = "test", device: str = "cpu",
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> dict[str, Json]:  # fmt: skip
+    """Every key of `BARS` for the model in `folder`; `count` cases for each skill. Raises `EngineError`.
+
+    `progress` is told how many parts are done, of how many, and which comes next.
+    """
     asker, draw = _loaded(folder, device), Random(seed)
     answers: list[bool] = []
     critiques: list[bool] = []
     revisions: list[bool] = []
-    figures = _answers(asker, draw, count, split, answers)
-    figures |= _critiques(asker, draw, count, split, critiques)
-    figures |= _revisions(asker, draw, count, split, revisions)
-    figures |= _judge(asker, draw, 2 * count, split)
-    figures["judge_reasoned"] = _reasoned(asker, draw, count, split)
-    figures["judge_grades"] = _grades(asker, draw, count, split)
-    figures["judge_facts"] = _facts(asker, draw, count, split)
-    figures |= _single_facts(asker, draw, count, split)
-    figures["revision_drawn"] = _drawn_revisions(asker, draw, count, split)
+    drawn = (asker, draw, count, split)
+    parts: dict[str, Callable[[], dict[str, Json]]] = {
+        "first answers": lambda: _answers(*drawn, answers),
+        "critiques": lambda: _critiques(*drawn, critiques),
+        "revisions": lambda: _revisions(*drawn, revisions),
+        "verdicts": lambda: _judge(asker, draw, 2 * count, split),
+        "reasoned verdicts": lambda: {"judge_reasoned": _reasoned(*drawn)},
+        "grades": lambda: {"judge_grades": _grades(*drawn)},
+        "verdicts on facts": lambda: {"judge_facts": _facts(*drawn)},
+        "critiques and grades of facts": lambda: _single_facts(*drawn),
+        "revisions under drawn principles": lambda: {"revision_drawn": _drawn_revisions(*drawn)},
+    }
+    figures: dict[str, Json] = {}
+    for done, (name, part) in enumerate(parts.items()):
+        progress(done, len(parts), name)
+        figures |= part()
     figures |= {
         "coherent": rate(answers + critiques + revisions), "coherent_answers": rate(answers),
         "coherent_critiques": rate(critiques), "coherent_revisions": rate(revisions),
@@ -371,9 +382,9 @@ def table(figures: dict[str, Json]) -> str:
 
 
 def _met(one: Json, low: float, high: float) -> str:
-    """Whether the value keeps to its aim; of one that does not, whether so few cases could tell."""
+    """Whether the value keeps to its aim, and whether so few cases can tell."""
     if low <= one["value"] <= high:
-        return "met"
+        return "met" if low <= one["low"] and one["high"] <= high else "met, though not the whole interval"
     near = one["low"] <= high and one["high"] >= low
     return "not met, but the aim lies within the interval: more --count tells" if near else "not met"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cai import audit
 from cai.draws import draw_bits
+from cai.embedded import people_file
 from cai.errors import ConfigError
 from cai.human_preferences import read_human_preferences
-from cai.pipeline.job import Job, human_file
+from cai.pipeline.job import Job
 from cai.pipeline.verdicts import comparison_reading
 from cai.records import Draft, Json
 from cai.storage.run import Run, read_rows
@@ -47,7 +48,7 @@ def _drafts(job: Job) -> list[Draft]:
 
 def human_items(job: Job) -> list[audit.Item]:
     """`audit.pairs` of the pairs of `audit.truth` of which one was ranked the better, drawn by hash."""
-    read = (read_human_preferences(human_file(file)) for file in job.recipe.audit.truth)
+    read = (read_human_preferences(people_file(file)) for file in job.recipe.audit.truth)
     ranked = [one for some in read for one in some.preferences if one.p_a != 0.5]
     drawn = heapq.nsmallest(job.recipe.audit.pairs, ranked, key=lambda one: draw_bits(job.recipe.seed, one.id, "truth"))
     return [audit.Item("human", one.prompt, one.chosen, one.rejected) for one in drawn]

@@ -12,6 +12,7 @@ from typing import Any
 
 from cai import __version__
 from cai.audit import untold
+from cai.embedded import is_shipped, model_spec
 from cai.errors import RunError
 from cai.exports import CANNOT_CARRY, EXPORTS, load_export
 from cai.exports.card import (
@@ -30,7 +31,7 @@ from cai.exports.writing import LEFT_OUT
 from cai.pipeline.audit_standing import DATASETS, current_audit
 from cai.pipeline.export_facts import FACTS, RunFacts, public_name
 from cai.pipeline.export_sources import is_graded
-from cai.pipeline.job import SFT_MODEL, by_rules, resolved
+from cai.pipeline.job import SFT_MODEL
 from cai.pipeline.rebuilding import of_run, public_file, public_path, public_reason, public_text, rebuild_command
 from cai.pipeline.step import digest
 from cai.recipe import Recipe
@@ -277,7 +278,7 @@ def _audit(run: Run, recipe: Recipe) -> Json | None:
 def _judge(spec: str, recipe: Recipe) -> str:
     """The judge as the recipe names it where it stands for that very engine, such as ``embedded``."""
     named = recipe.judge or recipe.model
-    return public_name(named if resolved(named) == spec else spec)
+    return public_name(named if model_spec(named) == spec else spec)
 
 
 def _prompts(run: Run) -> Json | None:
@@ -305,7 +306,7 @@ def _human(run: Run) -> int:
 
 
 def _people(recipe: Recipe) -> str:
-    ruled = [by_rules(file) for file in recipe.preferences.human]
+    ruled = [is_shipped(file) for file in recipe.preferences.human]
     if not any(ruled):
         return PEOPLE
     return RULES if all(ruled) else f"{PEOPLE}, or by {RULES}"

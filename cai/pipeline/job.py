@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cai.constitution import Constitution, Form, load_constitution
+from cai.embedded import model_spec, people_file, prompt_file
 from cai.errors import ConfigError, did_you_mean
 from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
@@ -81,7 +82,7 @@ class Job:
         _check_weights(recipe, constitution)
         if not recipe.prompts:
             raise ConfigError("no prompts: give --prompts FILE, once for each file, or prompts in the recipe")
-        files = [embedded_prompts() if name == "embedded" else name for name in recipe.prompts]
+        files = [prompt_file(name) for name in recipe.prompts]
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
         job = cls(recipe, run, constitution, prompts)
         for role in roles:
@@ -103,7 +104,7 @@ class Job:
             settings = replace(self.recipe.engine, adapter=None, revision=None)
             return self._loaded(f"hf/{self.run.path(SFT_MODEL)}", settings)
         spec = getattr(self.recipe, role) or self.recipe.model
-        return self._loaded(resolved(spec), self.recipe.engine)
+        return self._loaded(model_spec(spec), self.recipe.engine)
 
     def _loaded(self, spec: str, settings: EngineSettings) -> Engine:
         if spec not in self._engines:
@@ -125,7 +126,7 @@ class Job:
     def check_spending(self, roles: Iterable[str]) -> None:
         """Raise `ConfigError` for a price of nothing, or a budget of money while `roles` lack prices."""
         own = {role: getattr(self.recipe, role) for role in ROLES}
-        self.spending.prices.check({role: resolved(spec) for role, spec in own.items() if spec})
+        self.spending.prices.check({role: model_spec(spec) for role, spec in own.items() if spec})
         self.spending.check(self.payers(roles))
 
     def only(self, role: str) -> Engine:
@@ -142,13 +143,13 @@ class Job:
         """The pairs of each file of `preferences.human`, read once; raises `InputError` with the line of a bad row."""
         for file in self.recipe.preferences.human:
             if file not in self._human:
-                self._human[file] = read_human_preferences(human_file(file), test_share=self.recipe.test_share)
+                self._human[file] = read_human_preferences(people_file(file), test_share=self.recipe.test_share)
         return self._human
 
     def weights(self, init: str) -> Path:
         """The folder that a trainer starts from; raises `ConfigError` when the weights are not on this machine."""
         own = init in ("model", "base")
-        spec = resolved(self.recipe.model if own else init)
+        spec = model_spec(self.recipe.model if own else init)
         name, _, rest = spec.partition("/")
         folder = Path(rest).expanduser()
         if own and self.recipe.engine.adapter:
@@ -166,46 +167,17 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        people = map(human_file, (*self.recipe.preferences.human, *self.recipe.audit.truth))
+        people = map(people_file, (*self.recipe.preferences.human, *self.recipe.audit.truth))
         paths += [parse_spec(file).path for file in people]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
         specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
         for spec in specs:
-            name, _, rest = resolved(spec).partition("/")
+            name, _, rest = model_spec(spec).partition("/")
             if name == "hf":
                 paths.append(Path(rest).expanduser())
         if self.recipe.engine.adapter:
             paths.append(Path(self.recipe.engine.adapter).expanduser())
         return {str(path.resolve()): signature(path) for path in paths if path is not None and path.exists()}
-
-
-def resolved(spec: str) -> str:
-    """`embedded` as the ``hf/PATH`` that it stands for; every other name as it is."""
-    if spec != "embedded":
-        return spec
-    from cai.embedded import weights_path
-
-    return f"hf/{weights_path()}"
-
-
-def embedded_prompts() -> str:
-    """The prompt file of the embedded world."""
-    from cai.embedded import prompts_path
-
-    return str(prompts_path())
-
-
-def human_file(name: str) -> str:
-    """`embedded` as the file of ranked answers of the embedded world, with its options; other names as they are."""
-    from cai.embedded import people_path
-
-    _, mark, options = name.partition("?")
-    return f"{people_path()}{mark}{options}" if by_rules(name) else name
-
-
-def by_rules(name: str) -> bool:
-    """Whether the rules of the embedded world ranked what a file of `preferences.human` holds, and not people."""
-    return name.partition("?")[0] == "embedded"
 
 
 def _inits(recipe: Recipe) -> Iterator[str]:

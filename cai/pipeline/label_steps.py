@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from cai.embedded import people_file
 from cai.pipeline import label_work
-from cai.pipeline.job import Job, human_file, settings_json
+from cai.pipeline.job import Job, settings_json
 from cai.pipeline.step import Step, examples_digest, model_step, principles_digest
 from cai.pipeline.verdicts import comparison_reading, rubric_reading
 from cai.prompts.spec import parse_spec
@@ -82,7 +83,7 @@ def _preferences(job: Job) -> Step:
     own, settings["weights"] = settings["weights"], label_work.principle_weights(job)
     settings |= {"own_weights": own} if own else {}
     settings["seed"] = job.recipe.seed if job.recipe.preferences.human else None
-    settings["human"] = {file: file_sha256(parse_spec(human_file(file)).path) for file in job.recipe.preferences.human}
+    settings["human"] = {file: file_sha256(parse_spec(people_file(file)).path) for file in job.recipe.preferences.human}
     beside = ("preferences.rejected.jsonl", "metrics/label.json")
     reads = ("label", "prompts") if job.recipe.preferences.human else ("label",)
     return Step("preferences", reads, "preferences.jsonl", settings, label_work.make_preferences, beside)

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from cai.embedded import is_shipped
 from cai.errors import ParseError
 from cai.judge_records import Graded
-from cai.pipeline.job import Job, by_rules
+from cai.pipeline.job import Job
 from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
 from cai.pipeline.verdicts import comparison_reading, rubric_reading
 from cai.preferences import (
@@ -153,7 +154,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
     unused = sum(one["available"] - one["human"] for one in mix.counts.values())
     return {
-        "mix": mix.to_json() | {"by": "rules" if all(map(by_rules, job.recipe.preferences.human)) else "people"},
+        "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "left_out": {"human label beyond the share": unused} if unused else {},
     }

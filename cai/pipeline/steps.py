@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cai.constitution import Form
+from cai.embedded import people_file
 from cai.pipeline import audit_pairs, audit_standing, audit_work, export_work, measure, work
-from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, human_file, settings_json
+from cai.pipeline.job import REWARD_MODEL, SFT_MODEL, Job, settings_json
 from cai.pipeline.label_steps import label_step_names, label_steps
 from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
 from cai.prompts.spec import parse_spec
@@ -135,7 +136,7 @@ def _audit(job: Job, before: str) -> Step:
     settings |= principles_digest(job, ("comparison",), "drawn")
     settings |= examples_digest(job, "comparison", job.recipe.label.examples)
     settings["own_tests"] = digest(repr(job.constitution.tests))
-    settings["truth"] = {file: file_sha256(parse_spec(human_file(file)).path) for file in job.recipe.audit.truth}
+    settings["truth"] = {file: file_sha256(parse_spec(people_file(file)).path) for file in job.recipe.audit.truth}
     settings |= audit_pairs.against_digest(job)
     reads = (before, "label", "preferences")
     return Step("audit", reads, audit_standing.OUTPUT, settings, audit_work.run_audit, audit_work.BESIDE)

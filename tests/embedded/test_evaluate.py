@@ -26,6 +26,8 @@ def test_the_table_says_what_is_met():
     lines = table(figures).splitlines()
     assert len(lines) == len(BARS)
     assert lines[0].endswith(" met") and lines[1].endswith("not met")
+    partly = table(figures | {"helpful": {"value": 0.96, "low": 0.93, "high": 0.98, "n": 50}}).splitlines()[1]
+    assert partly.endswith("met, though not the whole interval")
     near = table(figures | {"helpful": {"value": 0.9, "low": 0.8, "high": 0.97, "n": 10}}).splitlines()[1]
     assert near.endswith("more --count tells")
 
@@ -193,7 +195,9 @@ def test_drawn_principles_come_last_so_that_no_other_draw_hangs_on_them(bare, mo
     asked = []
     stub = Stub(lambda *one: asked.append(one) or "", lambda *_: (0.0, -1.0))
     monkeypatch.setattr(evaluate, "_loaded", lambda *_: stub)
-    figures = evaluate.evaluate("no folder", count=6)
+    told = []
+    figures = evaluate.evaluate("no folder", count=6, progress=lambda *one: told.append(one))
+    assert [one[:2] for one in told] == [(done, 9) for done in range(9)]
     assert figures.keys() == BARS.keys() and figures["revision_drawn"]["value"] == 0
     assert figures["coherent"]["n"] == 6 * (3 + 2 + 1), "these revisions are not in it"
     shipped = [len(one) > 2 and one[2] in HARMLESSNESS for one in asked]

@@ -51,10 +51,10 @@ def test_the_ranked_answers_that_are_mixed_in_are_trained_on_too(tmp_path: Path)
 
 
 def _train_prompts() -> list[str]:
-    from cai.pipeline.job import embedded_prompts
+    from cai.embedded import prompts_path
     from cai.prompts import read_prompts
 
-    return [one.id for one in read_prompts([embedded_prompts()], limit=8).prompts if one.split == "train"]
+    return [one.id for one in read_prompts([str(prompts_path())], limit=8).prompts if one.split == "train"]
 
 
 @pytest.mark.slow
