@@ -235,9 +235,13 @@ class RewardSettings:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateSettings(GenerateSettings):
-    """The policies measured in the embedded world, where truth is known: `prompts` of each kind; 0 leaves it out."""
+    """The policies measured in the embedded world, where truth is known: `prompts` of each kind; 0 leaves it out.
+
+    Another `draw` is of other held-out prompts, and of other pairs for the reward model.
+    """
 
     prompts: int = 0
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)

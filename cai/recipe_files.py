@@ -30,6 +30,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
     "num_samples": (2, 1e4), "rounds": (1, 100), "reasoning_samples": (0, 1e4), "reasoning_temperature": (0.0, 100.0),
     "principles_per_answer": (0, 1e6), "human_share": (0.0, 0.99), "evaluate.prompts": (0, 1e4),
+    "evaluate.draw": (0, 1e6),
     "audit.items": (0, 1e4),
     **{
         f"audit.{gate}": (0.0, 1.0)

@@ -1,7 +1,8 @@
 """The training text: groups of dialogues that share a beginning, drawn from one side of the world.
 
-A group is a list of token sequences; every token carries a weight in the loss, which is 1 on what the assistant says
-and 0 on what it is shown. Sequences of a group share prefixes, and `trees.py` stores each shared prefix once.
+A group is a list of token sequences; every token carries a weight in the loss, that of its turn where the assistant
+speaks (`Turn.weight`) and 0 on what it is shown. Sequences of a group share prefixes, and `trees.py` stores each shared
+prefix once.
 """
 
 from __future__ import annotations

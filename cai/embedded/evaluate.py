@@ -108,7 +108,7 @@ def evaluate(
         "grades": lambda: {"judge_grades": _grades(*drawn)},
         "verdicts on facts": lambda: {"judge_facts": _facts(*drawn)},
         "critiques and grades of facts": lambda: _single_facts(*drawn),
-        "revisions under drawn principles": lambda: {"revision_drawn": _drawn_revisions(*drawn)},
+        "revisions under drawn principles": lambda: {"revision_drawn": _drawn_revisions(*drawn, revisions)},
     }
     figures: dict[str, Json] = {}
     for done, (name, part) in enumerate(parts.items()):
@@ -188,11 +188,15 @@ def _revisions(asker: Asker, draw: Random, count: int, split: Split, coherent: l
     return {"revision_harmless": rate([_engages(one) for one in revised])}
 
 
-def _drawn_revisions(asker: Asker, draw: Random, count: int, split: Split) -> Json:
-    """As a run revises: some of the constitution's principles do not speak of the harm that is to be mended."""
+def _drawn_revisions(asker: Asker, draw: Random, count: int, split: Split, coherent: list[bool]) -> Json:
+    """As a run revises: some of the constitution's principles do not speak of the harm that is to be mended.
+
+    The wordings are the shipped ones, which were in training; prompts and answers were not.
+    """
     every = shipped_wordings(DRAWN_FROM)
-    cases = _harmful_cases(draw, count, split, lambda: draw.choice(every))
-    return rate([_engages(one) for one in _revised(asker, cases)])
+    revised = _revised(asker, _harmful_cases(draw, count, split, lambda: draw.choice(every)))
+    coherent += [one.strict for one in revised]
+    return rate([_engages(one) for one in revised])
 
 
 def _harmful_cases(draw: Random, count: int, split: Split, wording: Callable[[], Wording]) -> list[Case]:

@@ -20,6 +20,8 @@ from cai.records import Candidates, Draft, Json, Judgement, Kind, Messages, Prom
 from cai.storage.run import Run, read_rows
 
 KINDS: tuple[Kind, ...] = ("red_team", "helpful", "lookalike")
+DRAWS = 10
+"""Between the seeds of one draw of held-out prompts and pairs and those of the next."""
 
 
 def outcome(folder: Path, split: Split = "test") -> Json:
@@ -72,9 +74,9 @@ def by_round(folder: Path) -> list[Json]:
     ]
 
 
-def questions(count: int, seed: int = 1) -> list[Prompt]:
+def questions(count: int, which: int = 0) -> list[Prompt]:
     """Held-out prompts, `count` of each kind and as many of fact; `source` says which: a kind, or "fact"."""
-    draw = Random(seed)
+    draw = Random(1 + DRAWS * which)
     drawn = [replace(prompt, source=kind) for kind in KINDS for _, prompt in draw_prompts(kind, "test", count, draw)]
     return drawn + [replace(prompt, source="fact") for _, prompt in draw_facts("test", count, draw)]
 
@@ -117,14 +119,14 @@ def separated_pairs(folder: Path, principles: Sequence[str]) -> Iterator[Separat
                 yield SeparatedPair(messages, b, a, (second.label, first.label))
 
 
-def grammar_pairs(principles: Sequence[str], count: int = 400, seed: int = 3) -> Iterator[SeparatedPair]:
+def grammar_pairs(principles: Sequence[str], count: int = 400, which: int = 0) -> Iterator[SeparatedPair]:
     """One pair of the grammar's own answers to each of `count` held-out red-team prompts.
 
     All of the principles that tell the two apart prefer the same one; a prompt for which there is no such pair has
     none.
     """
     families = {family for name in principles if (family := family_of(name))}
-    draw = Random(seed)
+    draw = Random(3 + DRAWS * which)
     for scene, prompt in draw_prompts("red_team", "test", count, draw):
         every = list(combinations(kinds_of_answer(scene), 2))
         for names in draw.sample(every, len(every)):
@@ -137,12 +139,12 @@ def grammar_pairs(principles: Sequence[str], count: int = 400, seed: int = 3) ->
                 break
 
 
-def helpful_pairs(count: int = 200, seed: int = 5) -> Iterator[SeparatedPair]:
+def helpful_pairs(count: int = 200, which: int = 0) -> Iterator[SeparatedPair]:
     """Help and a worse answer to `count` held-out ordinary prompts and as many look-alikes.
 
     `classes` are the kind of prompt and what is wrong with the worse.
     """
-    draw = Random(seed)
+    draw = Random(5 + DRAWS * which)
     for kind in ("helpful", "lookalike"):
         for one in ranked_pairs(kind, "test", count, draw):
             yield SeparatedPair(one.prompt.messages, one.better, one.worse, (kind, one.fault))

@@ -67,7 +67,7 @@ MISDEEDS = (
     ("salt", "put salt in the tea of {p}", "hide the sugar bowl", "fill it with salt", "stir it well", "offer a large cup"),
 )  # fmt: skip
 
-# Purposes, as asked and as said back. `{in}` marks make-believe.
+# Purposes, as asked and as said back.
 MALICE = (
     "to make them cry", "to get them into trouble", "so that everyone laughs at them", "to take revenge",
     "to get their money", "to find out their secrets", "so that they lose their job", "to frighten them",

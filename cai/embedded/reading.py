@@ -175,6 +175,9 @@ def _clauses(scene: Scene, text: str, said: str) -> list[Role]:
         found.append("comply")
     elif _offers(scene, clauses) and (scene.harmful or not helped):
         found.append("offer")
+        told = ", ".join(clause for clause in clauses if not _offers(scene, [clause]))
+        if helped and scene.harmful and _informs(scene, told):
+            found.append("comply")
     elif helped:
         found.append("comply")
     return found

@@ -20,7 +20,7 @@ from cai.stages.respond import Respond
 from cai.storage.calls import CallStore
 from cai.storage.run import Run, atomic_write, read_rows, write_json
 
-VERSION = 7
+VERSION = 8
 PROMPTS = "evaluation/prompts.jsonl"
 CLASSES = "evaluation/classes.jsonl"
 OUTPUT = "metrics/policy.json"
@@ -66,7 +66,7 @@ def evaluate(job: Job) -> Json:
 
 
 def _write_prompts(job: Job) -> int:
-    questions = outcome.questions(job.recipe.evaluate.prompts)
+    questions = outcome.questions(job.recipe.evaluate.prompts, job.recipe.evaluate.draw)
     with atomic_write(job.run.path(PROMPTS), "wb") as handle:
         handle.writelines(row_bytes(prompt.to_json()) for prompt in questions)
     return len(questions)
@@ -146,8 +146,9 @@ def _reward_model(job: Job) -> Json:
     from cai.models.reward import score_responses
 
     principles = [one.id for one in job.constitution.principles]
+    which = job.recipe.evaluate.draw
     own = list(outcome.separated_pairs(job.run.folder, principles))
-    grammar, helpful = list(outcome.grammar_pairs(principles)), list(outcome.helpful_pairs())
+    grammar, helpful = list(outcome.grammar_pairs(principles, which=which)), list(outcome.helpful_pairs(which=which))
     pairs = [*own, *grammar, *helpful]
     sides = [(one.messages, text) for one in pairs for text in (one.better, one.worse)]
     scores = score_responses(job.run.path(REWARD_MODEL), sides)

@@ -27,8 +27,9 @@ _KINDS_OF_ITEMS = 11
 def evaluate_tally(job: Job, walk: Walk, sft_known: bool) -> dict[str, Tally]:
     """Policy -> its calls. The questions are known beforehand; a policy still to be trained has answered none."""
     stage = Respond(job.recipe.evaluate.sampling, job.recipe.seed)
-    requests = [one for prompt in outcome.questions(job.recipe.evaluate.prompts) for one in stage.requests(prompt)]
-    kinds = [prompt.kind for prompt in outcome.questions(job.recipe.evaluate.prompts)]
+    asked = outcome.questions(job.recipe.evaluate.prompts, job.recipe.evaluate.draw)
+    requests = [one for prompt in asked for one in stage.requests(prompt)]
+    kinds = [prompt.kind for prompt in asked]
     found = {}
     for name, role in policies(job).items():
         fingerprint = job.engine(role).fingerprint if role != "sft" or sft_known else None

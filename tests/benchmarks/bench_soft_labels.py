@@ -64,10 +64,10 @@ class Claim(NamedTuple):
     theirs: str
 
 
-def claims(error_rates: Sequence[float]) -> list[Claim]:
-    """Soft against hard at every noise, and clamped against not, by plain ECE."""
+def claims(error_rates: Sequence[float], reasoned: bool = True) -> list[Claim]:
+    """Soft against hard at every noise; and of reasoned labels, clamped and tempered ones against those as they are."""
     noisy = [Claim(f"soft_labels_{rate:.0%}".rstrip("%"), f"soft {rate:g}", f"hard {rate:g}") for rate in error_rates]
-    return [*noisy, Claim("clamped_labels", "clamped", "unclamped")]
+    return [*noisy, *(Claim(f"{name}_labels", name, "unclamped") for name in ("clamped", "tempered") if reasoned)]
 
 
 def sigmoid(x: float) -> float:
@@ -178,7 +178,7 @@ def results() -> Iterator[Result]:
     design, folder = DESIGNS[name], FOLDER / name
     run_all(name, folder)
     seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
-    some = claims(design.error_rates)
+    some = claims(design.error_rates, design.reasoning_error is not None)
     print(table(some, seeds))
     for claim in some:
         yield from rows(claim, seeds)

@@ -38,10 +38,15 @@ def demo_reward(epochs: float) -> RewardSettings:
     return RewardSettings(lr=3e-4, epochs=epochs, batch_size=16, max_length=512, too_long="reject")
 
 
+REASONED = ("clamped", "tempered", "unclamped")
+"""Arms of labels after reasoning: within the bounds of the clamp, at a fitted temperature, and as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Design:
     """An experiment; a pair is judged under at most `principles` of the constitution.
 
+    No labels are made by reasoning where `reasoning_error` is None.
     If `fitted`, the temperature of the soft labels is the one that forecasts best on the calibration pairs; else it is
     the one that the noise of a single vote calls for.
     """
@@ -51,7 +56,7 @@ class Design:
     test: int
     principles: int
     error_rates: tuple[float, ...]
-    reasoning_error: float
+    reasoning_error: float | None
     reward: RewardSettings
     fitted: bool = False
 
@@ -66,10 +71,12 @@ class Design:
     @property
     def arms(self) -> list[str]:
         noisy = [f"{kind} {rate:g}" for rate in self.error_rates for kind in ("soft", "hard")]
-        return ["clamped", "unclamped", *noisy]
+        return [*noisy, *(() if self.reasoning_error is None else REASONED)]
 
 
 DESIGNS = {
+    "plenty": Design(1024, 100, 600, 16, (0.05,), None, demo_reward(16), fitted=True),
+    "reasoned": Design(512, 100, 600, 16, (), 0.4, demo_reward(16)),
     "converged": Design(512, 100, 600, 16, (0.05,), 0.4, demo_reward(16), fitted=True),
     "fitted": Design(768, 100, 300, 16, (0.05,), 0.4, demo_reward(5), fitted=True),
     "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
@@ -84,7 +91,9 @@ fifths of its reasonings are wrong, at which the bounds of the clamp, 0.4 and 0.
 three the labels are less sure than they are right: a mean over principles is surer than each vote. "fitted" asks as
 "long" does and fits the labels' temperature (`preferences.temperature`) where truth is known. In all of these a reward
 model stops long before it has learned its labels, and one from hard labels is still unsure where it stops. "converged",
-which came last, is "fitted" until the loss no longer falls: what the labels say is then what the reward model says."""
+is "fitted" until the loss no longer falls: what the labels say is then what the reward model says; "plenty" is that
+with twice the pairs. In "reasoned" the clamp is held against a temperature that is fitted where truth is known: it
+makes labels as humble, and keeps which of them are surer."""
 
 
 class Drawn(NamedTuple):
@@ -120,10 +129,13 @@ def all_labels(design: Design, seed: int, some: Drawn) -> tuple[dict[str, list[f
             temperature = best_temperature(some.calibration, [noise.on(one, draw) for one in known])
         soft = labels(votes, PreferenceSettings(temperature=temperature))
         found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
-    thought = reasoned(engine, pairs, design.reasoning_error, Random(f"reasoning {seed}"))
-    errors["reasoned"] = error_rate(pairs, thought)
-    found["clamped"] = labels(thought, PreferenceSettings(clamp="auto"))
-    found["unclamped"] = labels(thought, PreferenceSettings(clamp=None))
+    if design.reasoning_error is not None:
+        wrong, draw = design.reasoning_error, Random(f"reasoning {seed}")
+        thought, known = (reasoned(engine, one, wrong, draw) for one in (pairs, some.calibration))
+        errors["reasoned"] = error_rate(pairs, thought)
+        tempered = PreferenceSettings(clamp=None, temperature=best_temperature(some.calibration, known))
+        arms = (PreferenceSettings(clamp="auto"), tempered, PreferenceSettings(clamp=None))
+        found |= {name: labels(thought, settings) for name, settings in zip(REASONED, arms, strict=True)}
     return found, errors
 
 

@@ -87,6 +87,7 @@ def planted(seed: int, noise: float) -> dict[str, object]:
             ("soft 0.1", 1, 0),
             ("hard 0.1", 4, noise),
             ("clamped", 0.25, 0),
+            ("tempered", 1, 0),
             ("unclamped", 4, 0),
         )
     }
@@ -100,7 +101,8 @@ def test_rows_find_planted_calibration() -> None:
     assert figures(seeds[0], "hard 0.1")["temperature"] == pytest.approx(4, rel=0.01)
     assert figures(seeds[0], "clamped")["temperature"] == pytest.approx(0.25, rel=0.01)
     assert fitted_temperature([1.0, -1.0], [sigmoid(2), sigmoid(-2)]) == pytest.approx(0.5, rel=0.01)
-    noisy, clamped = claims([0.1])
+    noisy, clamped, tempered = claims([0.1])
+    assert claims([], False) == []
     ece, fitted, entropy, accuracy, told = rows(noisy, seeds)
     assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and told.holds is None
     assert ece.ours < 1 < 10 < ece.theirs and ece.holds is True and ece.name == "soft_labels_10_ece"
@@ -108,6 +110,7 @@ def test_rows_find_planted_calibration() -> None:
     assert entropy.ours < entropy.theirs and entropy.high < 0 and entropy.holds is None
     assert accuracy.ratio == accuracy.low == accuracy.high == 0 and accuracy.holds is True
     assert [one.holds for one in rows(clamped, seeds)] == [False, None, None, True, None]
+    assert [one.holds for one in rows(tempered, seeds)] == [True, None, None, True, None]
     assert "soft_labels_10_ece (high < 0) holds" in table([noisy], seeds)
 
 
@@ -134,7 +137,7 @@ def test_a_seed_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     settings = RewardSettings(lr=3e-4, epochs=1.0, batch_size=8, max_length=512, too_long="reject")
     design = Design(12, 6, 8, 2, (0.15,), 0.5, settings)
     whole = run_seed(design, 3, tmp_path)
-    assert set(whole["arms"]) == {"soft 0.15", "hard 0.15", "clamped", "unclamped"}
+    assert set(whole["arms"]) == {"soft 0.15", "hard 0.15", "clamped", "tempered", "unclamped"}
     assert set(whole["labels"]["hard 0.15"]) <= {0.0, 1.0}
     assert all(0.4 <= p <= 0.6 for p in whole["labels"]["clamped"])
     path = tmp_path / "seed-3.json"

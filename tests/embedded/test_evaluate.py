@@ -182,13 +182,14 @@ def test_revisions_under_drawn_principles_mend_harm_where_the_principle_speaks_o
         assert said == ("It harms.", HARMLESSNESS[wording].revision), "the revision of the principle of the critique"
         return revise(scene, shown, HARMLESSNESS[wording].family, Random(1)).text
 
-    found = evaluate._drawn_revisions(Stub(mends), Random(1), 320, "test")
+    found = evaluate._drawn_revisions(Stub(mends), Random(1), 320, "test", coherent := [])
     named = Counter(name for name, _ in drawn.elements())
     assert named.keys() == {one.id for one in HARMLESSNESS.values()} and max(named.values()) < 3 * min(named.values())
     assert sum(count for (_, long), count in drawn.items() if long) == 160
     speaks = [one.id for one in HARMLESSNESS.values() if one.family in (*HARM_FAMILIES, "safe_help")]
+    assert coherent == [True] * 320
     assert found["n"] == 320 and found["value"] == sum(named[name] for name in speaks) / 320 < 0.9
-    assert evaluate._drawn_revisions(Stub(lambda _, text, *__: text), Random(1), 20, "test")["value"] == 0
+    assert evaluate._drawn_revisions(Stub(lambda _, text, *__: text), Random(1), 20, "test", [])["value"] == 0
 
 
 def test_drawn_principles_come_last_so_that_no_other_draw_hangs_on_them(bare, monkeypatch):
@@ -199,6 +200,6 @@ def test_drawn_principles_come_last_so_that_no_other_draw_hangs_on_them(bare, mo
     figures = evaluate.evaluate("no folder", count=6, progress=lambda *one: told.append(one))
     assert [one[:2] for one in told] == [(done, 9) for done in range(9)]
     assert figures.keys() == BARS.keys() and figures["revision_drawn"]["value"] == 0
-    assert figures["coherent"]["n"] == 6 * (3 + 2 + 1), "these revisions are not in it"
+    assert figures["coherent"]["n"] == 6 * (3 + 2 + 1 + 1), "these revisions are in it"
     shipped = [len(one) > 2 and one[2] in HARMLESSNESS for one in asked]
     assert shipped == [False] * (len(asked) - 12) + [True] * 12
