@@ -75,7 +75,8 @@ class Grade:
     """The judge's answer to one principle's yes/no question about one answer, raw.
 
     Natural logarithms; `mass` is p(yes) + p(no) over the whole vocabulary. `counts` are the sampled yes and no of an
-    engine without log-probabilities, which then are those of the mean of the Beta posterior; else None.
+    engine without log-probabilities, which then are those of the mean of the Beta posterior; else None. `refused`:
+    nothing could be read, and the judge said that it would not answer.
     """
 
     principle_id: str
@@ -83,6 +84,7 @@ class Grade:
     logprob_no: float
     mass: float
     counts: tuple[int, int] | None = None
+    refused: bool = False
 
     def to_json(self) -> Json:
         row: Json = {
@@ -91,12 +93,14 @@ class Grade:
             "logprob_no": self.logprob_no,
             "mass": self.mass,
         }
-        return row if self.counts is None else {**row, "counts": list(self.counts)}
+        row |= {} if self.counts is None else {"counts": list(self.counts)}
+        return row | ({"refused": True} if self.refused else {})
 
     @classmethod
     def from_json(cls, row: Json) -> Grade:
         counts = (row["counts"][0], row["counts"][1]) if row.get("counts") else None
-        return cls(row["principle_id"], row["logprob_yes"], row["logprob_no"], row["mass"], counts)
+        refused = row.get("refused", False)
+        return cls(row["principle_id"], row["logprob_yes"], row["logprob_no"], row["mass"], counts, refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,8 @@ def _why(reasons: Json) -> str:
 def _matrix(agreement: Json) -> list[str]:
     """κ of every two principles; of many, the five pairs that agree least (all are in metrics/agreement.svg)."""
     pairs = [one for one in agreement["pairs"] if one["value"] is not None]
+    if not agreement["pairs"]:
+        return ["", "principles        κ of two wants both asked about one pair: label.principles_per_pair=2, or all"]
     if not pairs:
         return []
     names = sorted({one[side] for one in pairs for side in ("first", "second")})

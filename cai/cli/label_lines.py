@@ -74,7 +74,8 @@ def rubric_lines(rubric: Json | None) -> list[str]:
         return []
     silent = sum(one["abstained"] for one in rubric["kinds"].values())
     kinds = ", ".join(f"{one['abstained']:,} of {one['answers']:,} {kind}" for kind, one in rubric["kinds"].items())
+    why = ", ".join(f"{sum(counts.values()):,} {reason}" for reason, counts in rubric["abstained_why"].items())
     return [
-        f"rubric       {rubric['answers']:,} answers, {silent} abstained" + (f" ({kinds})" if silent else ""),
+        f"rubric       {rubric['answers']:,} answers, {silent} abstained" + (f" ({kinds}; {why})" if silent else ""),
         f"{_INDENT}read from {rubric['verdicts']}",
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from cai.embedded.batches import BLOCK, Batch, blocks, one_core
 from cai.embedded.tokenizer import load_tokenizer, train_tokenizer
 from cai.errors import TrainingError
 from cai.memory import keep_memory
+from cai.records import Json
 from cai.storage.run import atomic_write
 
 SHARDS = 2  # parts of a batch on a CPU, one a core: a thread each, so that no core waits inside an operation
@@ -134,7 +134,7 @@ def run_batch(model: Any, parts: list[Batch], workers: ThreadPoolExecutor) -> li
     return done
 
 
-Report = Callable[[dict[str, float]], None]
+Report = Callable[[Json], None]
 
 
 def train(
@@ -192,7 +192,7 @@ def train(
     save_model(model, tokenizer, out / "model")
 
 
-def _kept_log(path: Path, step: int) -> list[dict[str, float]]:
+def _kept_log(path: Path, step: int) -> list[Json]:
     """The log's rows before `step`: what came after the last checkpoint is done again."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     try:
@@ -218,7 +218,8 @@ def _average(averaged: dict[str, Any], named: dict[str, Any], keep: float) -> No
         averaged[name].lerp_(parameter.detach(), 1 - keep)
 
 
-def _row(step: int, shards: list[Shard], labels: list[int], seconds: float) -> dict[str, float]:
+def _row(step: int, shards: list[Shard], labels: list[int], seconds: float) -> Json:
+    """A line of the log; None of verdicts where a batch has none."""
     import torch
 
     each, right = (torch.cat([getattr(one, name) for one in shards]) for name in ("each", "right"))
@@ -227,8 +228,8 @@ def _row(step: int, shards: list[Shard], labels: list[int], seconds: float) -> d
     return {
         "step": step,
         "text_loss": float(each[~verdict].mean()),
-        "verdict_loss": float(each[verdict].mean()) if verdict.any() else math.nan,
-        "verdict_right": float(right[verdict].float().mean()) if verdict.any() else math.nan,
+        "verdict_loss": float(each[verdict].mean()) if verdict.any() else None,
+        "verdict_right": float(right[verdict].float().mean()) if verdict.any() else None,
         "seconds": round(seconds, 1),
     }
 

@@ -126,9 +126,11 @@ def _count_unanswered(job: Job, figures: LabelFigures) -> None:
     """Pairs that the judge gave no answer on, or that no principle reaches: they are among the rejects."""
     for step in ("reason", "label"):
         for row in _rejected(job, step):
-            figures.add_unanswered(
-                row["record"]["prompt"]["kind"], "not answered" if row["answers"] else "no principle"
-            )
+            figures.add_unanswered(row["record"]["prompt"]["kind"], _why_unanswered(row))
+
+
+def _why_unanswered(rejected: Json) -> str:
+    return "not answered" if rejected["answers"] else "no principle"
 
 
 def _rejected(job: Job, step: str) -> Iterator[Json]:
@@ -166,7 +168,7 @@ def write_rubric_figures(job: Job) -> None:
     for row in read_rows(job.run.path("rubric.jsonl")):
         figures.add(Graded.from_json(row), job.recipe.preferences.mass_floor)
     for row in _rejected(job, "rubric"):
-        figures.add_unanswered(row["record"]["prompt"]["kind"])
+        figures.add_unanswered(row["record"]["prompt"]["kind"], _why_unanswered(row))
     write_json(job.run.path("metrics/rubric.json"), figures.to_json())
 
 

@@ -9,7 +9,7 @@ from cai.preferences.consistency import Consistency
 from cai.preferences.figures import CLEAR, LabelFigures
 from cai.preferences.mixing import Mix, mixed, on_the_side_of
 from cai.preferences.rankings import compared, rankings, tie_strength
-from cai.preferences.rubrics import RubricFigures, p_yes, unpaired_label
+from cai.preferences.rubrics import RubricFigures, p_yes
 from cai.preferences.soft_labels import REASONED_CLAMP, bounded, clamp_of, soft_label
 from cai.preferences.votes import (
     beta_interval,
@@ -44,7 +44,6 @@ __all__ = [
     "sigmoid",
     "soft_label",
     "tie_strength",
-    "unpaired_label",
     "unread",
     "usable",
 ]

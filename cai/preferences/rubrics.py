@@ -1,4 +1,4 @@
-"""Grades of single answers to one probability and to an unpaired label, for KTO, thresholds and evaluation."""
+"""Grades of single answers to one probability, and what they come to over a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cai.bands import within
 from cai.errors import ParseError
 from cai.judge_records import Graded
 from cai.preferences.votes import sigmoid
@@ -30,21 +29,16 @@ def p_yes(answer: Graded, mass_floor: float = 0.5, weights: Mapping[str, float] 
     return mean / total
 
 
-def unpaired_label(
-    answer: Graded, threshold: float = 0.5, band: float = 0.0, mass_floor: float = 0.5,
-    weights: Mapping[str, float] | None = None,
-) -> bool | None:  # fmt: skip
-    """Whether an answer is wanted, as KTO asks; None within `band` of the `threshold`. Raises as `p_yes`."""
-    p = p_yes(answer, mass_floor, weights)
-    return None if band and within(p, band, threshold) else p >= threshold
-
-
 @dataclass(slots=True)
 class RubricFigures:
-    """How the answers of a file were graded: by principle, and abstentions by kind of prompt."""
+    """How the answers of a file were graded: by principle, and abstentions by kind of prompt and by reason.
+
+    Reasons are those of `LabelFigures`: "low mass", "unparsed", "refused", "not answered", "no principle".
+    """
 
     answers: int = 0
     _kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    _why: dict[str, Counter[str]] = field(default_factory=dict)
     _asked: Counter[str] = field(default_factory=Counter)
     _counted: Counter[str] = field(default_factory=Counter)
     _yes: dict[str, float] = field(default_factory=dict)
@@ -52,8 +46,11 @@ class RubricFigures:
 
     def add(self, answer: Graded, mass_floor: float) -> None:
         """Count one answer; grades under the floor abstain."""
-        self.answers += 1
-        self._count(answer.prompt.kind, not any(one.mass and one.mass >= mass_floor for one in answer.grades))
+        self._count(answer.prompt.kind)
+        if not any(one.mass and one.mass >= mass_floor for one in answer.grades):
+            silent = not any(one.mass for one in answer.grades)
+            refused = any(one.refused for one in answer.grades)
+            self._abstain(answer.prompt.kind, ("refused" if refused else "unparsed") if silent else "low mass")
         for one in answer.grades:
             self._asked[one.principle_id] += 1
             self._mass[one.principle_id] = self._mass.get(one.principle_id, 0.0) + one.mass
@@ -62,15 +59,18 @@ class RubricFigures:
                 yes = sigmoid(one.logprob_yes - one.logprob_no)
                 self._yes[one.principle_id] = self._yes.get(one.principle_id, 0.0) + yes
 
-    def add_unanswered(self, kind: Kind) -> None:
-        """Count an answer that never got its grades."""
-        self.answers += 1
-        self._count(kind, True)
+    def add_unanswered(self, kind: Kind, why: str) -> None:
+        """Count an answer that never got its grades: `why` is "not answered" or "no principle"."""
+        self._count(kind)
+        self._abstain(kind, why)
 
-    def _count(self, kind: Kind, abstained: bool) -> None:
-        counts = self._kinds.setdefault(kind, Counter(answers=0, abstained=0))
-        counts["answers"] += 1
-        counts["abstained"] += abstained
+    def _count(self, kind: Kind) -> None:
+        self.answers += 1
+        self._kinds.setdefault(kind, Counter(answers=0, abstained=0))["answers"] += 1
+
+    def _abstain(self, kind: Kind, why: str) -> None:
+        self._kinds[kind]["abstained"] += 1
+        self._why.setdefault(why, Counter())[kind] += 1
 
     def to_json(self) -> Json:
         """`p_yes` and `mass` are means, 0 … 1; `p_yes` is None for a principle whose every grade abstained."""
@@ -84,4 +84,5 @@ class RubricFigures:
             for id, asked in sorted(self._asked.items())
         }
         kinds = {kind: dict(one) for kind, one in sorted(self._kinds.items())}
-        return {"answers": self.answers, "kinds": kinds, "principles": principles}
+        why = {reason: dict(sorted(counts.items())) for reason, counts in sorted(self._why.items())}
+        return {"answers": self.answers, "kinds": kinds, "abstained_why": why, "principles": principles}

@@ -23,7 +23,7 @@ class Rubric:
     Answers of one prompt are graded under the same rubrics. `fallback_samples` is as for `Label`.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     constitution: Constitution
     principles_per_answer: Count = "all"
     fallback_samples: int = 0
@@ -62,5 +62,5 @@ class Rubric:
         for index, principle in enumerate(principles):
             mine = answers[index * each : (index + 1) * each]
             read = sampled_yes_no(mine) if self.fallback_samples else scored(mine[0])
-            grades.append(Grade(principle.id, read.first, read.second, read.mass, read.counts))
+            grades.append(Grade(principle.id, read.first, read.second, read.mass, read.counts, read.refused))
         return replace(answer, grades=tuple(grades))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from cai.cli import main
 from cai.embedded import people_path
 from cai.embedded.oracle import classify
+from cai.embedded.outcome import grammar_pairs, helpful_pairs
 from cai.embedded.people import COUNTS, shipped_pairs, to_line
 from cai.errors import RunError
 from cai.intervals import wilson
@@ -46,6 +48,17 @@ def test_another_run_of_the_same_model_is_measured_for_nothing(tmp_path: Path) -
     assert "evaluate" in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
     assert "evaluate" not in calls(fake_run(tmp_path / "two", prompts, seed=0, evaluate__prompts=3))
     assert "evaluate" not in calls(fake_run(tmp_path / "one", prompts, evaluate__prompts=3))
+
+
+def test_another_draw_asks_other_held_out_prompts(tmp_path: Path) -> None:
+    prompts, asked = write_prompts(tmp_path), []
+    for draw in (0, 1):
+        assert "evaluate" in calls(fake_run(tmp_path / "run", prompts, evaluate__prompts=20, evaluate__draw=draw))
+        asked.append({row["id"] for row in read_rows(tmp_path / "run" / "evaluation" / "prompts.jsonl")})
+    assert len(asked[0] & asked[1]) < 0.2 * len(asked[0])
+    for pairs in (helpful_pairs, partial(grammar_pairs, ["no-harm"])):
+        first, second = ({one.messages for one in pairs(which=which)} for which in (0, 1))
+        assert len(first & second) < 0.5 * len(first)
 
 
 def test_the_reward_step_writes_its_figures_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

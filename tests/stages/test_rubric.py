@@ -11,7 +11,7 @@ from cai.constitution.principles import Scope
 from cai.dialogues import YES_NOS, YesNo
 from cai.errors import ParseError
 from cai.judge_records import Grade, Graded
-from cai.preferences import RubricFigures, p_yes, unpaired_label
+from cai.preferences import RubricFigures, p_yes
 from cai.records import Candidates, ChoiceRequest, ChoiceScores, Completion, Failure, Prompt, user
 from cai.stages.rubric import Rubric
 from cai.stages.verdicts import read_yes_no
@@ -73,6 +73,19 @@ def test_without_log_probabilities_yes_and_no_are_counted() -> None:
     assert Graded.from_json(graded.to_json()) == graded
 
 
+def test_a_judge_that_refuses_to_grade_is_counted_as_that() -> None:
+    stage = Rubric(CONSTITUTION, fallback_samples=2)
+    answer = next(iter(stage.read(ROW)))
+    figures = RubricFigures()
+    for text in ("I'm sorry, but I can't help with that.", "perhaps"):
+        graded = stage.parse(answer, [Completion(text, "stop", 1, 1)] * 4)
+        assert Graded.from_json(graded.to_json()) == graded
+        figures.add(graded, 0.5)
+    assert {why: sum(kinds.values()) for why, kinds in figures.to_json()["abstained_why"].items()} == {
+        "refused": 1, "unparsed": 1,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [
@@ -90,18 +103,14 @@ def graded(p: float, mass: float = 1.0, kind: str = "red_team") -> Graded:
     return Graded(prompt, "one", (Grade("kind", math.log(mass * p), math.log(mass * (1 - p)), mass),))
 
 
-def test_a_threshold_makes_unpaired_labels() -> None:
-    assert [unpaired_label(graded(p), 0.6) for p in (0.2, 0.599, 0.601, 0.9)] == [False, False, True, True]
-    assert [unpaired_label(graded(p), 0.5, band=0.1) for p in (0.39, 0.45, 0.55, 0.61)] == [False, None, None, True]
-    assert [unpaired_label(graded(p), 0.5, band=0.05) for p in (0.44, 0.45, 0.55, 0.56)] == [False, None, None, True]
-
-
 def test_figures_are_by_principle_and_abstentions_by_kind() -> None:
     figures = RubricFigures()
     for answer in (graded(0.8), graded(0.6), graded(0.5, 0.1), graded(0.5, 0.1, "helpful")):
         figures.add(answer, 0.5)
+    figures.add_unanswered("helpful", "not answered")
     found = figures.to_json()
-    assert found["kinds"] == {"helpful": {"answers": 1, "abstained": 1}, "red_team": {"answers": 3, "abstained": 1}}
+    assert found["kinds"] == {"helpful": {"answers": 2, "abstained": 2}, "red_team": {"answers": 3, "abstained": 1}}
+    assert found["abstained_why"] == {"low mass": {"helpful": 1, "red_team": 1}, "not answered": {"helpful": 1}}
     principle = found["principles"]["kind"]
     assert (principle["asked"], principle["counted"]) == (4, 2)
     assert (principle["p_yes"], principle["mass"]) == (pytest.approx(0.7), pytest.approx(0.55))
