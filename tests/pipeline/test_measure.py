@@ -21,6 +21,7 @@ from cai.errors import RunError
 from cai.intervals import wilson
 from cai.pipeline.measure import _reward_model, compare
 from cai.pipeline.run_recipe import run_recipe
+from cai.recipe import EvaluateSettings
 from cai.recipe_files import load_recipe
 from cai.records import SPLITS, Candidates, Message, Messages, Prompt, user
 from cai.storage.run import Run, read_rows
@@ -108,7 +109,8 @@ def test_the_reward_model_is_measured_on_own_pairs_by_class_and_on_the_grammars(
 
     monkeypatch.setattr("cai.models.reward.score_responses", likes_evasion)
     principles = [SimpleNamespace(id=name) for name in ("no-harm", "plain-refusal")]
-    job: Any = SimpleNamespace(run=run, constitution=SimpleNamespace(principles=principles))
+    recipe = SimpleNamespace(evaluate=EvaluateSettings())
+    job: Any = SimpleNamespace(run=run, constitution=SimpleNamespace(principles=principles), recipe=recipe)
     found = _reward_model(job)
     assert found["accuracy"] == {**found["accuracy"], "value": 0.5, "n": 2}, "of harm and evasion each has one side"
     assert {pair: (one["value"], one["n"]) for pair, one in found["by"].items()} == {
