@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cai.human_preferences import PairNotes
     from cai.prompts.files import Row
@@ -62,6 +62,27 @@ def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: st
 
 def model_folder(name: str) -> Path:
     """The folder of a model; raises `ConfigError` if there is none."""
+def check_some_train(file: str, pairs: Sequence[Preference]) -> None:
+    """Raise `ConfigError` where all pairs of a file are held out; it says what would have them trained on."""
+    from cai.errors import ConfigError
+
+    if not any(one.prompt.split == "train" for one in pairs):
+        held_out = f"all {len(pairs):,} pairs are" if len(pairs) > 1 else "its one pair is"
+        raise ConfigError(f"{file}: nothing to train on: {held_out} held out (split test); {_to_train(file)}")
+
+
+def _to_train(file: str) -> str:
+    """How pairs that are all held out come to be trained on."""
+    from cai.human_preferences import read_human_preferences
+    from cai.prompts.spec import parse_spec
+
+    if _is_run_file(parse_spec(file)):
+        return "their prompts say so; name a file that has pairs with the split train too"
+    if any(one.prompt.split == "train" for one in read_human_preferences(file, test_share=0.0).preferences):
+        return "--test-share 0 trains on those that were drawn"
+    return "the file or its name says so; ?split=train on its name trains on them all the same"
+
+
     from cai.errors import ConfigError
 
     folder = Path(name).expanduser()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.pair_files import model_folder, read_pairs
+from cai.cli.pair_files import check_some_train, model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def train_reward_command(
     audited = _audited(file, accept_audit, out)
     preferences = read_pairs(file, test_share, told=_leads())
     audited = audited or _unknown(file, preferences)
+    check_some_train(file, preferences)
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
 

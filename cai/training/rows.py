@@ -70,6 +70,8 @@ class Counts:
 
     def check(self, max_length: int, max_rejected: float, max_truncated: float = 1.0) -> None:
         """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected or truncated."""
+        if not self.given:
+            raise TrainingError("nothing can be trained on: there are no rows, or all are held out (split test)")
         rejected = self.too_long + self.not_rendered + self.same_answer
         if self.zero_weight and self.zero_weight == self.given:
             raise TrainingError(f"nothing can be trained on: all {self.given} rows have weight 0")
