@@ -35,8 +35,8 @@ def evaluate() -> None:
 @click.option("--model", required=True, metavar="PATH", help="A reward model's folder.")
 @click.option(
     "--preferences", "files", required=True, multiple=True, metavar="FILE",
-    help="Pairs: rows of {prompt, chosen, rejected}, HH transcripts, a run's preferences.jsonl; or a file in the shape "
-    "of RewardBench. JSONL, JSON, Parquet; repeatable.",
+    help="Pairs: rows of {prompt, chosen, rejected} or {prompt, response_a, response_b, p_a}, HH transcripts, a run's "
+    "preferences.jsonl; or a file in the shape of RewardBench. JSONL, JSON, CSV, Parquet; repeatable.",
 )  # fmt: skip
 @click.option(
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
