@@ -15,7 +15,7 @@ LAYERS = {
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
         "bands", "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "memory", "packed",
-        "plots", "refusals", "reliability",
+        "fitting", "plots", "refusals", "reliability",
     },
     0: {"errors", "records", "judge_records"},
 }  # fmt: skip

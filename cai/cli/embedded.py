@@ -78,8 +78,13 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
     if not (folder / "model.safetensors").exists():
         raise InputError("no model here; `cai embedded train` writes one", folder)
     with Bars(f"{count} cases for each skill; 300 take three minutes on two cores") as bars:
-        bars.start("evaluate", "")
-        figures = evaluate(folder, count, seed, device=device, progress=bars.progress)
+
+        def progress(done: int, total: int, part: str) -> None:
+            if not done:
+                bars.start("evaluate", "")
+            bars.progress(done, total, part)
+
+        figures = evaluate(folder, count, seed, device=device, progress=progress)
     click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else table(figures))
 
 

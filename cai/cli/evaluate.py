@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,8 @@ from cai.cli.progress import Bars
 from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cai.human_preferences.benchmarks import BenchmarkRow
     from cai.records import Json, Preference
 
@@ -32,8 +35,8 @@ def evaluate() -> None:
 @click.option("--model", required=True, metavar="PATH", help="A reward model's folder.")
 @click.option(
     "--preferences", "files", required=True, multiple=True, metavar="FILE",
-    help="Pairs: rows of {prompt, chosen, rejected}, HH transcripts, a run's preferences.jsonl; or a file in the shape "
-    "of RewardBench. JSONL, JSON, Parquet; repeatable.",
+    help="Pairs: rows of {prompt, chosen, rejected} or {prompt, response_a, response_b, p_a}, HH transcripts, a run's "
+    "preferences.jsonl; or a file in the shape of RewardBench. JSONL, JSON, CSV, Parquet; repeatable.",
 )  # fmt: skip
 @click.option(
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
@@ -153,10 +156,22 @@ def _write(out: Path, result: Json) -> None:
     write_json(out / "reward.json", result)
     if result["held_out"]:
         write_plots(out, result["held_out"])
+    names = _names(result["benchmarks"])
     for file, figures in result["benchmarks"].items():
-        name = re.sub(r"\W+", "_", Path(file.partition("?")[0]).stem)
-        with atomic_write(out / f"benchmark_{name}.svg") as handle:
-            handle.write(benchmark_plot(figures, name))
+        with atomic_write(out / f"benchmark_{names[file]}.svg") as handle:
+            handle.write(benchmark_plot(figures, names[file]))
+
+
+def _names(files: Iterable[str]) -> dict[str, str]:
+    """The stem of each file, with a number from 2 up where an earlier file has taken that name."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for file in files:
+        stem = re.sub(r"\W+", "_", Path(file.partition("?")[0]).stem)
+        numbered = chain([stem], (f"{stem}_{number}" for number in count(2)))
+        names[file] = next(name for name in numbered if name.lower() not in taken)
+        taken.add(names[file].lower())
+    return names
 
 
 def _show(result: Json, as_json: bool, out: Path | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cai.human_preferences import PairNotes
     from cai.prompts.files import Row
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cai.records import Preference
 
 SAME = "both answers are the same text"
+SOURCES = ("ai", "human")
 
 
 def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preference]:
@@ -58,6 +60,27 @@ def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: st
     for reason, count in skipped.items():
         where = f" ({'' if count == 1 else 'first: '}{first[reason]})"
         click.echo(f"{count:,} {what}{'' if count == 1 else 's'} left out: {reason}{where}", err=True)
+
+
+def check_some_train(file: str, pairs: Sequence[Preference]) -> None:
+    """Raise `ConfigError` where all pairs of a file are held out; it says what would have them trained on."""
+    from cai.errors import ConfigError
+
+    if not any(one.prompt.split == "train" for one in pairs):
+        held_out = f"all {len(pairs):,} pairs are" if len(pairs) > 1 else "its one pair is"
+        raise ConfigError(f"{file}: nothing to train on: {held_out} held out (split test); {_to_train(file)}")
+
+
+def _to_train(file: str) -> str:
+    """How pairs that are all held out come to be trained on."""
+    from cai.human_preferences import read_human_preferences
+    from cai.prompts.spec import parse_spec
+
+    if _is_run_file(parse_spec(file)):
+        return "their prompts say so; name a file that has pairs with the split train too"
+    if any(one.prompt.split == "train" for one in read_human_preferences(file, test_share=0.0).preferences):
+        return "--test-share 0 trains on those that were drawn"
+    return "the file or its name says so; ?split=train on its name trains on them all the same"
 
 
 def model_folder(name: str) -> Path:
@@ -104,17 +127,33 @@ def _preference(row: Row) -> Preference:
         )
         raise row.error(f"not a preference of a run: it has no '{name}'{near}") from None
     except (TypeError, AttributeError):
-        raise row.error("not a preference of a run: a value is of the wrong type") from None
+        flat = isinstance(row.value, dict) and not isinstance(row.value.get("prompt", {}), dict)
+        why = "its prompt is no record, as that of the first line is" if flat else "a value is of the wrong type"
+        raise row.error(f"not a preference of a run: {why}") from None
     if not sound or not all(isinstance(text, str) for text in texts):
         raise row.error(
             f"not a preference of a run: p_a must lie in 0 … 1, weight be a finite number from 0 up, and all "
             f"answers be text; p_a is {one.p_a!r}, weight {one.weight!r}"
         )
-    return one
+    return _named(row, one)
+
+
+def _named(row: Row, one: Preference) -> Preference:
+    """The preference with its split as one of ours; raises `InputError` for a kind, split or source that is none."""
+    from cai.errors import did_you_mean
+    from cai.prompts.kinds import named_kind
+    from cai.prompts.splits import named_split
+
+    said: object = one.source
+    if said not in SOURCES:
+        near = did_you_mean(said, SOURCES) if isinstance(said, str) else ""
+        raise row.error(f"source {said!r}{near} (allowed: {', '.join(SOURCES)})")
+    kind, split = named_kind(row, one.prompt.kind), named_split(row, one.prompt.split)
+    return replace(one, prompt=replace(one.prompt, kind=kind, split=split))
 
 
 def _is_run_file(spec: PromptFile) -> bool:
-    """Whether the first line is a record of this package."""
+    """Whether the first line is a record of this package, whose prompt is one too."""
     if not spec.path.is_file() or spec.path.suffix != ".jsonl":
         return False
     with spec.path.open(encoding="utf-8", errors="replace") as lines:
@@ -122,4 +161,4 @@ def _is_run_file(spec: PromptFile) -> bool:
             row = json.loads(lines.readline())
         except (ValueError, RecursionError):
             return False
-    return isinstance(row, dict) and {"response_a", "response_b"} <= row.keys()
+    return isinstance(row, dict) and {"response_a", "response_b"} <= row.keys() and isinstance(row.get("prompt"), dict)

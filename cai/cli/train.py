@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.pair_files import model_folder, read_pairs
+from cai.cli.pair_files import check_some_train, model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _quiet = click.option("--quiet", is_flag=True, help="No progress, no figures.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 _preferences = click.option(
     "--preferences", "file", required=True, metavar="FILE",
-    help="Pairs: HH transcripts, TRL preference rows, or a run's preferences.jsonl.",
+    help="Pairs: HH transcripts, TRL preference rows, rows of {prompt, response_a, response_b, p_a}, or a run's "
+    "preferences.jsonl.",
 )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def train_reward_command(
     settings, weights = _settings("reward", sets), _weights(model)
     audited = _audited(file, accept_audit, out)
     preferences = read_pairs(file, test_share, told=_leads())
+    check_some_train(file, preferences)
     audited = audited or _unknown(file, preferences)
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward

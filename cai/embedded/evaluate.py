@@ -189,10 +189,7 @@ def _revisions(asker: Asker, draw: Random, count: int, split: Split, coherent: l
 
 
 def _drawn_revisions(asker: Asker, draw: Random, count: int, split: Split, coherent: list[bool]) -> Json:
-    """As a run revises: some of the constitution's principles do not speak of the harm that is to be mended.
-
-    The wordings are the shipped ones, which were in training; prompts and answers were not.
-    """
+    """As a run revises: some of the principles do not speak of the harm. Their wordings, alone, were in training."""
     every = shipped_wordings(DRAWN_FROM)
     revised = _revised(asker, _harmful_cases(draw, count, split, lambda: draw.choice(every)))
     coherent += [one.strict for one in revised]
@@ -373,8 +370,7 @@ def table(figures: dict[str, Json]) -> str:
     """The figures as lines: skill, bar, value with interval, met or not."""
     lines = []
     for key, (skill, low, high) in BARS.items():
-        one = figures[key]
-        bar = _aim(low, high)
+        one, bar = figures[key], _aim(low, high)
         if one["value"] is None:
             lines.append(f"{skill:<52} {bar:>8}  no case")
             continue

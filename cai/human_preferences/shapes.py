@@ -18,8 +18,12 @@ from cai.records import Message, Messages
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
 _PROMPT = ("prompt", "messages", "conversations", "conversation", "question", "instruction")
-_OWN = {"prompt", "response_a", "response_b", "p_a"}
-SHAPES = "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score"
+_ANSWERS = ("response_a", "response_b")
+_OWN = {"prompt", *_ANSWERS, "p_a"}
+SHAPES = (
+    "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score, "
+    "or response_a, response_b and p_a"
+)
 
 
 class Ranked(NamedTuple):
@@ -45,6 +49,8 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
         yield from _scored(row, cells, spec)
     elif "output_1" in cells and "output_2" in cells:
         yield _annotated(row, cells, spec)
+    elif cells.keys() >= {*_ANSWERS} and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
+        yield _own(row, cells)
     else:
         yield _chosen(row, cells)
 
@@ -90,10 +96,11 @@ def is_own(cells: dict[str, Any]) -> bool:
 
 
 def _own(row: Row, cells: dict[str, Any]) -> Ranked:
-    messages = read_cell(row, cells["prompt"], "prompt").messages
-    for name in ("response_a", "response_b"):
+    prompt, label = (find_column(row, cells, (name,)) for name in ("prompt", "p_a"))
+    messages = read_cell(row, cells[prompt], prompt).messages
+    for name in _ANSWERS:
         _text(row, cells[name], name)
-    return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, "p_a", 0.5, 1.0))
+    return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, label, 0.5, 1.0))
 
 
 # ------------------------------------------------------------------------- two outputs and a preference (AlpacaEval)

@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cai.context import readable_tokens
-from cai.errors import EngineError
+from cai.errors import ConfigError, EngineError
+from cai.fitting import Row, TooLong, fitted
 from cai.records import Messages, assistant
 
-TooLong = Literal["truncate_left", "reject"]
 UNSCORED = math.nan
 """The score of an answer that leaves no room for any of its question, or that the template cannot render."""
 
@@ -34,7 +34,7 @@ def score_responses(
 
 @dataclass(slots=True)
 class ScoringNotes:
-    """Indices of the items that lost the left of their prompt, and of those that have no score, by why.
+    """Indices of the items or sets that lost the left of their prompt, and of those that have no score, by why.
 
     `reason` is what the template said of the first that it could not render.
     """
@@ -59,7 +59,7 @@ def trained_with(folder: Path) -> tuple[int | None, TooLong]:
 
 
 class RewardScorer:
-    """A reward model, loaded once. `notes` tells what became of the items of the last call of `score`.
+    """A reward model, loaded once. `notes` tells what became of what the last call was given.
 
     An item over `max_length` tokens loses the left of its prompt, or with `too_long` "reject" it has no score.
     """
@@ -80,9 +80,60 @@ class RewardScorer:
     def score(
         self, items: Sequence[tuple[Messages, str]], progress: Callable[[int, int], None] | None = None
     ) -> list[float]:
-        """See `score_responses`."""
+        """See `score_responses`. Each answer is cut by itself: its score depends on no other."""
+        sets = [(messages, (response,)) for messages, response in items]
+        return [score for [score] in self._scored(sets, [[at] for at in range(len(sets))], progress)]
+
+    def score_together(
+        self, sets: Sequence[tuple[Messages, Sequence[str]]], progress: Callable[[int, int], None] | None = None
+    ) -> list[list[float]]:
+        """The scores of every prompt's answers that are compared with one another; `notes` counts such sets.
+
+        As in training, all answers to a prompt lose the same tokens of it, whichever set they are in, so that only the
+        answers differ. Where that would take all of its last user turn, the longest answer goes, and the sets that it
+        is in are `UNSCORED`, as are those of which one answer cannot be rendered.
+        """
+        asked: dict[Messages, list[int]] = {}
+        for at, (messages, _) in enumerate(sets):
+            asked.setdefault(messages, []).append(at)
+        return self._scored(sets, asked.values(), progress)
+
+    def _scored(
+        self, sets: Sequence[tuple[Messages, Sequence[str]]], groups: Iterable[Sequence[int]],
+        progress: Callable[[int, int], None] | None,
+    ) -> list[list[float]]:  # fmt: skip
+        """The scores of all sets; those of a group, by number, are of one prompt and are cut alike."""
         self.notes = ScoringNotes()
-        rows = [self._encoded(at, messages, response) for at, (messages, response) in enumerate(items)]
+        read: dict[int, list[list[int]]] = {}
+        for group in groups:
+            read |= self._read(sets, group)
+        rows = [ids for at, (_, answers) in enumerate(sets) for ids in read.get(at) or [[]] * len(answers)]
+        scores = iter(self._scores(rows, progress))
+        return [[next(scores) for _ in answers] for _, answers in sets]
+
+    def _read(self, sets: Sequence[tuple[Messages, Sequence[str]]], group: Sequence[int]) -> dict[int, list[list[int]]]:
+        """Token ids of the answers of each set of the group that can be scored; the notes tell of the others."""
+        messages = sets[group[0]][0]
+        encoded = {text: self._encoded(messages, text) for at in group for text in sets[at][1]}
+        rows = {text: row for text, row in encoded.items() if row is not None}
+        there = [at for at in group if all(text in rows for text in sets[at][1])]
+        answers = [sets[at][1] for at in there]
+        left, lost = fitted(self.chat, messages, rows, answers, self.max_length, self.too_long)
+        kept = [there[number] for number in left]
+        self.notes.not_rendered.update(set(group).difference(there))
+        self.notes.too_long.update(set(there).difference(kept))
+        self.notes.truncated.update(kept if lost else ())
+        return {at: [rows[text].without(lost).ids for text in sets[at][1]] for at in kept}
+
+    def _encoded(self, messages: Messages, response: str) -> Row | None:
+        try:
+            return Row(*self.chat.encode_supervised((*messages, assistant(response))))
+        except ConfigError as error:
+            self.notes.reason = self.notes.reason or str(error)
+            return None
+
+    def _scores(self, rows: Sequence[list[int]], progress: Callable[[int, int], None] | None) -> list[float]:
+        """A score for each row that has tokens."""
         scores = [UNSCORED] * len(rows)
         done = 0
         for batch in _batches(rows, self.batch_tokens):
@@ -92,28 +143,6 @@ class RewardScorer:
             if progress:
                 progress(done, len(rows))
         return scores
-
-    def _encoded(self, at: int, messages: Messages, response: str) -> list[int]:
-        """Token ids; none if the row cannot be scored."""
-        from cai.errors import ConfigError
-
-        try:
-            ids, answer = self.chat.encode_supervised((*messages, assistant(response)))
-        except ConfigError as error:
-            self.notes.not_rendered.add(at)
-            self.notes.reason = self.notes.reason or str(error)
-            return []
-        excess = len(ids) - self.max_length if self.max_length else 0
-        kept = int(ids[0] == self.tokenizer.bos_token_id)
-        if excess <= 0:
-            return ids
-        asked = self.chat.question_end(messages)
-        unasked = asked is not None and kept + excess >= asked
-        if self.too_long == "reject" or unasked or kept + excess > answer.index(True):
-            self.notes.too_long.add(at)
-            return []
-        self.notes.truncated.add(at)
-        return ids[:kept] + ids[kept + excess :]
 
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:
         import torch

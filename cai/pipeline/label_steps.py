@@ -79,7 +79,8 @@ def _principles(job: Job) -> Json:
 
 
 def _preferences(job: Job) -> Step:
-    settings = {"version": 2, **settings_json(job.recipe.preferences)}
+    files = len(job.recipe.preferences.human)
+    settings = {"version": 3 if files > 1 else 2, **settings_json(job.recipe.preferences)}
     own, settings["weights"] = settings["weights"], label_work.principle_weights(job)
     settings |= {"own_weights": own} if own else {}
     settings["seed"] = job.recipe.seed if job.recipe.preferences.human else None

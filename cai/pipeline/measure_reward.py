@@ -18,23 +18,21 @@ Progress = Callable[[int, int], None]
 
 def measured_pairs(scorer: RewardScorer, preferences: Sequence[Preference], progress: Progress | None = None) -> Json:
     """`reward_figures`, with how many pairs lost the left of their prompt and why others have no score."""
-    sides = [(one.prompt.messages, text) for one in preferences for text in (one.response_a, one.response_b)]
-    scores = scorer.score(sides, progress)
-    figures = reward_figures(preferences, scores[::2], scores[1::2], refuses)
-    return figures | {"max_length": scorer.max_length, **_fitted(scorer, [at // 2 for at in range(len(sides))])}
+    scores = scorer.score_together(
+        [(one.prompt.messages, (one.response_a, one.response_b)) for one in preferences], progress
+    )
+    figures = reward_figures(preferences, [a for a, _ in scores], [b for _, b in scores], refuses)
+    return figures | {"max_length": scorer.max_length, **_fitted(scorer)}
 
 
 def measured_benchmark(scorer: RewardScorer, rows: Sequence[BenchmarkRow], progress: Progress | None = None) -> Json:
     """`benchmark_figures`, with what `measured_pairs` adds."""
-    answers = [(at, text) for at, row in enumerate(rows) for text in (*row.chosen, *row.rejected)]
-    scores = iter(scorer.score([(rows[at].messages, text) for at, text in answers], progress))
+    scores = scorer.score_together([(row.messages, (*row.chosen, *row.rejected)) for row in rows], progress)
     scored = [
-        ScoredRow(
-            row.subset, row.id, tuple(next(scores) for _ in row.chosen), tuple(next(scores) for _ in row.rejected)
-        )
-        for row in rows
+        ScoredRow(row.subset, row.id, tuple(found[: len(row.chosen)]), tuple(found[len(row.chosen) :]))
+        for row, found in zip(rows, scores, strict=True)
     ]
-    return benchmark_figures(scored) | {"max_length": scorer.max_length, **_fitted(scorer, [at for at, _ in answers])}
+    return benchmark_figures(scored) | {"max_length": scorer.max_length, **_fitted(scorer)}
 
 
 def refuses(messages: Messages, text: str) -> bool:
@@ -60,12 +58,12 @@ def write_plots(folder: Path, figures: Json) -> list[Path]:
     return paths
 
 
-def _fitted(scorer: RewardScorer, owners: Sequence[int]) -> Json:
-    """Counts of rows, by whose answers the scorer's notes speak of."""
+def _fitted(scorer: RewardScorer) -> Json:
+    """Counts of the pairs or rows that the scorer's notes speak of."""
     notes = scorer.notes
     return {
-        "truncated": len({owners[at] for at in notes.truncated}),
-        "too_long": len({owners[at] for at in notes.too_long}),
-        "not_rendered": len({owners[at] for at in notes.not_rendered}),
+        "truncated": len(notes.truncated),
+        "too_long": len(notes.too_long),
+        "not_rendered": len(notes.not_rendered),
         "not_rendered_why": notes.reason,
     }

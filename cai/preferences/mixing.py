@@ -51,10 +51,16 @@ def mixed(human: Sequence[Preference], ai: Mapping[Split, int], share: float | N
 
 
 def on_the_side_of(sides: Mapping[str, Split], human: Sequence[Preference]) -> list[Preference]:
-    """`human` with every prompt on the side where its opening turn already is, so that no prompt is on both."""
+    """`human` with every prompt on the side where its opening turn already is, so that no prompt is on both.
+
+    An opening turn that `sides` does not know is held out where any of its pairs is, whichever file that is from.
+    """
+    openings = [opening_turn(one.prompt.messages) for one in human]
+    held_out = {opening for opening, one in zip(openings, human, strict=True) if one.prompt.split == "test"}
     placed = []
-    for one in human:
-        side = sides.get(opening_turn(one.prompt.messages), one.prompt.split)
+    for opening, one in zip(openings, human, strict=True):
+        own: Split = "test" if opening in held_out else "train"
+        side = sides.get(opening, own)
         same = side == one.prompt.split
         placed.append(one if same else replace(one, prompt=replace(one.prompt, split=side)))
     return placed

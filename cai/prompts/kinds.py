@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from cai.errors import did_you_mean
 from cai.prompts.files import Row
@@ -33,20 +33,24 @@ def find_kind(row: Row, spec: PromptFile, default: Kind = "red_team") -> tuple[K
     """
     cells = row.value if isinstance(row.value, dict) else {}
     own = cells.get("kind")
-    if own in KINDS:
-        if spec.kind not in (None, own):
-            raise row.error(f"the row says kind '{own}', but the file was given as kind={spec.kind}")
-        return cast("Kind", own), "row" if spec.kind is None else "given"
+    if own in KINDS and spec.kind not in (None, own):
+        raise row.error(f"the row says kind '{own}', but the file was given as kind={spec.kind}")
     if spec.kind is not None:
         return spec.kind, "given"
     if own is not None:
-        near = _near(own) if isinstance(own, str) else ""
-        allowed = ", ".join(KINDS)
-        raise row.error(f"kind {own!r}{near} (allowed: {allowed}; ?kind=… on the file's name sets it for all)")
+        return named_kind(row, own, "; ?kind=… on the file's name sets it for all"), "row"
     if (labelled := xstest_label(cells)) is not None:
         return labelled, "label"
     named = kind_of_name(spec.name) or kind_of_name(spec.path.parent.name)
     return (named, "name") if named else (default, "default")
+
+
+def named_kind(row: Row, said: object, remedy: str = "") -> Kind:
+    """The kind that a row says, if it is one; raises `InputError` at the row's place for anything else."""
+    if said in KINDS:
+        return said
+    near = _near(said) if isinstance(said, str) else ""
+    raise row.error(f"kind {said!r}{near} (allowed: {', '.join(KINDS)}{remedy})")
 
 
 def _near(name: str) -> str:

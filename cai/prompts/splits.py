@@ -49,10 +49,15 @@ def given_split(row: Row, spec: PromptFile) -> Split | None:
     own = row.value.get("split") if isinstance(row.value, dict) else None
     if own is None:
         return _NAMES.get(_first_word(row.part or ""))
-    if not isinstance(own, str) or _first_word(own) not in _NAMES:
-        near = did_you_mean(own, _NAMES) if isinstance(own, str) else ""
-        raise row.error(f"split {own!r}{near} (allowed: {', '.join(_NAMES)}; ?split=… on the file's name sets it)")
-    return _NAMES[_first_word(own)]
+    return named_split(row, own, "; ?split=… on the file's name sets it")
+
+
+def named_split(row: Row, said: object, remedy: str = "") -> Split:
+    """The side that a name such as "validation" means; raises `InputError` at the row's place for any other."""
+    if isinstance(said, str) and (split := _NAMES.get(_first_word(said))):
+        return split
+    near = did_you_mean(said, _NAMES) if isinstance(said, str) else ""
+    raise row.error(f"split {said!r}{near} (allowed: {', '.join(_NAMES)}{remedy})")
 
 
 def _first_word(name: str) -> str:

@@ -5,22 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from cai.chat import Chat
 from cai.errors import ConfigError, TrainingError
+from cai.fitting import Row, TooLong, fitted, lost_tokens
 from cai.records import Json, Messages, Preference, assistant
 from cai.training.plackett_luce import Listed, listed
-
-TooLong = Literal["truncate_left", "reject"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One dialogue; `answer` is True on the tokens that are learnt: the last turn with its EOS."""
-
-    ids: list[int]
-    answer: list[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +70,8 @@ class Counts:
 
     def check(self, max_length: int, max_rejected: float, max_truncated: float = 1.0) -> None:
         """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected or truncated."""
+        if not self.given:
+            raise TrainingError("nothing can be trained on: there are no rows, or all are held out (split test)")
         rejected = self.too_long + self.not_rendered + self.same_answer
         if self.zero_weight and self.zero_weight == self.given:
             raise TrainingError(f"nothing can be trained on: all {self.given} rows have weight 0")
@@ -116,10 +108,10 @@ def encode_dialogues(
         if row is None:
             counts.not_rendered += 1
             continue
-        cut = _cut(chat, messages[:-1], [row], max_length, too_long)
-        counts.too_long += cut is None
-        counts.truncated += bool(cut)
-        rows += [] if cut is None else [_without(row, *cut) if cut else row]
+        lost = lost_tokens(chat, messages[:-1], [row], max_length, too_long)
+        counts.too_long += lost is None
+        counts.truncated += bool(lost)
+        rows += [] if lost is None else [row.without(lost)]
     counts.used = len(rows)
     return rows, counts
 
@@ -175,18 +167,12 @@ def _fitted(
     counts: Counts,
 ) -> tuple[dict[str, Row], list[Preference]]:  # fmt: skip
     """The rows of as many pairs as fit, all cut by the same tokens of the prompt."""
-    given = len(pairs)
-    while pairs:
-        used = {text: rows[text] for one in pairs for text in (one.response_a, one.response_b)}
-        cut = _cut(chat, messages, list(used.values()), max_length, too_long)
-        if cut is not None:
-            counts.too_long += given - len(pairs)
-            counts.truncated += len(pairs) * bool(cut)
-            return ({text: _without(row, *cut) for text, row in used.items()} if cut else used), pairs
-        longest = max(used, key=lambda text: len(used[text].ids))
-        pairs = [one for one in pairs if longest not in (one.response_a, one.response_b)]
-    counts.too_long += given
-    return {}, []
+    sets = [(one.response_a, one.response_b) for one in pairs]
+    left, lost = fitted(chat, messages, rows, sets, max_length, too_long)
+    counts.too_long += len(pairs) - len(left)
+    counts.truncated += len(left) * bool(lost)
+    used = {text: rows[text].without(lost) for at in left for text in sets[at]}
+    return used, [pairs[at] for at in left]
 
 
 def _group(rows: dict[str, Row], pairs: Sequence[Preference]) -> Group:
@@ -239,25 +225,3 @@ def _encoded(chat: Chat, messages: Messages, counts: Counts) -> Row | None:
     except ConfigError as error:
         counts.reason = counts.reason or str(error)
         return None
-
-
-def _cut(
-    chat: Chat, prompt: Messages, rows: Sequence[Row], max_length: int, too_long: TooLong
-) -> tuple[int, int] | tuple[()] | None:
-    """Which tokens behind the BOS all rows must lose to fit: none, or a range.
-
-    None if that would reach an answer, or leave nothing of the last user turn.
-    """
-    excess = max(len(row.ids) for row in rows) - max_length
-    if excess <= 0:
-        return ()
-    bos = chat.tokenizer.bos_token_id
-    kept = int(bos is not None and rows[0].ids[0] == bos)
-    if too_long == "reject" or any(kept + excess > row.answer.index(True) for row in rows):
-        return None
-    asked = chat.question_end(prompt)
-    return None if asked is not None and kept + excess >= asked else (kept, kept + excess)
-
-
-def _without(row: Row, start: int, end: int) -> Row:
-    return Row(row.ids[:start] + row.ids[end:], row.answer[:start] + row.answer[end:])

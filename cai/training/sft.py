@@ -23,6 +23,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from cai.chat import Chat, Template
 from cai.context import context_length
 from cai.errors import TrainingError
+from cai.fitting import Row
 from cai.memory import keep_memory
 from cai.recipe import SFTSettings
 from cai.records import Json, Messages
@@ -41,7 +42,7 @@ from cai.training.checkpoint import (
 from cai.training.checks import padded
 from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_record
 from cai.training.quiet import quiet_libraries
-from cai.training.rows import Counts, Row, encode_dialogues
+from cai.training.rows import Counts, encode_dialogues
 from cai.training.templates import closed_template
 
 Progress = Callable[[int, int, float], None]

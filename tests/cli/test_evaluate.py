@@ -113,6 +113,21 @@ def test_a_benchmark_is_told_by_subset_whatever_the_split(model, tmp_path):
     assert (tmp_path / "out/benchmark_bench_2.svg").is_file()
 
 
+def test_benchmarks_of_one_name_have_a_plot_each(model, tmp_path):
+    names = ("a/test.jsonl", "b/test.jsonl", "c/test_2.jsonl", "d/Test.jsonl")
+    for folder, name in zip("abcd", names, strict=True):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / name, [{**WHOLE, "subset": f"subset of {folder}"}])
+    files = [part for name in names for part in ("--preferences", tmp_path / name)]
+    done = evaluate(model, *files, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    plots = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "out").glob("benchmark_*.svg")}
+    named = ("benchmark_test.svg", "benchmark_test_2.svg", "benchmark_test_2_2.svg", "benchmark_Test_3.svg")
+    assert plots.keys() == set(named)
+    for folder, name in zip("abcd", named, strict=True):
+        assert [one for one in "abcd" if f"subset of {one}" in plots[name]] == [folder]
+
+
 def test_rewardbench_of_the_first_version_has_the_figures_of_pairs_too(model, tmp_path):
     rows = [{**WHOLE, "subset": name, "id": n} for n, name in enumerate(("alpacaeval-easy", "xstest-should-respond"))]
     found = json.loads(evaluate(model, "--preferences", write(tmp_path / "rb.jsonl", rows), "--json").stdout)

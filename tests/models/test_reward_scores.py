@@ -12,7 +12,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from cai.chat import Chat
 from cai.errors import EngineError
+from cai.human_preferences.benchmarks import BenchmarkRow
 from cai.models.reward import RewardScorer, score_responses
+from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
 from cai.records import Message, Messages, Preference, Prompt, assistant, user
 from cai.training.checks import score_ids
 from cai.training.rows import encode_groups
@@ -92,6 +94,58 @@ def test_a_cut_prompt_is_scored_as_it_is_trained_on(model):
     found = scorer.score([(one.prompt.messages, text) for one in rows for text in (one.response_a, one.response_b)])
     assert found == pytest.approx([score for two in expected for score in two], abs=1e-5)
     assert scorer.notes.truncated == set(range(6)) and len({round(score, 4) for score in found}) == 6
+
+
+PLACES = (user("".join(f"{n} flour " for n in range(40)) + "What is it?"),)
+
+
+def test_answers_that_are_compared_lose_the_same_tokens_as_in_training(model):
+    texts = ("A", "Paris is the capital. " * 3, "No.")
+    pairs = [(texts[0], texts[1]), (texts[2], texts[0])]
+    scorer = RewardScorer(model, "cpu", max_length=64)
+    rows = [Preference(Prompt.make(PLACES), *pair, 1.0) for pair in pairs]
+    [group], counts = encode_groups(scorer.chat, rows, 64, "truncate_left")
+    assert sorted(map(len, group.rows))[0] < 64 == max(map(len, group.rows)) and counts.truncated == 2
+    trained = dict(zip(texts, score_ids(scorer.model, group.rows, 8, scorer.tokenizer.pad_token_id), strict=True))
+    found = scorer.score_together([(PLACES, pair) for pair in pairs])
+    assert found == [pytest.approx([trained[text] for text in pair], abs=1e-5) for pair in pairs]
+    assert scorer.notes.truncated == {0, 1} and not scorer.notes.too_long
+    alone = dict(zip(texts, scorer.score([(PLACES, text) for text in texts]), strict=True))
+    assert alone[texts[1]] == pytest.approx(trained[texts[1]], abs=1e-5)
+    assert all(abs(alone[text] - trained[text]) > 1e-3 for text in (texts[0], texts[2])), "by itself it keeps more"
+
+
+def test_figures_count_the_pairs_that_training_would_cut_or_leave_out(model):
+    long, longer = "Paris is the capital. " * 2, "Paris is the capital. " * 6
+    rows = [Preference(Prompt.make(PLACES), *pair, 1.0) for pair in (("A", "B"), ("A", long), (longer, "B"))]
+    rows += [Preference(Prompt.make((user("q"),)), "A", "B", 1.0)]
+    scorer, seen = RewardScorer(model, "cpu"), set()
+    for scorer.max_length in range(10, 400, 7):
+        _, counts = encode_groups(scorer.chat, rows, scorer.max_length, "truncate_left")
+        figures = measured_pairs(scorer, rows)
+        told = (figures["pairs"], figures["truncated"], figures["too_long"])
+        assert told == (counts.used, counts.truncated, counts.too_long), scorer.max_length
+        seen.add(told[1:])
+    assert {(3, 0), (2, 1), (1, 2), (0, 0)} <= seen
+
+
+def test_rows_of_a_benchmark_that_ask_the_same_are_cut_alike(model):
+    fits = len(Chat(AutoTokenizer.from_pretrained(model)).encode_dialogue((*PLACES, assistant("A"))))
+    scorer = RewardScorer(model, "cpu", max_length=fits)
+    rows = [BenchmarkRow(PLACES, ("A",), wrong, "s", str(wrong)) for wrong in (("A",), ("Paris. " * 3, "B"))]
+    figures = measured_benchmark(scorer, rows[:1])
+    assert (figures["rows"], figures["truncated"]) == (1, 0)
+    figures = measured_benchmark(scorer, rows)
+    assert (figures["rows"], figures["not_scored"], figures["truncated"]) == (2, 0, 2)
+
+
+def test_texts_that_fit_have_the_same_scores_to_the_bit_together_and_apart(model):
+    rows = items(40)
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    sets = [(messages, (one, other)) for (messages, one), (_, other) in pairs]
+    scorer = RewardScorer(model, "cpu", batch_tokens=300)
+    apart = scorer.score([(messages, text) for messages, texts in sets for text in texts])
+    assert [score for some in scorer.score_together(sets) for score in some] == apart
 
 
 def test_what_is_too_long_to_train_on_is_not_scored_either(model):

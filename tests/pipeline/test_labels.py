@@ -376,6 +376,18 @@ def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) 
     assert {one.prompt.split for one in found} == {"train", "test"}
 
 
+def test_a_prompt_that_one_human_file_holds_out_is_on_no_other_side(tmp_path: Path, prompts: Path) -> None:
+    one, other = human_file(tmp_path, 6, "one.jsonl"), human_file(tmp_path, 2, "other.jsonl")
+    fake_run(tmp_path / "run", prompts, preferences__human=[f"{one}?split=train", f"{other}?split=test"])
+    sides = Counter(
+        (pair.prompt.messages[0].content, pair.prompt.split)
+        for pair in preferences(tmp_path / "run")
+        if pair.source == "human"
+    )
+    asked = [f"How do I knit a scarf of {n} rows?" for n in range(6)]
+    assert sides == {(text, "test"): 2 for text in asked[:2]} | {(text, "train"): 1 for text in asked[2:]}
+
+
 def test_the_worlds_ranked_answers_are_mixed_in_by_name_and_never_drown_the_judges(
     tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -71,3 +72,16 @@ def test_a_prompt_that_is_known_keeps_its_side() -> None:
     assert [one.prompt.split for one in placed[:4]] == ["test", "test", "test", "train"]
     assert [one.id for one in placed] == [one.id for one in PAIRS]
     assert {one.prompt.split for one in placed} == set(SPLITS)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_prompt_that_one_file_holds_out_is_held_out_in_all(later: bool) -> None:
+    asked = [one.prompt for one in human(3)]
+    held_out = [Preference(replace(asked[0], split="test"), "yes", "never", 1.0, source="human")]
+    files = (human(3), held_out) if later else (held_out, human(3))
+    placed = on_the_side_of({}, [pair for file in files for pair in file])
+    sides = {(one.prompt.messages, one.prompt.split) for one in placed}
+    assert sides == {(one.messages, "test" if one is asked[0] else "train") for one in asked}
+    assert [one.id for one in placed] == [pair.id for file in files for pair in file]
+    known = on_the_side_of({opening_turn(asked[0].messages): "train"}, held_out)
+    assert [one.prompt.split for one in known] == ["train"]

@@ -156,6 +156,12 @@ def test_rows_that_all_have_weight_zero_are_told_so(chat):
         counts.check(40, 1.0)
 
 
+def test_no_rows_are_told_so_and_not_as_0_of_0(chat):
+    for _, counts in (encode_groups(chat, [], 99, "reject"), encode_dialogues(chat, [], 99, "reject")):
+        with pytest.raises(TrainingError, match=r"^nothing can be trained on: there are no rows, or all are held out"):
+            counts.check(99, 0.5)
+
+
 def test_weights_in_mean_weights_have_the_mean_one(chat):
     rows = [preference("q", "a", "b", weight=1e300), preference("q", "b", "c", weight=3e300), preference("o", "a", "b")]
     groups, _ = encode_groups(chat, rows, 99, "reject", listwise=True)
