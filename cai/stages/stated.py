@@ -39,8 +39,8 @@ _LEADS = frozenset(
         r"\w+",
         """a all and as balance based basis believe best better but choose clear clearly conclude conclusion correct d
     end final finally find follows for have hence here i in is it judge judgement judgment ll mean meaning means must my
-    on opinion overall own preferred reason reasons result right say short so summary that the then therefore these think
-    this thus to ultimately verdict view we which whole will would yet""",
+    on opinion overall own preferred reason reasons result right say short so summary that the then therefore these
+    think this thus to ultimately verdict view we which whole will would yet""",
     )
 )
 """All that may stand between the last comma and a verdict."""
