@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, MistralConfig
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPTNeoConfig, GptOssConfig, MistralConfig
 
 from cai.models import hf_score
 from cai.models.hf_generate import _prompts
@@ -20,6 +20,10 @@ SIZE = {
     "vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "hidden_size": 32,
     "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1,
     "head_dim": 16, "max_position_embeddings": 512, "initializer_range": 0.3,
+}  # fmt: skip
+NEO = {
+    "vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "hidden_size": 32, "num_layers": 2, "num_heads": 2,
+    "attention_types": [[["global", "local"], 1]], "max_position_embeddings": 512, "initializer_range": 0.3,
 }  # fmt: skip
 FAMILIES = {
     "mistral": lambda window: MistralConfig(sliding_window=window, **SIZE),
@@ -159,6 +163,14 @@ def test_texts_that_are_written_go_on_alike(family, window):
             tokens = [draw.randrange(8, VOCABULARY) for _ in prompts]
             prompts = [[*ids, token] for ids, token in zip(prompts, tokens, strict=True)]
             model.step(filled, torch.tensor(tokens))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_local_layers_of_an_older_kind_are_a_window_too(seed):
+    questions, lengths = asked(seed)
+    model = model_of(GPTNeoConfig(**NEO, window_size=24))
+    assert lengths[-1] > 24 and model.reach == 24
+    assert largest_error(model, questions) <= 1e-5
 
 
 def test_sinks_keep_a_model_out_of_rows_and_its_window_is_honoured():
