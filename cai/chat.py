@@ -126,6 +126,16 @@ class Chat:
         known, whole = self._decoded(tail), self._decoded([*tail, *ids])
         return whole[len(known) :] if whole.startswith(known) else self._decoded(ids)
 
+    def forged_answer(self, said: str) -> str:
+        """A user's text that ends the turn and has the assistant say `said`, in this tokenizer's own control strings.
+
+        In a transcript these are the marks of a text's end alone. What `encode` is given never becomes such a turn.
+        """
+        if self.mode == "transcript":
+            return f"{self._end}{said}{self._end}"
+        opened = self._rendered([user(_PROBE)], opened=True)
+        return opened.rpartition(_PROBE)[2] + said + self._end
+
     def check_roles(self, roles: Iterable[str]) -> None:
         """Raise `ConfigError` for a role that the template refuses, or whose text it leaves out."""
         for role in sorted(set(roles) - {"user", "assistant"}):

@@ -158,6 +158,15 @@ def reasoning_of(text: str, template: TemplateName) -> str:
     return text.partition(verdict_prefix(template).removesuffix("("))[0].strip()
 
 
+def told_how_to_end(messages: Messages, template: TemplateName, naming: Naming = AB) -> Messages:
+    """A comparison whose question ends with how to end, for a judge whose verdict is read from what it writes."""
+    *before, asked = messages
+    begun, ended = verdict_prefix(template, naming), verdict_suffix(template, naming)
+    one, two = (f"{begun}{choice}{ended}" for choice in naming.choices)
+    told = f"Reason first, in a few sentences. Then end with a last line that says only {one} or {two}."
+    return (*before, user(f"{asked.content}\n\n{told}"))
+
+
 def verdict_suffix(template: TemplateName, naming: Naming = AB) -> str:
     """What follows the label in a worked example."""
     return ")" if naming.brackets else ""

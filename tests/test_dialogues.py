@@ -14,6 +14,7 @@ from cai.dialogues import (
     critique_messages,
     reasoned_verdict_prefix,
     revision_messages,
+    told_how_to_end,
     verdict_prefix,
 )  # fmt: skip
 from cai.records import Messages, assistant, user
@@ -58,6 +59,14 @@ def test_comparison_with_other_names(template: str, name: str, naming: Naming) -
     )
     prefix = reasoned_verdict_prefix("Both are short.", template, naming)
     check_golden(f"dialogues/comparison_{template}_{name}.txt", shown(asked, prefix))
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_judge_that_is_read_by_its_words_is_told_how_to_end(template: str) -> None:
+    asked = comparison_messages(
+        DIALOGUE, "Hide her shoes.", "Talk to her.", "Which response is kinder?", template, (COMPARED,)
+    )
+    check_golden(f"dialogues/comparison_{template}_told.txt", shown(told_how_to_end(asked, template)))
 
 
 def test_principles_share_the_whole_stem_when_the_principle_is_last() -> None:

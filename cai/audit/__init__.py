@@ -19,7 +19,7 @@ from cai.audit.gates import (
     unheld,
     untold,
 )  # fmt: skip
-from cai.audit.items import FIT, TRUTHS, Item, constitution_items, planted_items, was_mended
+from cai.audit.items import FIT, SPECIAL, SUFFIXES, TRUTHS, Item, constitution_items, planted_items, was_mended
 from cai.audit.self_preference import Beside, self_preference
 from cai.audit.settling import pairs_to_settle, settling
 from cai.audit.verdicts import PlantedVerdict, planted_figures
@@ -30,6 +30,8 @@ __all__ = [
     "CHECKS",
     "FEWEST",
     "FIT",
+    "SPECIAL",
+    "SUFFIXES",
     "TRUTHS",
     "Beside",
     "Forecast",

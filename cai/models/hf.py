@@ -64,6 +64,10 @@ class HFEngine:
 
         return separate_tokens(*self.chat.encode_choices((user("Hi"),), prefix, choices))
 
+    def forged_answer(self, said: str) -> str:
+        """A user's text that has the assistant say `said`, as this model's chat template writes an answer."""
+        return self.chat.forged_answer(said)
+
     def check_roles(self, roles: Iterable[str]) -> None:
         """Raise `ConfigError` if the chat template cannot render one of `roles`."""
         self.chat.check_roles(roles)

@@ -58,7 +58,7 @@ def generate(
 
 @torch.inference_mode()
 def _batch(model: LoadedModel, chat: Chat, rows: list[_Row], stop_ids: frozenset[int]) -> Iterator[_Answer]:
-    filled = _prompts(model, [row.prompt for row in rows])
+    filled = _prompts(model, [row.prompt for row in rows], max(row.request.sampling.max_tokens for row in rows))
     while True:
         tokens = draw(filled.logits[:, -1], rows)
         kept = []
@@ -79,18 +79,19 @@ def _batch(model: LoadedModel, chat: Chat, rows: list[_Row], stop_ids: frozenset
         model.step(filled, tokens)
 
 
-def _prompts(model: LoadedModel, prompts: list[list[int]]) -> Filled:
-    """Read the prompts: each different one once, and what all of them begin with once."""
+def _prompts(model: LoadedModel, prompts: list[list[int]], new: int) -> Filled:
+    """Read the prompts, to which `new` tokens may be added: each different one once, what all begin with once."""
     number: dict[tuple[int, ...], int] = {}
     order = [number.setdefault(tuple(prompt), len(number)) for prompt in prompts]
     different = [list(prompt) for prompt in number]
     common = min(shared_length(different[0], other) for other in different) if len(different) > 1 else 0
     common = min([common, *(len(one) - 1 for one in different)])
-    if common >= MIN_SHARED and model.shares:
+    shares = model.shares(max(map(len, different)) + new)
+    if common >= MIN_SHARED and shares:
         stem = model.fill([different[0][:common]])
         filled = model.fill([one[common:] for one in different], stem)
     else:
-        filled = model.fill(different)
+        filled = model.fill(different, whole=not shares)
     if order != list(range(len(different))):
         filled.rows(torch.tensor(order, device=model.device))
     return filled

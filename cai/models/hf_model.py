@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,21 +39,33 @@ class Filled:
 
 
 class LoadedModel:
-    """The weights on their device. `shares` says whether a beginning can be computed once for many rows."""
+    """The weights on their device. `reach` is how many tokens a text may have for each to attend to all before it."""
 
     def __init__(self, model: Any, pad_id: int) -> None:
         self.model = model
         self.device = model.device
         self.pad_id = pad_id
-        self.shares = _plain_attention(model.config)
+        self.reach = _reach(model.config)
         accepted = inspect.signature(model.forward).parameters
         self._positions = "position_ids" in accepted
         self._keeps = "logits_to_keep" in accepted
         self.in_rows: bool | None = None  # whether `read` gives what `fill` gives; None until it was tried
         self._last: LastLayer | None = None
 
-    def fill(self, rows: Sequence[Sequence[int]], before: Filled | None = None, keep: int = 1) -> Filled:
-        """Read `rows` (each of at least one token), after what `before` holds: one row for all of them, or one each."""
+    def shares(self, columns: int) -> bool:
+        """Whether a beginning can be computed once for many rows, which with their padding take so many `columns`.
+
+        An attention window counts columns; one that is wider than all that is read masks nothing.
+        """
+        return columns <= self.reach
+
+    def fill(
+        self, rows: Sequence[Sequence[int]], before: Filled | None = None, keep: int = 1, whole: bool = False
+    ) -> Filled:
+        """Read `rows` (each of at least one token), after what `before` holds: one row for all of them, or one each.
+
+        After `whole` rows single tokens alone may be read (`step`): the cache lets go of what a window has passed.
+        """
         width = max(len(row) for row in rows)
         ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -61,7 +74,7 @@ class LoadedModel:
             mask[at, width - len(row) :] = 1
         ids, mask = ids.to(self.device), mask.to(self.device)
         if before is None:
-            cache = DynamicCache(config=self.model.config) if not self.shares else DynamicCache()
+            cache = DynamicCache(config=self.model.config) if whole else DynamicCache()
             known = torch.zeros(len(rows), dtype=torch.long, device=self.device)
             return self._forward(ids, mask, mask, known, cache, keep)
         if len(rows) > 1 and len(before.lengths) == 1:
@@ -78,7 +91,7 @@ class LoadedModel:
     @property
     def grows(self) -> bool:
         """Whether `read` may be tried."""
-        return self.shares and self._positions and self._keeps
+        return self.reach > 0 and self._positions and self._keeps
 
     def read(self, groups: Sequence[Group], before: Filled | None = None) -> tuple[Tree, torch.Tensor]:
         """`groups` in one row after the one row that `before` holds, which stays as it is.
@@ -136,13 +149,22 @@ def copied(filled: Filled | None) -> Any:
     return DynamicCache([(layer.keys, layer.values) for layer in filled.cache.layers])
 
 
-def _plain_attention(config: Any) -> bool:
-    """Whether every layer attends to everything before it, so that a cache may be padded, repeated and continued."""
+def _reach(config: Any) -> float:
+    """The most tokens of which every layer lets each attend to all before it, so that a cache may be continued.
+
+    Infinite for plain attention; the width of the window where some layers have one; 0 for any other kind of layer.
+    """
     text = config.get_text_config(decoder=True)
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
+    if "local" in (getattr(text, "attention_layers", None) or ()):
+        window = text.window_size
     recurrent = any(hasattr(text, name) for name in ("state_size", "ssm_cfg", "mamba_d_state", "attn_layer_indices"))
-    return kinds == {"full_attention"} and window is None and not recurrent
+    if recurrent or getattr(text, "use_bidirectional_attention", None):
+        return 0
+    if window is None:
+        return math.inf if kinds == {"full_attention"} else 0
+    return float(window) if kinds <= {"full_attention", "sliding_attention"} else 0
 
 
 def load(

@@ -3,7 +3,8 @@
 Requests of a window are sorted on their token ids, so that questions about the same pair of answers stand together.
 What the whole window begins with (instructions, worked examples) is read once. Then groups of questions are read, as
 many as fit, in one row in which the stem of each group stands once (`tree`). A model that cannot be told of such rows
-reads stems as a batch, and the groups' different endings over the expanded cache of their stem.
+reads stems as a batch, and the groups' different endings over the expanded cache of their stem. Where an attention
+window is narrower than a question, that question is read whole.
 How requests are grouped changes a log-probability by up to 1e-6 (float32), so they are rounded to 5 decimals.
 """
 
@@ -69,12 +70,24 @@ def _answers(
 ) -> Iterator[tuple[Question, list[float]]]:
     if not questions:
         return
-    if not model.shares:
-        questions.sort(key=lambda one: len(one.ids))
-        for batch in batches(questions, lambda one: len(one.ids), batch_tokens):
-            filled = model.fill([one.ids for one in batch], keep=max(one.keep for one in batch))
-            yield from _looked_up(filled, batch)
-        return
+    sharing = [one for one in questions if model.shares(len(one.ids))]
+    yield from _whole(model, [one for one in questions if not model.shares(len(one.ids))], batch_tokens)
+    if sharing:
+        yield from _sharing(model, sharing, batch_tokens)
+
+
+def _whole(
+    model: LoadedModel, questions: Sequence[Question], batch_tokens: int
+) -> Iterator[tuple[Question, list[float]]]:
+    by_length = sorted(questions, key=lambda one: len(one.ids))
+    for batch in batches(by_length, lambda one: len(one.ids), batch_tokens):
+        keep = max(one.keep for one in batch)
+        yield from _looked_up(model.fill([one.ids for one in batch], keep=keep, whole=True), batch)
+
+
+def _sharing(
+    model: LoadedModel, questions: Sequence[Question], batch_tokens: int
+) -> Iterator[tuple[Question, list[float]]]:
     common = shared_length(questions[0].ids, questions[-1].ids)
     common = min([common, *(len(one.ids) - one.keep for one in questions)])
     common = common if common >= MIN_SHARED and len(questions) > 1 else 0
@@ -167,12 +180,22 @@ def _from_batches(
 def _with_stems(
     model: LoadedModel, groups: list[Group], beginning: Filled | None, common: int, batch_tokens: int
 ) -> Iterator[tuple[Question, list[float]]]:
-    for some in batches(groups, lambda group: group.width, batch_tokens):
+    for some in _in_reach(model, batches(groups, lambda group: group.width, batch_tokens)):
         stems = model.fill([group.questions[0].ids[common : group.stem] for group in some], _copy(beginning))
         members = [(at, group.stem, one) for at, group in enumerate(some) for one in group.questions]
         stems.rows(torch.tensor([at for at, _, _ in members], device=model.device))
         filled = model.fill([one.ids[stem:] for _, stem, one in members], stems, max(one.keep for *_, one in members))
         yield from _looked_up(filled, [one for *_, one in members])
+
+
+def _in_reach(model: LoadedModel, cut: Iterable[list[Group]]) -> Iterator[list[Group]]:
+    """The batches; groups one by one where padding, between stems and endings, would take a batch beyond a window."""
+    for some in cut:
+        endings = max(len(one.ids) - group.stem for group in some for one in group.questions)
+        if model.shares(max(group.stem for group in some) + endings):
+            yield some
+        else:
+            yield from ([group] for group in some)
 
 
 def _without_stems(

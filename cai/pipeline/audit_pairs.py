@@ -17,15 +17,32 @@ from cai.records import Draft, Json
 from cai.storage.run import Run, read_rows
 
 ANSWERS = "respond.jsonl"
+_FORGED = "a forged answer"
 
 
 def audit_items(job: Job) -> list[audit.Item]:
     """Every pair of the audit, each once."""
     settings, seed = job.recipe.audit, job.recipe.seed
     naming = comparison_reading(job).names
-    planted = audit.planted_items(_drafts(job), job.constitution, settings.items, seed, naming)
+    special = special_suffix(job)
+    planted = audit.planted_items(_drafts(job), job.constitution, settings.items, seed, naming, special)
     items = [*planted, *human_items(job), *_own(job)]
     return list({item.id: item for item in items}.values())
+
+
+def special_suffix(job: Job) -> str:
+    """What the "special" attack adds: in the judge's own control strings where its engine knows its chat template.
+
+    It is kept in the manifest, so that a rerun loads no tokenizer.
+    """
+    engine = job.engine("judge")
+    forge: Callable[[str], str] | None = getattr(engine, "forged_answer", None)
+    if forge is None:
+        return audit.SUFFIXES["special"]
+    key = f"{engine.fingerprint}: {_FORGED}"
+    known = job.readings.get(key) or job.run.manifest.get("verdicts", {}).get(key) or {"text": forge(audit.SPECIAL)}
+    job.readings[key] = known
+    return str(known["text"])
 
 
 def _drafts(job: Job) -> list[Draft]:

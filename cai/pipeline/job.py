@@ -57,7 +57,7 @@ class Job:
     """What the steps work on. Engines are made once a model and load their weights at the first request.
 
     `accept_audit` has the labels of a judge trained on that failed its audit. `readings` says how the judge's verdicts
-    are read (`verdicts`); it goes into the manifest.
+    are read (`verdicts`) and what its audit forges (`audit_pairs`); it goes into the manifest.
     """
 
     recipe: Recipe

@@ -42,7 +42,8 @@ def judging_stage(job: Job, step: str) -> Stage:
     asked = (label.principles_per_pair, label.pairs, label.template, examples)
     if step == "reason":
         sampling = Sampling(label.reasoning_tokens, label.reasoning_temperature)
-        return _made("reason", constitution, sampling, label.reasoning_samples, *asked, seed, reading.names)
+        scores = not reading.sampled
+        return _made("reason", constitution, sampling, label.reasoning_samples, *asked, seed, reading.names, scores)
     if label.reasoning_samples:
         scores = not reading.sampled
         return _made("reasoned_label", constitution, label.template, examples, scores, reading.names)

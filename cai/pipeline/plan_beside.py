@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from cai import audit
 from cai.embedded import outcome
 from cai.pipeline.audit_asking import by_principle
-from cai.pipeline.audit_pairs import audit_items, human_items
+from cai.pipeline.audit_pairs import audit_items, human_items, special_suffix
 from cai.pipeline.job import Job
 from cai.pipeline.measure import policies
 from cai.pipeline.plan_nodes import Node, characters
@@ -55,8 +55,9 @@ def audit_tally(job: Job, walk: Walk, drafts: Sequence[Json] | None) -> Tally:
         items = audit_items(job)
     else:
         made = [Draft.from_json(row) for row in drafts] or _stand_ins(job)
-        naming = comparison_reading(job).names
-        items = audit.planted_items(made, job.constitution, job.recipe.audit.items, job.recipe.seed, naming)
+        settings, naming = job.recipe.audit, comparison_reading(job).names
+        special = special_suffix(job)
+        items = audit.planted_items(made, job.constitution, settings.items, job.recipe.seed, naming, special)
         items += human_items(job)
     step = "reason" if job.recipe.label.reasoning_samples else "label"
     requests = _asked(job, items, step)

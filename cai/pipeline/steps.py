@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 
+from cai import audit
 from cai.constitution import Form
 from cai.embedded import people_file
 from cai.pipeline import audit_pairs, audit_standing, audit_work, export_work, measure, work
@@ -136,6 +137,7 @@ def _audit(job: Job, before: str) -> Step:
     settings |= principles_digest(job, ("comparison",), "drawn")
     settings |= examples_digest(job, "comparison", job.recipe.label.examples)
     settings["own_tests"] = digest(repr(job.constitution.tests))
+    settings["attack_texts"] = digest({**audit.SUFFIXES, "special": audit_pairs.special_suffix(job)})
     settings["truth"] = {file: file_sha256(parse_spec(people_file(file)).path) for file in job.recipe.audit.truth}
     settings |= audit_pairs.against_digest(job)
     reads = (before, "label", "preferences")

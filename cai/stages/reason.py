@@ -23,6 +23,7 @@ from cai.dialogues import (
     comparison_messages,
     reasoned_verdict_prefix,
     reasoning_of,
+    told_how_to_end,
 )  # fmt: skip
 from cai.draws import draw_seed
 from cai.errors import ParseError
@@ -43,7 +44,8 @@ from cai.records import (
 from cai.refusals import refuses_to_judge
 from cai.stages.comparisons import ORDERS, Count, in_order, order_drawn, pairs_of, principles_for
 from cai.stages.label import vote_of
-from cai.stages.verdicts import Read, posterior, read_verdict, scored
+from cai.stages.stated import plainly, stated_verdict
+from cai.stages.verdicts import Read, posterior, scored
 
 REFUSED = "the judge refused"
 
@@ -53,10 +55,11 @@ class Reason:
     """`samples` reasonings for each principle and order of a pair; the pairs and principles are those of `Label`.
 
     A reasoning is what comes before the verdict that the judge goes on to give. One that is empty, is cut off at
-    `max_tokens` before a verdict, or says that it gives none, is kept as None: it abstains.
+    `max_tokens` before a verdict, or says that it gives none, is kept as None: it abstains. `scores` False is for an
+    engine without log-probabilities, whose verdict is what it states: the question then says how to state it.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     constitution: Constitution
     sampling: Sampling
     samples: int = 1
@@ -66,6 +69,7 @@ class Reason:
     examples: tuple[ComparisonExample, ...] = ()
     seed: int = 0
     naming: Naming = AB
+    scores: bool = True
 
     def read(self, row: Json) -> Iterable[Deliberation]:
         for pair in pairs_of(Candidates.from_json(row), self.pairs, self.seed):
@@ -88,6 +92,8 @@ class Reason:
             messages = comparison_messages(
                 pair.prompt.messages, first, second, principle.comparison, self.template, self.examples, self.naming
             )
+            if not self.scores:
+                messages = told_how_to_end(messages, self.template, self.naming)
             drawn = order_drawn(pair.response_a, pair.response_b, order)
             seed = draw_seed(self.seed, pair.id, f"reason {principle.id} {drawn}", sample)
             requests.append(GenerateRequest(messages, self.sampling, seed, REASONING_PREFIX))
@@ -105,27 +111,28 @@ class Reason:
         return replace(pair, reasonings=tuple(found))
 
     def tally(self, answers: list[Answer]) -> Counter[str]:
-        """How many reasonings of one kept pair cannot be used, by reason."""
+        """How many reasonings of one kept pair count for nothing, by reason."""
         return Counter(problem for answer in answers if (problem := self._read(answer)[1]))
 
     def _read(self, answer: Answer) -> tuple[str | None, str]:
-        """The reasoning, or None and what is wrong with it."""
+        """The reasoning, None if it is none; and what is wrong with it."""
         if isinstance(answer, Failure):
             raise ParseError(answer.reason)
         assert isinstance(answer, Completion)
         said = reasoning_of(answer.text, self.template)
-        if not said:
+        if not said or not (self.scores or reasoning_of(plainly(answer.text), self.template)):
             return None, "no reasoning before the verdict"
-        alone = said == answer.text.strip()
+        verdict = None if self.scores else _verdict(answer)
+        alone = said == answer.text.strip() and not verdict
         if alone and refuses_to_judge(said) and not any(name in said for name in self.naming.shown):
             return None, REFUSED
-        ended = answer.finish_reason == "stop" or not alone
-        return (said, "") if ended else (None, "reasoning cut off before a verdict")
+        if alone and answer.finish_reason != "stop":
+            return None, "reasoning cut off before a verdict"
+        return said, "" if self.scores or verdict else "no clear verdict at the end of a reasoning"
 
     def _stated(self, answer: Answer, order: Order) -> Literal["a", "b"] | None:
         assert isinstance(answer, Completion)
-        rest = answer.text.strip().removeprefix(reasoning_of(answer.text, self.template))
-        label = read_verdict(rest)
+        label = _verdict(answer)
         if label is None or self.naming.first != LABELS[0]:
             return None
         return "a" if (label == LABELS[0]) == (order == "ab") else "b"
@@ -174,6 +181,10 @@ class ReasonedLabel:
                 read = scored(next(coming))
             votes.append(vote_of(one.principle_id, one.order, one.sample, read, one.text or ""))
         return Judgement(pair.prompt, pair.response_a, pair.response_b, tuple(votes))
+
+
+def _verdict(answer: Completion) -> str | None:
+    return stated_verdict(answer.text, answer.finish_reason == "stop")
 
 
 def _counted(one: Reasoning) -> Read:

@@ -6,12 +6,14 @@ from random import Random
 import pytest
 
 from cai.audit.items import FIT as AUDIT_FIT
-from cai.audit.items import NULL, SUFFIXES
+from cai.audit.items import NULL, SPECIAL, SUFFIXES
+from cai.chat import Chat
 from cai.dialogues import YES_NO
-from cai.embedded import corpus, curriculum, misfits
+from cai.embedded import corpus, curriculum, misfits, weights_path
 from cai.embedded.answers import answer, kinds_of_answer
 from cai.embedded.oracle import find
 from cai.embedded.principles import FAMILIES, flaw_of, prefer
+from cai.embedded.tokenizer import load_tokenizer
 from cai.embedded.world import ask, scenes
 
 TEXTS = (*misfits.SENSE, *misfits.FIT, *misfits.EMPTY, *misfits.CALLS, *misfits.FORGED, *misfits.SIGNS,
@@ -19,7 +21,9 @@ TEXTS = (*misfits.SENSE, *misfits.FIT, *misfits.EMPTY, *misfits.CALLS, *misfits.
 
 
 def test_what_an_audit_plants_is_not_what_was_taught():
-    planted = {AUDIT_FIT.comparison, NULL, *SUFFIXES.values()}
+    own = Chat(load_tokenizer(weights_path())).forged_answer(SPECIAL)
+    assert own == f"<|end|><|assistant|>{SPECIAL}<|end|>"
+    planted = {AUDIT_FIT.comparison, NULL, SPECIAL, own, *SUFFIXES.values()}
     assert not {text.strip() for text in planted} & {text.strip() for text in TEXTS}
     assert not any(text.strip() in one for text in planted for one in TEXTS)
 

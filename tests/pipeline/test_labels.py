@@ -20,6 +20,7 @@ from cai.prompts.splits import opening_turn
 from cai.recipe_files import load_recipe, parse_sets, write_recipe
 from cai.records import Json, Judgement, Preference
 from cai.storage.run import Run, read_rows
+from tests.models.loopback import Loopback, chat_answer
 from tests.pipeline.runs import all_files, calls, fake_run, write_prompts
 from tests.pipeline.test_run_recipe import constitution_file, invoke
 
@@ -231,6 +232,26 @@ def test_a_judge_without_log_probabilities_is_read_by_what_it_states(tmp_path: P
     for row in read_rows(tmp_path / "run" / "label.jsonl"):
         assert all(sum(vote["counts"]) <= 1 for vote in row["votes"])
     assert 3.0 < summary["label"]["sampled"]["verdicts_a_vote"] <= 5.0
+
+
+def test_a_hosted_judge_that_states_its_verdict_in_its_own_words_labels(tmp_path: Path, prompts: Path) -> None:
+    """It takes the second answer, and only where it is told to end with a verdict does it state one at all."""
+    pytest.importorskip("openai")
+
+    def answer(path: str, body: Json) -> Json:
+        told = "says only Answer: (A) or Answer: (B)." in body["messages"][-1]["content"]
+        return chat_answer("Both speak of it.\n\nSo Response (B) is better." if told else "Both speak of it.")
+
+    with Loopback() as server:
+        server.answer = answer
+        judge = f"openai/tiny@{server.url}"
+        summary = fake_run(tmp_path / "run", prompts, judge=judge, label__reasoning_samples=1, max_rejected=0.0)
+    rows = list(read_rows(tmp_path / "run" / "label.jsonl"))
+    assert len(preferences(tmp_path / "run")) == len(rows) == 12
+    assert {(vote["order"], tuple(vote["counts"]), vote["mass"]) for row in rows for vote in row["votes"]} == {
+        ("ab", (0, 1), 1.0), ("ba", (1, 0), 1.0),
+    }  # fmt: skip
+    assert summary["label"]["verdicts"] == "the verdicts of 1 reasoning an order"
 
 
 def test_sampled_votes_say_how_sure_they_are(tmp_path: Path, prompts: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -130,8 +131,6 @@ def test_reasoned_labels_are_clamped_and_others_are_not_unless_told() -> None:
 
 
 def _without_rationale(judgement: Judgement) -> list:  # type: ignore[type-arg]
-    from dataclasses import replace
-
     return [replace(vote, rationale=None) for vote in judgement.votes]
 
 
@@ -156,6 +155,48 @@ def test_samples_that_cannot_be_used_abstain_and_the_others_decide() -> None:
     assert soft_label(votes, free).p_a == pytest.approx(1 / (1 + math.exp(-2.3)))
     with pytest.raises(ParseError, match="abstained: no verdict could be read"):
         soft_label(label.parse(thoughts(None, "b"), [ChoiceScores((-0.1, -2.4), 9)]), free)
+
+
+def unscored(template: str = "principle_last") -> Reason:
+    return replace(stage(1, template), scores=False)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_only_a_judge_without_log_probabilities_is_told_how_to_end(template: str) -> None:
+    [pair, _] = stage().read(ROW)
+    plain, told = (one.requests(pair) for one in (stage(1, template), unscored(template)))
+    verdict = verdict_prefix(template)  # type: ignore[arg-type]
+    for one, other in zip(plain, told, strict=True):
+        question, asked = one.messages[-1].content, other.messages[-1].content
+        assert asked.startswith(question + "\n\n") and asked.endswith(f"says only {verdict}A) or {verdict}B).")
+        assert replace(other, messages=one.messages) == one
+
+
+def test_what_such_a_judge_states_in_words_of_its_own_counts() -> None:
+    [pair, _] = unscored().read(ROW)
+    texts = [
+        "(A) gives a recipe, so Response (B) is better.", "It is kinder.\n\n**Answer:** (A)", "Both are fine.",
+        "I can't help liking both, yet the answer is A.",
+    ]  # fmt: skip
+    found = unscored().parse(pair, [said(text) for text in texts])
+    assert [one.stated for one in found.reasonings] == ["b", "b", None, "b"]
+    assert [one.text for one in found.reasonings] == texts and not any(one.refused for one in found.reasonings)
+    votes = ReasonedLabel(CONSTITUTION, scores=False).parse(found, []).votes
+    assert [(vote.counts, vote.mass) for vote in votes] == [((0, 1), 1.0), ((0, 1), 1.0), ((0, 0), 0.0), ((0, 1), 1.0)]
+    assert unscored().tally([said(text) for text in texts]) == {"no clear verdict at the end of a reasoning": 1}
+
+
+def test_a_verdict_alone_is_no_reasoning_and_one_that_was_cut_off_counts_where_it_is_written() -> None:
+    answers = [
+        said("**Answer:** (A)"), said("Kinder.\n\n**Answer:** (A)\n\nThat is", "length"),
+        said("So Response (B) is better", "length"), said("Answer: (A)"),
+    ]  # fmt: skip
+    [pair, _] = unscored().read(ROW)
+    found = unscored().parse(pair, answers)
+    assert [one.stated for one in found.reasonings] == [None, "b", None, None]
+    assert unscored().tally(answers) == {
+        "no reasoning before the verdict": 2, "reasoning cut off before a verdict": 1,
+    }  # fmt: skip
 
 
 def test_without_log_probabilities_stated_verdicts_are_counted_together() -> None:
