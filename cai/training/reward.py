@@ -9,7 +9,7 @@ that is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def train_reward(
         check_ids(base.tokenizer, [row for group in groups for row in group.rows])
         key = fingerprint(
             "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups),
-            *_since(groups, listwise),
+            *_since(groups, settings, base.drawn),
         )  # fmt: skip
         # a checkpoint holds the embeddings that are read alone: none that holds all of them may be gone on with
         store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "embeddings that are read")))
@@ -236,13 +236,13 @@ class RewardRun:
 
 
 def _trainable_model(base: Backbone, settings: RewardSettings) -> Any:
-    """The model with adapters, or with all that it came with frozen, as the settings ask."""
+    """The model with adapters, or with all that it came with frozen, as the settings ask; what was drawn is trained."""
     if settings.freeze_backbone and settings.lora:
         raise TrainingError("reward.lora adapts the backbone and reward.freeze_backbone keeps it as it is; choose one")
     if settings.freeze_backbone:
         for name, one in base.model.named_parameters():
             one.requires_grad_(name in base.drawn or not name.startswith(f"{base.model.base_model_prefix}."))
-    return with_adapters(base.model, settings.lora, "SEQ_CLS")
+    return with_adapters(base.model, settings.lora, "SEQ_CLS", base.drawn)
 
 
 def _parameter_groups(trained: dict[str, torch.nn.Parameter], weight_decay: float) -> list[Json]:
@@ -261,10 +261,16 @@ def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
 
 
-def _since(groups: Sequence[Group], listwise: bool) -> list[str]:
-    """What tells a training from one of the same name before its loss was changed."""
+def _since(groups: Sequence[Group], settings: RewardSettings, drawn: Iterable[str]) -> list[str]:
+    """What tells a training from one of the same name before its loss, or what it trains, was changed."""
     weights = {one.weight for group in groups for one in group.comparisons}
-    return ["expected rankings"] * listwise + ["weights of the whole set"] * (len(weights) > 1)
+    beside = [name for name in drawn if not name.partition(".")[0].endswith(("classifier", "score"))]
+    changes = {
+        "expected rankings": settings.loss == "listwise",
+        "weights of the whole set": len(weights) > 1,
+        "all that was drawn beside adapters": bool(settings.lora and beside),
+    }
+    return [name for name, holds in changes.items() if holds]
 
 
 def _fingerprint(groups: Sequence[Group]) -> str:
