@@ -36,7 +36,7 @@ from cai.training.checkpoint import (
 from cai.training.checks import check_ids, check_saved, check_scores, golden_scores
 from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
 from cai.training.losses import group_loss
-from cai.training.parallel import Team, placed, unwrapped, whole
+from cai.training.parallel import Team, placed, unwrapped
 from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Group, encode_groups, in_mean_weights
@@ -114,16 +114,17 @@ class RewardRun:
         self.total, self.step = self.plan.total_steps, 0
         self.losses: list[float] = []
         self.handle = _trainable_model(base, settings)
-        base.model.to(self.team.device)
         tokens = {token for group in groups for row in (group.stem, *group.tails) for token in row}
-        self.vocabulary = read_rows(base.model, {*tokens, self.pad_id})
+        self.vocabulary = read_rows(base.model, {*tokens, self.pad_id}, self.team.device)
+        bfloat16, problem = autocast_type(settings.dtype, self.team.device)
+        self.scorer = Scorer(base.model, self.pad_id, PADDED, bfloat16)
+        self.team.spread(self.scorer, layers_of(base.model))
         if self.team.device.type == "cpu":
             keep_memory()
-        bfloat16, problem = autocast_type(settings.dtype, self.team.device)
-        self.way, why = best_way(base.model, self.pad_id, groups, bfloat16)
+        self.way, why = best_way(self.scorer, groups, self.team)
+        self.scorer.take(self.way)
         self.notes = [note for note in (why, problem) if note]
-        self.scorer = Scorer(base.model, self.pad_id, self.way, bfloat16)
-        self.module = self.team.wrap(self.scorer, list(layers_of(base.model)))
+        self.module = self.team.wrap(self.scorer)
         fused = self.team.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.trained(), settings.weight_decay), lr=settings.lr, fused=fused
@@ -180,12 +181,12 @@ class RewardRun:
     def save(self, store: Checkpoints) -> None:
         """Write a checkpoint; the first process does, with what all hold."""
         named = self.trained()
-        weights = {name: whole(one) for name, one in named.items()}
-        moments = {
-            f"{name}/{moment}": whole(tensor)
+        weights = self.team.collected(named.items())
+        moments = self.team.collected(
+            (f"{name}/{moment}", tensor)
             for name, one in named.items()
             for moment, tensor in self.optimizer.state[one].items()
-        }
+        )
         if self.team.leads:
             tensors = {"weights": weights, "optimizer": moments}
             store.save(Checkpoint(self.step, {"losses": self.losses}, tensors))
@@ -217,13 +218,18 @@ class RewardRun:
         return settings.lr * lr_factor(step, self.total, settings.warmup_ratio, settings.scheduler)
 
     def model(self, again: Callable[[], Backbone]) -> Any:
-        """The trained model as everybody loads it; from shards, put together in a model that `again` builds."""
+        """The trained model as everybody loads it.
+
+        From shards it is put together in a model that `again` builds, on the leading process alone; others get None.
+        """
         if not self.team.shards:
             self.scorer.restore()
             if self.vocabulary:
                 self.vocabulary.restore(self._decay())
             return merged(self.handle).eval()
-        weights = {name: whole(one) for name, one in self.trained().items()}
+        weights = self.team.collected(self.trained().items())
+        if not self.team.leads:
+            return None
         fresh = again()
         handle = _trainable_model(fresh, self.settings)
         with torch.no_grad():
