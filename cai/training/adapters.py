@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from peft import LoraConfig, get_peft_model
 
 from cai.recipe import LoraSettings
 
+Task = Literal["CAUSAL_LM", "SEQ_CLS"]
 _DROPOUTS = ("dropout", "pdrop", "dropout_prob", "dropout_p", "layerdrop")
 
 
-def lora_config(settings: LoraSettings, task: Literal["CAUSAL_LM", "SEQ_CLS"]) -> LoraConfig:
-    """Adapters on every linear layer but the head; a reward head is trained whole."""
+def lora_config(settings: LoraSettings, task: Task, drawn: Collection[str] = ()) -> LoraConfig:
+    """Adapters on every linear layer but the head, which a reward model trains whole, and those of weights `drawn`."""
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules="all-linear",
         task_type=task,
+        exclude_modules=sorted({name.rpartition(".")[0] for name in drawn}) or None,
     )
 
 
-def with_adapters(model: Any, settings: LoraSettings | None, task: Literal["CAUSAL_LM", "SEQ_CLS"]) -> Any:
-    """`model` itself when there are no settings; else its peft wrapper, with only the adapters (and head) trainable."""
-    return model if settings is None else get_peft_model(model, lora_config(settings, task))
+def with_adapters(model: Any, settings: LoraSettings | None, task: Task, drawn: Collection[str] = ()) -> Any:
+    """`model` itself when there are no settings; else its peft wrapper.
+
+    Trainable are the adapters, the head, and the weights that `drawn` names: an adapter would leave them as random as
+    they are.
+    """
+    if settings is None:
+        return model
+    wrapper = get_peft_model(model, lora_config(settings, task, drawn))
+    for name, one in model.named_parameters():
+        if name in drawn:
+            one.requires_grad_(True)
+    return wrapper
 
 
 def merged(model: Any) -> Any:

@@ -89,18 +89,43 @@ class Team:
         torch.distributed.all_reduce(total)
         return float(total)
 
-    def wrap(self, module: nn.Module, layers: Iterable[nn.Module]) -> nn.Module:
-        """`module` so that its gradients become the mean over the processes; sharded by `layers`, if at all."""
+    def agreed(self, said: str) -> str:
+        """What the first process that says anything says, or nothing; every process asks."""
         if self.size == 1:
-            return module
-        if self.shards:
-            from torch.distributed.device_mesh import init_device_mesh
-            from torch.distributed.fsdp import fully_shard
+            return said
+        every = [""] * self.size
+        torch.distributed.all_gather_object(every, said)
+        return next((one for one in every if one), "")
 
-            mesh = init_device_mesh(self.device.type, (self.size,))
-            for layer in layers:
-                fully_shard(layer, mesh=mesh)
-            fully_shard(module, mesh=mesh)
+    def spread(self, module: nn.Module, layers: Iterable[nn.Module]) -> None:
+        """Bring `module` to this process's device; of one that is sharded by `layers`, this process's part.
+
+        Then each layer, and what lies in none, is whole on the device only for as long as it takes to be parted.
+        """
+        if not self.shards:
+            module.to(self.device)
+            return
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        for part in (*layers, module):
+            fully_shard(part, mesh=mesh)
+
+    def part_again(self, module: nn.Module) -> None:
+        """Leave this process with its part of a sharded `module` alone, after passes that no step followed."""
+        if not self.shards:
+            return
+        from torch.distributed.fsdp import FSDPModule
+
+        for part in (one for one in module.modules() if isinstance(one, FSDPModule)):
+            if part is module and hasattr(part, "reset_iter_state"):  # new in torch: after a pass that broke off, too
+                part.reset_iter_state()
+            part.reshard()
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """`module`, on its device, so that its gradients become the mean over the processes."""
+        if self.size == 1 or self.shards:
             return module
         devices = None if self.device.type == "cpu" else [self.device]
         return nn.parallel.DistributedDataParallel(module, device_ids=devices)
@@ -111,6 +136,19 @@ class Team:
             return nullcontext()
         kept: AbstractContextManager[None] = module.no_sync()
         return kept
+
+    def collected(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors by name, all of each, on the leading process, and nothing on the others; every process asks.
+
+        Shards are put together one tensor at a time; what was is kept in the leader's main memory, not on its device.
+        """
+        held = {}
+        for name, one in tensors:
+            full = whole(one)
+            if self.leads:
+                held[name] = full.cpu() if self.shards else full
+            del full  # before the next is put together
+        return held
 
 
 def whole(tensor: Tensor) -> Tensor:

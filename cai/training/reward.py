@@ -9,7 +9,7 @@ that is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from cai.training.checkpoint import (
 from cai.training.checks import check_ids, check_saved, check_scores, golden_scores
 from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
 from cai.training.losses import group_loss
-from cai.training.parallel import Team, placed, unwrapped, whole
+from cai.training.parallel import Team, placed, unwrapped
 from cai.training.precision import autocast_type
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, Group, encode_groups, in_mean_weights
@@ -71,7 +71,7 @@ def train_reward(
         check_ids(base.tokenizer, [row for group in groups for row in group.rows])
         key = fingerprint(
             "reward", decisive(settings), seed, template, folder_fingerprint(backbone), _fingerprint(groups),
-            *_since(groups, listwise),
+            *_since(groups, settings, base.drawn),
         )  # fmt: skip
         # a checkpoint holds the embeddings that are read alone: none that holds all of them may be gone on with
         store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "embeddings that are read")))
@@ -114,16 +114,17 @@ class RewardRun:
         self.total, self.step = self.plan.total_steps, 0
         self.losses: list[float] = []
         self.handle = _trainable_model(base, settings)
-        base.model.to(self.team.device)
         tokens = {token for group in groups for row in (group.stem, *group.tails) for token in row}
-        self.vocabulary = read_rows(base.model, {*tokens, self.pad_id})
+        self.vocabulary = read_rows(base.model, {*tokens, self.pad_id}, self.team.device)
+        bfloat16, problem = autocast_type(settings.dtype, self.team.device)
+        self.scorer = Scorer(base.model, self.pad_id, PADDED, bfloat16)
+        self.team.spread(self.scorer, layers_of(base.model))
         if self.team.device.type == "cpu":
             keep_memory()
-        bfloat16, problem = autocast_type(settings.dtype, self.team.device)
-        self.way, why = best_way(base.model, self.pad_id, groups, bfloat16)
+        self.way, why = best_way(self.scorer, groups, self.team)
+        self.scorer.take(self.way)
         self.notes = [note for note in (why, problem) if note]
-        self.scorer = Scorer(base.model, self.pad_id, self.way, bfloat16)
-        self.module = self.team.wrap(self.scorer, list(layers_of(base.model)))
+        self.module = self.team.wrap(self.scorer)
         fused = self.team.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.trained(), settings.weight_decay), lr=settings.lr, fused=fused
@@ -180,12 +181,12 @@ class RewardRun:
     def save(self, store: Checkpoints) -> None:
         """Write a checkpoint; the first process does, with what all hold."""
         named = self.trained()
-        weights = {name: whole(one) for name, one in named.items()}
-        moments = {
-            f"{name}/{moment}": whole(tensor)
+        weights = self.team.collected(named.items())
+        moments = self.team.collected(
+            (f"{name}/{moment}", tensor)
             for name, one in named.items()
             for moment, tensor in self.optimizer.state[one].items()
-        }
+        )
         if self.team.leads:
             tensors = {"weights": weights, "optimizer": moments}
             store.save(Checkpoint(self.step, {"losses": self.losses}, tensors))
@@ -217,13 +218,18 @@ class RewardRun:
         return settings.lr * lr_factor(step, self.total, settings.warmup_ratio, settings.scheduler)
 
     def model(self, again: Callable[[], Backbone]) -> Any:
-        """The trained model as everybody loads it; from shards, put together in a model that `again` builds."""
+        """The trained model as everybody loads it.
+
+        From shards it is put together in a model that `again` builds, on the leading process alone; others get None.
+        """
         if not self.team.shards:
             self.scorer.restore()
             if self.vocabulary:
                 self.vocabulary.restore(self._decay())
             return merged(self.handle).eval()
-        weights = {name: whole(one) for name, one in self.trained().items()}
+        weights = self.team.collected(self.trained().items())
+        if not self.team.leads:
+            return None
         fresh = again()
         handle = _trainable_model(fresh, self.settings)
         with torch.no_grad():
@@ -236,13 +242,13 @@ class RewardRun:
 
 
 def _trainable_model(base: Backbone, settings: RewardSettings) -> Any:
-    """The model with adapters, or with all that it came with frozen, as the settings ask."""
+    """The model with adapters, or with all that it came with frozen, as the settings ask; what was drawn is trained."""
     if settings.freeze_backbone and settings.lora:
         raise TrainingError("reward.lora adapts the backbone and reward.freeze_backbone keeps it as it is; choose one")
     if settings.freeze_backbone:
         for name, one in base.model.named_parameters():
             one.requires_grad_(name in base.drawn or not name.startswith(f"{base.model.base_model_prefix}."))
-    return with_adapters(base.model, settings.lora, "SEQ_CLS")
+    return with_adapters(base.model, settings.lora, "SEQ_CLS", base.drawn)
 
 
 def _parameter_groups(trained: dict[str, torch.nn.Parameter], weight_decay: float) -> list[Json]:
@@ -261,10 +267,16 @@ def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
 
 
-def _since(groups: Sequence[Group], listwise: bool) -> list[str]:
-    """What tells a training from one of the same name before its loss was changed."""
+def _since(groups: Sequence[Group], settings: RewardSettings, drawn: Iterable[str]) -> list[str]:
+    """What tells a training from one of the same name before its loss, or what it trains, was changed."""
     weights = {one.weight for group in groups for one in group.comparisons}
-    return ["expected rankings"] * listwise + ["weights of the whole set"] * (len(weights) > 1)
+    beside = [name for name in drawn if not name.partition(".")[0].endswith(("classifier", "score"))]
+    changes = {
+        "expected rankings": settings.loss == "listwise",
+        "weights of the whole set": len(weights) > 1,
+        "all that was drawn beside adapters": bool(settings.lora and beside),
+    }
+    return [name for name, holds in changes.items() if holds]
 
 
 def _fingerprint(groups: Sequence[Group]) -> str:

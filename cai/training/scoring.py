@@ -13,6 +13,7 @@ from transformers import AttentionInterface
 from cai.packed import CannotPack, LastLayer, layers_of
 from cai.training.checks import class_logits, padded
 from cai.training.packing import BLOCKS, attend_in_blocks, flex_inputs, pack
+from cai.training.parallel import Team
 from cai.training.rows import Group
 from cai.training.schedule import packed_batches, padded_batches
 
@@ -39,20 +40,30 @@ class Scorer(nn.Module):
 
     def __init__(self, model: Any, pad_id: int, way: Way, in_bfloat16: bool = False) -> None:
         super().__init__()
-        self.model, self.pad_id, self.way, self.in_bfloat16 = model, pad_id, way, in_bfloat16
+        self.model, self.pad_id, self.way, self.in_bfloat16 = model, pad_id, PADDED, in_bfloat16
         self._attention = model.config._attn_implementation
+        self._layers = list(layers_of(model))  # which are of other types once they are sharded
+        self._last: LastLayer | None = None
+        self.take(way)
+
+    def take(self, way: Way) -> None:
+        """Read groups by `way` from now on."""
+        self.restore()
+        self.way = way
         if way != PADDED:
             AttentionInterface.register(BLOCKS, attend_in_blocks)
-            model.set_attn_implementation(_ATTENTION[way.kind])
-        self._last = LastLayer(list(layers_of(model))[-1]) if way.lean else None
+            self.model.set_attn_implementation(_ATTENTION[way.kind])
+        self._last = LastLayer(self._layers[-1]) if way.lean else None
 
     @property
     def device(self) -> torch.device:
         device: torch.device = next(self.model.parameters()).device
         return device
 
-    def forward(self, groups: Sequence[Group]) -> Tensor:
-        """(answers,) scores in float32, one group's after the other's."""
+    def forward(self, groups: Sequence[Group], states: bool = False) -> Tensor:
+        """(answers,) scores in float32, one group's after the other's; or the `states` that `read` gives."""
+        if states:
+            return self.read(groups)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             if self.way == PADDED:
                 scores = class_logits(self.model, *self._rows(groups))
@@ -90,11 +101,12 @@ class Scorer(nn.Module):
         return padded_batches(chosen, rows, widths, budget, overhead)
 
     def restore(self) -> Any:
-        """The classifier as it came."""
+        """The classifier as it came, which is read padded."""
         if self._last:
             self._last.remove()
         if self.way != PADDED:
             self.model.set_attn_implementation(self._attention)
+        self.way, self._last = PADDED, None
         return self.model
 
     def _rows(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
@@ -102,12 +114,14 @@ class Scorer(nn.Module):
         return ids.to(self.device), mask.to(self.device)
 
 
-def best_way(model: Any, pad_id: int, groups: Sequence[Group], in_bfloat16: bool = False) -> tuple[Way, str]:
+def best_way(scorer: Scorer, groups: Sequence[Group], team: Team | None = None) -> tuple[Way, str]:
     """The fastest way whose hidden states are those of the padded one, by trying, and why it is not a faster one.
 
     The trial takes the shortest, the middle and the longest group, in float32; FlexAttention, whose kernels are built
-    for each type and direction, must also manage a backward pass in the type that is trained in.
+    for each type and direction, must also manage a backward pass in the type that is trained in. A way must do for
+    every process of the `team`. The scorer is left as it came.
     """
+    model, team = scorer.model, team or Team.gathered()
     name = type(model).__name__
     if not hasattr(model, "score"):
         return PADDED, f"{name} does not score the last token: answers are read one a row, padded"
@@ -117,10 +131,11 @@ def best_way(model: Any, pad_id: int, groups: Sequence[Group], in_bfloat16: bool
     if next(model.parameters()).device.type == "cuda":
         ways = [Way("flex", lean=True), Way("flex"), *ways]
     problems: dict[str, str] = {}
-    with torch.inference_mode():
-        right = Scorer(model, pad_id, PADDED).read(sample)
+    with torch.no_grad():  # what is gathered of a sharded model in inference mode could not be trained
+        right = scorer(sample, states=True)
         for way in ways:
-            problem = _problem(model, pad_id, way, sample, right, in_bfloat16)
+            problem = team.agreed(_problem(scorer, way, sample, right))
+            team.part_again(scorer)
             if not problem:
                 break
             problems[way.kind] = (
@@ -128,15 +143,17 @@ def best_way(model: Any, pad_id: int, groups: Sequence[Group], in_bfloat16: bool
             )
         else:
             way, problems[""] = PADDED, "answers are read one a row, padded"
+            if team.shards:  # a whole pass: older torch cannot part again what one that broke off has gathered
+                scorer(sample, states=True)
+                team.part_again(scorer)
     return way, "; ".join(text for kind, text in problems.items() if kind != way.kind)
 
 
-def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: Tensor, in_bfloat16: bool) -> str:
+def _problem(scorer: Scorer, way: Way, sample: Sequence[Group], right: Tensor) -> str:
     """What is wrong with a way, or nothing. A model may fail in any manner under an attention that it does not know."""
-    before, scorer = model.config._attn_implementation, None
     try:
-        scorer = Scorer(model, pad_id, way, in_bfloat16)
-        found = scorer.read(sample)
+        scorer.take(way)
+        found = scorer(sample, states=True)
         if way.kind == "flex":
             try_a_step(scorer, sample)
     except CannotPack as error:
@@ -144,9 +161,7 @@ def _problem(model: Any, pad_id: int, way: Way, sample: Sequence[Group], right: 
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     finally:
-        if scorer:
-            scorer.restore()
-        model.set_attn_implementation(before)
+        scorer.restore()
     off = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))
     return "" if off <= TOLERANCE else f"its states differ by {off:.1g}"
 

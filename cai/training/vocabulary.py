@@ -17,13 +17,13 @@ from torch import Tensor, nn
 class ReadRows:
     """A token embedding with the rows of the tokens `read` alone in its place, until they are put back."""
 
-    def __init__(self, embedding: nn.Embedding, read: Sequence[int]) -> None:
+    def __init__(self, embedding: nn.Embedding, read: Sequence[int], device: torch.device) -> None:
         self._embedding, self._whole, self._pad = embedding, embedding.weight, embedding.padding_idx
-        self._device = self._whole.device
-        self.ids = torch.tensor(read, device=self._device)
-        places = torch.full((len(self._whole),), -1, device=self._device)
-        places[self.ids] = torch.arange(len(read), device=self._device)
-        embedding.weight = nn.Parameter(self._whole.detach()[self.ids])
+        self._device = device
+        self.ids = torch.tensor(read, device=device)
+        places = torch.full((len(self._whole),), -1, device=device)
+        places[self.ids] = torch.arange(len(read), device=device)
+        embedding.weight = nn.Parameter(self._whole.detach()[self.ids.to(self._whole.device)])
         if self._pad is not None:
             embedding.padding_idx = read.index(self._pad)
         self._whole.data = self._whole.data.cpu()
@@ -44,10 +44,10 @@ class ReadRows:
             whole[self.ids.to(whole.device)] = rows.detach().to(whole.device)
 
 
-def read_rows(model: Any, tokens: Iterable[int]) -> ReadRows | None:
+def read_rows(model: Any, tokens: Iterable[int], device: torch.device | None = None) -> ReadRows | None:
     """`model` made to train the embeddings of `tokens` alone; None where they are not trained, or not plain or shared.
 
-    The padding token counts as one of them.
+    The padding token counts as one of them. `device` is where the model is going to be, if it is not there yet.
     """
     embedding = model.get_input_embeddings()
     plain = isinstance(embedding, nn.Embedding) and embedding.max_norm is None and not embedding.sparse
@@ -57,4 +57,4 @@ def read_rows(model: Any, tokens: Iterable[int]) -> ReadRows | None:
     if len(holders) > 1:
         return None
     pads = [] if embedding.padding_idx is None else [embedding.padding_idx]
-    return ReadRows(embedding, sorted({*tokens, *pads}))
+    return ReadRows(embedding, sorted({*tokens, *pads}), device or embedding.weight.device)

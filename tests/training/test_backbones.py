@@ -34,7 +34,7 @@ from cai.training.backbone import load_backbone
 from cai.training.precision import autocast_type
 from cai.training.reward import train_reward
 from tests.tiny import LINES, build_tiny_model, build_tiny_tokenizer
-from tests.training.planted import BAD, GOOD, preferences
+from tests.training.planted import BAD, GOOD, preferences, weights_hash
 
 SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700)
 
@@ -155,6 +155,31 @@ def test_a_frozen_backbone_keeps_what_it_came_with(base, tmp_path, kind):
     assert changed == ({"score.weight"} if kind == "llama" else POOLED)
 
 
+def test_adapters_leave_nothing_as_it_was_drawn(tmp_path):
+    start = encoder(tmp_path / "bert")
+    settings = replace(SETTINGS, lora=LoraSettings(r=2))
+    report = train(start, tmp_path, settings)
+    assert report["loss"] < report["loss_first"]
+    fresh, saved = load_backbone(start, 0).model.state_dict(), weights(tmp_path / "rm")
+    changes = {name: one - fresh[name] for name, one in saved.items() if not torch.equal(one, fresh[name])}
+    assert changes.keys() >= POOLED and "bert.embeddings.word_embeddings.weight" not in changes
+    adapted, whole = (
+        torch.linalg.matrix_rank(changes[name], rtol=1e-3)
+        for name in ("bert.encoder.layer.0.attention.self.query.weight", "bert.pooler.dense.weight")
+    )
+    assert adapted <= 2 < whole, "what was drawn is trained itself, under no adapter"
+
+    def stop(step, total, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(start, tmp_path, settings, name="cut", progress=stop)
+    seen = []
+    train(start, tmp_path, settings, name="cut", progress=lambda step, *_: seen.append(step))
+    assert seen[0] == 3 and weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "rm")
+
+
 def opt(folder: Path, dropout: float = 0.5) -> Path:
     """An OPT, whose layers hold their dropout as a number."""
     tokenizer = build_tiny_tokenizer()
@@ -183,11 +208,12 @@ def test_no_dropout_is_left_in_any_form(tmp_path):
 def test_adapters_are_trained_where_matrices_lie_the_other_way_round(tmp_path):
     tokenizer = build_tiny_tokenizer()
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, **ids)).save_pretrained(
         tmp_path / "gpt2"
     )
     tokenizer.save_pretrained(tmp_path / "gpt2")
-    report = train(tmp_path / "gpt2", tmp_path, replace(SETTINGS, lr=2e-2, lora=LoraSettings(r=4)))
+    report = train(tmp_path / "gpt2", tmp_path, replace(SETTINGS, lr=2e-2, epochs=6, lora=LoraSettings(r=4)))
     assert report["layout"] == "packed" and report["loss"] < report["loss_first"]
     start = AutoModelForSequenceClassification.from_pretrained(tmp_path / "gpt2", num_labels=1).state_dict()
     changed = [name for name, one in weights(tmp_path / "rm").items() if not torch.equal(one, start[name])]

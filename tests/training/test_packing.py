@@ -209,7 +209,7 @@ def test_the_way_is_found_by_trying(config, way, why):
     model = classifier(config)
     before = model.config._attn_implementation
     groups = [group(3, [2, 1]), group(40, [24, 2]), group(20, [9, 4])]
-    found, reason = best_way(model, PAD, groups)
+    found, reason = best_way(Scorer(model, PAD, PADDED), groups)
     assert found == (way, way == "blocks") and (why in reason if why else not reason)
     assert model.config._attn_implementation == before
 
@@ -225,7 +225,7 @@ def test_a_model_that_reads_the_whole_row_is_found_out(monkeypatch):
         return read.transpose(1, 2), None
 
     monkeypatch.setattr(scoring, "attend_in_blocks", careless)
-    way, why = best_way(classifier(), PAD, [group(3, [2, 1]), group(40, [24, 2])])
+    way, why = best_way(Scorer(classifier(), PAD, PADDED), [group(3, [2, 1]), group(40, [24, 2])])
     assert way == PADDED and "its states differ by" in why
 
 

@@ -244,7 +244,7 @@ def test_training_the_embeddings_that_are_read_is_training_them_all(base, tmp_pa
     before = load_backbone(base, 0).model.get_input_embeddings().weight.detach()
     settings = replace(SETTINGS, epochs=2, weight_decay=0.1, lr=1e-3)
     train(base, tmp_path / "few", settings, rows)
-    monkeypatch.setattr("cai.training.reward.read_rows", lambda model, tokens: None)
+    monkeypatch.setattr("cai.training.reward.read_rows", lambda *_: None)
     train(base, tmp_path / "all", settings, rows)
     few, every = (load_file(tmp_path / name / "rm" / "model.safetensors") for name in ("few", "all"))
     assert few.keys() == every.keys()
