@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 
 from cai.cli import main
-from cai.pipeline.job import resolved
+from cai.embedded import model_spec
 from cai.pipeline.rebuilding import public_text, rebuild_command
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe, parse_set
@@ -173,7 +173,7 @@ def test_neither_card_nor_export_tells_where_a_judge_was_reached(judge: str, sho
     run.steps["respond"]["reasons"] = {reason: 3}
     audit = run.path("metrics/audit.json")
     figures = json.loads(audit.read_text(encoding="utf-8"))
-    audit.write_text(json.dumps(figures | {"judge": resolved(judge)}), encoding="utf-8")
+    audit.write_text(json.dumps(figures | {"judge": model_spec(judge)}), encoding="utf-8")
     signed = signature(audit)
     run.steps["audit"] |= {"sha256": signed["sha256"], "files": {"metrics/audit.json": signed}}
     run.save()
