@@ -77,7 +77,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
     folder = model or weights_path()
     if not (folder / "model.safetensors").exists():
         raise InputError("no model here; `cai embedded train` writes one", folder)
-    with Bars(f"{count} cases for each skill; 300 take three minutes on two cores") as bars:
+    with Bars(f"{count} cases for each skill; 300 take two minutes on two cores") as bars:
 
         def progress(done: int, total: int, part: str) -> None:
             if not done:
