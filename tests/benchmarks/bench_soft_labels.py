@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -112,6 +113,18 @@ def figures(kept: dict[str, Any], arm: str) -> dict[str, float]:
     }  # fmt: skip
 
 
+def right_by_sureness(labels: Sequence[float], truth: Sequence[float]) -> list[float]:
+    """The share of labels on the right side, in per cent, in each quarter of them from the least sure to the surest.
+
+    Ties of either are left out.
+    """
+    sided = sorted(
+        (abs(p - 0.5), (p > 0.5) == (t > 0.5)) for p, t in zip(labels, truth, strict=True) if 0.5 not in (p, t)
+    )
+    ends = [round(len(sided) * at / 4) for at in range(5)]
+    return [100 * fmean(right for _, right in sided[start:end]) for start, end in pairwise(ends)]
+
+
 def rows(claim: Claim, seeds: Sequence[dict[str, Any]]) -> list[Result]:
     """A row for every measure of a claim."""
     ours, theirs = ([figures(kept, arm) for kept in seeds] for arm in (claim.ours, claim.theirs))
@@ -138,6 +151,10 @@ def table(some: Sequence[Claim], seeds: Sequence[dict[str, Any]]) -> str:
         gaps = (str(Spread(row.ratio, row.low, row.high)) for row in found)
         lines.append(f"{'  difference':<18}" + "".join(f"{one:>26}" for one in gaps))
         lines += [f"  {row.name} ({row.bar}) {SAID[row.holds]}" for row in found if row.holds is not None]
+    if "unclamped" in seeds[0]["labels"]:
+        each = (right_by_sureness(kept["labels"]["unclamped"], kept["truth"]["train"]) for kept in seeds)
+        quarters = ", ".join(f"{fmean(one):.0f}" for one in zip(*each, strict=True))
+        lines.append(f"unclamped labels on the right side, the least sure quarter of them first: {quarters} %")
     errors = {name: 100 * fmean(kept["errors"][name] for kept in seeds) for name in seeds[0]["errors"]}
     wrong = ", ".join(f"{name}: {rate:.1f} %" for name, rate in errors.items())
     return "\n".join([*lines, f"measured error of the judge's votes on the training pairs: {wrong}"])

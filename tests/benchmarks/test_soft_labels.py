@@ -14,7 +14,16 @@ from cai.embedded.evaluate import expected_calibration_error
 from cai.preferences import sigmoid
 from cai.recipe import PreferenceSettings, RewardSettings
 from cai.records import Judgement, Vote
-from tests.benchmarks.bench_soft_labels import Claim, Spread, claims, figures, fitted_temperature, rows, table
+from tests.benchmarks.bench_soft_labels import (
+    Claim,
+    Spread,
+    claims,
+    figures,
+    fitted_temperature,
+    right_by_sureness,
+    rows,
+    table,
+)
 from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels
 from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, forecasts, run_seed
 
@@ -112,6 +121,15 @@ def test_rows_find_planted_calibration() -> None:
     assert [one.holds for one in rows(clamped, seeds)] == [False, None, None, True, None]
     assert [one.holds for one in rows(tempered, seeds)] == [True, None, None, True, None]
     assert "soft_labels_10_ece (high < 0) holds" in table([noisy], seeds)
+
+
+def test_how_often_the_sure_are_right() -> None:
+    labels = [0.5, 0.55, 0.4, 0.7, 0.2, 0.9, 0.05, 0.99, 0.01]
+    truth = [1.0, 0.0, 1.0, 1.0, 1.0, 0.75, 0.0, 1.0, 0.5]
+    assert right_by_sureness(labels, truth) == [0, 50, 100, 100]
+    assert "least sure quarter of them first: 100, 100, 100, 100 %" in table(
+        claims([]), [planted(seed, 0.0) for seed in range(2)]
+    )
 
 
 def test_a_worse_arm_does_not_hold() -> None:
