@@ -89,3 +89,13 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'critique'?"`` for the nearest allowed name, or the empty string."""
     near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def nearest_path(path: Path) -> str:
+    """`did_you_mean` for a path where nothing is, of what lies beside it."""
+    try:
+        beside = [one.name for one in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"; did you mean '{path.with_name(near[0])}'?" if near else ""

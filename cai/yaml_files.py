@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cai.errors import InputError, did_you_mean
+from cai.errors import InputError, nearest_path
 
 Where = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -82,7 +82,7 @@ def read_limited(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(most + 1)
     except FileNotFoundError:
-        raise InputError(f"there is no such file{_near_file(path)}", path) from None
+        raise InputError(f"there is no such file{nearest_path(path)}", path) from None
     except IsADirectoryError:
         raise InputError("this is a folder; a file is expected", path) from None
     except (OSError, ValueError) as error:
@@ -91,13 +91,6 @@ def read_limited(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise InputError(f"the file is larger than {most:,} bytes, the most that is read", path)
     return data
-
-
-def _near_file(path: Path) -> str:
-    try:
-        return did_you_mean(path.name, [other.name for other in path.parent.iterdir() if other.is_file()])
-    except (OSError, ValueError):
-        return ""
 
 
 def decode(data: bytes, path: Path) -> str:

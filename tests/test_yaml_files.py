@@ -115,7 +115,7 @@ def test_limits(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("a: 1\n")
-    with pytest.raises(InputError, match=r"did you mean 'mine\.yaml'"):
+    with pytest.raises(InputError, match=rf"did you mean '{tmp_path}/mine\.yaml'"):
         read_yaml(tmp_path / "mien.yaml")
     with pytest.raises(InputError, match="a folder"):
         read_yaml(tmp_path)

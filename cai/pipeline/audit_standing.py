@@ -146,13 +146,23 @@ def _labels_sha256(run: Run, file: Path) -> str | None:
     if file == own / LABELS:
         return file_sha256(file)
     inputs: Json = {}
-    for folder in file.relative_to(own).parents:
+    here = file.relative_to(own)
+    for folder in (here, *here.parents):
         if (facts := own / folder / FACTS).is_file():
-            inputs = json.loads(facts.read_text(encoding="utf-8"))["inputs"]
+            inputs = _inputs_of(facts)
             break
         if str(folder) == DATASETS:
             inputs = run.steps.get("export", {}).get("inputs", {})
     return inputs.get("preferences")
+
+
+def _inputs_of(facts: Path) -> Json:
+    """The sha256 of every file of the run that an export was made from."""
+    try:
+        inputs: Json = json.loads(facts.read_text(encoding="utf-8"))["run"]["inputs"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError("does not say what was exported; `cai export` writes it again", facts) from None
+    return inputs
 
 
 def _settings_now(run: Run, otherwise: Json) -> Json:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import unquote
 
-from cai.errors import InputError, did_you_mean
+from cai.errors import InputError, did_you_mean, nearest_path
 from cai.records import KINDS, SPLITS, Kind, Split
 
 KEYS = {
@@ -57,8 +57,7 @@ def parse_spec(text: str) -> PromptFile:
     """
     path, settings = _split(text)
     if not path.exists():
-        near = did_you_mean(path.name, [one.name for one in path.parent.iterdir()]) if path.parent.is_dir() else ""
-        raise InputError(f"no such file or folder{near}", path)
+        raise InputError(f"no such file or folder{nearest_path(path)}", path)
     given = settings.get("format")
     return PromptFile(
         path,

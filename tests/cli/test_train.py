@@ -152,6 +152,10 @@ def test_labels_without_a_passed_audit_of_them_are_refused_unless_accepted(
     exported = run / "datasets" / "preference" / "train.jsonl"
     assert audit_of(exported, False) == audit_of(file, False)
     assert audit_of(Path(os.path.relpath(exported)), False) == audit_of(file, False)
+    done = cai("export", run, "--format", "native", "--out", run / "theirs")
+    assert done.exit_code == 0, done.output
+    folder = run / "theirs" / "native"
+    assert audit_of(folder / "train.jsonl", False) == audit_of(folder, False) == audit_of(file, False)
     change(run)
     done = cai(*command)
     assert done.exit_code == 1 and done.stderr.count("\n") == 1 and not out.exists(), done.output

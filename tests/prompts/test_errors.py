@@ -118,7 +118,7 @@ def test_bad_arguments(tmp_path):
         f"{good}?column=promt": r":1: no column 'promt' \(columns: 'prompt', 'kind'\); did you mean 'prompt'\?",
         f"{good}?column=": r"'column=' has no value",
         f"{good}?split=test&split=test": r"'split' is given twice",
-        str(tmp_path / "prompt.jsonl"): r"prompt.jsonl: no such file or folder; did you mean 'prompts.jsonl'\?",
+        f"{tmp_path}/prompt.jsonl": rf"prompt.jsonl: no such file or folder; did you mean '{tmp_path}/prompts.jsonl'\?",
         str(tmp_path): r"a folder, but not one that datasets.save_to_disk wrote",
     }  # fmt: skip
     for name, message in cases.items():
