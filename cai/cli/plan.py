@@ -47,7 +47,7 @@ def plan(probe: int | None, train_probe: bool, accept_audit: bool, quiet: bool, 
       cai plan
       cai plan --model openai/NAME@https://host/v1 --prompts red_team.jsonl --set train=[] --set sample.policy=base \\
                --price-prompt 0.15 --price-completion 0.60
-      cai plan --constitution edited.yaml --out outputs/mine --probe 0
+      cai plan --constitution edited.yaml --prompts red_team.jsonl --out outputs/mine --probe 0
     """
     from cai.cli.plan_table import plan_table
     from cai.cli.progress import Bars
