@@ -207,8 +207,9 @@ class RewardSettings:
     `loss` "listwise" fits the rankings that a prompt's soft labels stand for, each as likely as they make it
     (Plackett–Luce), where they connect three to ten answers; more are refused. Two are a pair as ever. `mega_batch`
     steps at a time are drawn together and dealt out by length, which saves pads where rows have any. `dtype` is what is
-    computed in, "auto" bfloat16 on CUDA and float32 elsewhere; weights stay float32. `freeze_backbone` trains the head
-    alone, `lora` adapters and the head; both also train what the folder has no weights of, as for an encoder's pooler.
+    computed in; "auto" is bfloat16 on CUDA and on a CPU that has instructions for it, else float32. Weights stay
+    float32. `freeze_backbone` trains the head alone, `lora` adapters and the head; both also train what the folder has
+    no weights of, as for an encoder's pooler.
     """
 
     init: Literal["sft", "base"] | str = "sft"

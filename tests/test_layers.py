@@ -14,8 +14,8 @@ LAYERS = {
     2: {"models", "stages", "preferences", "audit", "exports", "imports", "training", "evaluation", "embedded"},
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
-        "bands", "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "memory", "packed",
-        "fitting", "plots", "refusals", "reliability",
+        "bands", "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "linear", "memory",
+        "packed", "fitting", "plots", "refusals", "reliability",
     },
     0: {"errors", "records", "judge_records"},
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, DynamicCache
 
+from cai.linear import quickened
 from cai.models.questions import Group
 from cai.models.tree import TREE, Tree, attend_in_tree, plant
 from cai.packed import CannotPack, LastLayer, layers_of
@@ -192,7 +193,7 @@ def load(
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    model = model.to(_device(device)).eval()
+    model = quickened(model.to(_device(device)).eval())
     return LoadedModel(model, pad_id)
 
 

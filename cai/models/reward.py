@@ -69,9 +69,10 @@ class RewardScorer:
         too_long: TooLong = "truncate_left",
     ) -> None:  # fmt: skip
         from cai.chat import Chat
+        from cai.linear import quickened
 
-        self.model, self.tokenizer = _load(folder)
-        self.model = self.model.to(_device(device)).eval()
+        model, self.tokenizer = _load(folder)
+        self.model = quickened(model.to(_device(device)).eval())
         self.chat = Chat(self.tokenizer)
         self.batch_tokens, self.too_long = batch_tokens, too_long
         self.notes = ScoringNotes()

@@ -33,14 +33,16 @@ class Row(NamedTuple):
     template: str
     bar: str
     peer: str
+    pairs: int
 
 
 ROWS = (
-    Row("scores_principle_last", "plain", "principle_last", ">= 5", "a plain transformers loop"),
-    Row("scores_paper_order", "plain", "paper", ">= 2", "a plain transformers loop"),
-    Row("scores_lm_eval", "lm_eval", "principle_last", ">= 5", "lm-evaluation-harness, batches of 32"),
-    Row("scores_vllm", "vllm", "principle_last", ">= 2", "vLLM with prefix caching"),
+    Row("scores_principle_last", "plain", "principle_last", ">= 5", "a plain transformers loop", 6),
+    Row("scores_paper_order", "plain", "paper", ">= 2", "a plain transformers loop", 6),
+    Row("scores_lm_eval", "lm_eval", "principle_last", ">= 5", "lm-evaluation-harness, batches of 32", 6),
+    Row("scores_vllm", "vllm", "principle_last", ">= 2", "vLLM with prefix caching", 24),
 )
+"""Of rounds with six pairs both sides of the last would spend much of half a second waking up."""
 
 
 def votes_on(prompt: Any, a: str, b: str, template: Any) -> list[Any]:
@@ -74,9 +76,14 @@ def requests(template: Any, chat: Any) -> list[Any]:
         votes = votes_on(pair.prompt, pair.response_a, pair.response_b, template)
         if max(len(chat.encode(one.messages, one.prefix)) for one in votes) <= LONGEST:
             found += votes
-        if len(found) == (12 if device() == "cuda" else 6) * len(votes):
+        if len(found) == pairs_of_a_round(max(row.pairs for row in ROWS)) * len(votes):
             break
     return found
+
+
+def pairs_of_a_round(pairs: int) -> int:
+    """A GPU is given twice as many as a CPU."""
+    return pairs * 2 if device() == "cuda" else pairs
 
 
 def python_with(package: str) -> str | None:
@@ -151,7 +158,7 @@ def results() -> Iterator[Result | Skipped]:
         }
         (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
         if SHAPE == "small":
-            yield from against_full_forwards(engine, asked["principle_last"])
+            yield from against_full_forwards(engine, asked["principle_last"][: 12 * PRINCIPLES])
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(row.name for row in ROWS)).split(",")
         for row in (row for row in ROWS if row.name in wanted):
             python = sys.executable if row.side == "plain" else python_with(row.side)
@@ -167,7 +174,8 @@ def _row(row: Row, folder: Path, python: str) -> Result:
         Worker([one, str(script), side, str(folder)], folder / f"{side}.log")
         for one, side in ((sys.executable, "ours"), (python, row.side))
     ]
-    rates = alternate(*((lambda side=side: side(questions=row.template)) for side in sides), ROUNDS)
+    asked = {"questions": row.template, "pairs": pairs_of_a_round(row.pairs)}
+    rates = alternate(*((lambda side=side: side(**asked)) for side in sides), ROUNDS)
     for side in sides:
         side.stop()
     return compare(named(row.name), *rates, row.bar, UNIT + row.peer)

@@ -1,8 +1,8 @@
 """One side of the scores benchmark in a process of its own: `python score_sides.py SIDE FOLDER`.
 
 `FOLDER` holds a model and `questions.json`: rows of {"text", "choices"}, or for our own side of requests. Every line of
-standard input asks for one round over the questions of that name, answered with labels a second: two orders of sixteen
-principles make one label.
+standard input asks for one round over the questions of that name on so many pairs, answered with labels a second: two
+orders of sixteen principles make one label.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def main() -> None:
     work = SIDES[side](folder)
     questions: dict[str, list[Row]] = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
     for line in sys.stdin:
-        rows = questions[json.loads(line)["questions"]]
+        asked = json.loads(line)
+        rows = questions[asked["questions"]][: VOTES * asked["pairs"]]
         started = time.perf_counter()
         work(rows)
         print(json.dumps(len(rows) / VOTES / (time.perf_counter() - started)), file=answers, flush=True)

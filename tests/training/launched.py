@@ -13,7 +13,9 @@ from cai.records import Preference
 from cai.training.reward import train_reward
 from tests.training.planted import preferences
 
-SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=7, max_length=128, checkpoint_every=2, batch_tokens=200)
+SETTINGS = RewardSettings(
+    lr=3e-3, epochs=2, batch_size=7, max_length=128, checkpoint_every=2, batch_tokens=200, dtype="float32"
+)
 WAYS = {
     "whole": SETTINGS,
     "adapters": replace(SETTINGS, lora=LoraSettings(r=4), centering=0.01),

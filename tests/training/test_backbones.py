@@ -226,7 +226,7 @@ def test_adapters_and_a_frozen_backbone_exclude_each_other(base, tmp_path):
 
 
 def test_bfloat16_is_computed_in_and_weights_stay_float32(base, tmp_path):
-    assert autocast_type("float32", torch.device("cpu")) == autocast_type("auto", torch.device("cpu")) == (False, "")
+    assert autocast_type("float32", torch.device("cpu")) == (False, "")
     settings = replace(SETTINGS, epochs=4, dtype="bfloat16")
     report = train(base, tmp_path, settings)
     has_it, note = autocast_type("bfloat16", torch.device("cpu"))
@@ -236,6 +236,19 @@ def test_bfloat16_is_computed_in_and_weights_stay_float32(base, tmp_path):
     assert plain["loss"] == pytest.approx(report["loss"], abs=0.05)
     assert {one.dtype for one in weights(tmp_path / "rm").values()} == {torch.float32}
     assert has_it is (plain["loss"] != report["loss"])
+
+
+@pytest.mark.parametrize(
+    ("has", "found"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)],
+)
+def test_a_processor_computes_in_bfloat16_unasked_if_it_has_instructions_for_it(monkeypatch, has, found):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr("cai.training.precision._has_bfloat16", lambda _: True)
+    assert autocast_type("auto", torch.device("cpu")) == (found, "")
+    assert autocast_type("bfloat16", torch.device("cpu")) == (True, "")
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert autocast_type("auto", torch.device("cpu")) == (False, "")
 
 
 def test_a_processor_without_bfloat16_says_so(monkeypatch):

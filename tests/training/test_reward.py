@@ -33,7 +33,9 @@ from cai.training.vocabulary import read_rows
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
 from tests.training.planted import preferences, weights_hash
 
-SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700)
+SETTINGS = RewardSettings(
+    lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700, dtype="float32"
+)
 ALONE = """
 import json, sys
 sys.modules["cai"] = None  # importing it is an error from here on

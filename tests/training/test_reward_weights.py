@@ -16,7 +16,9 @@ from cai.training.rows import encode_groups
 from tests.tiny import build_tiny_model
 from tests.training.planted import preferences
 
-STILL = RewardSettings(lr=0.0, weight_decay=0.0, max_length=128, max_grad_norm=1e9, epochs=1, warmup_ratio=0.0)
+STILL = RewardSettings(
+    lr=0.0, weight_decay=0.0, max_length=128, max_grad_norm=1e9, epochs=1, warmup_ratio=0.0, dtype="float32"
+)
 
 
 @pytest.fixture(scope="module")
