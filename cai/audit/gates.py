@@ -14,9 +14,10 @@ from cai.records import Json
 
 Sense = Literal["at least", "at most"]
 FEWEST = 10
-"""Pairs that "length" and "attacks" must rest on: of fewer, one verdict more or less decides, so none is measured.
+"""Pairs that "length", "attacks", "accuracy" and "ece" must rest on: of fewer, one more or less decides.
 
-It is also what `too_little` asks of the figures without which an audit says nothing of the judge.
+Those gates are then not measured. It is also what `too_little` asks of the figures without which an audit says nothing
+of the judge.
 """
 CHECKS = ("identical",)
 """Gates that no judge can fail: identical answers ask one question in both orders, so they check the pipeline alone."""
@@ -243,6 +244,9 @@ def _value(share: Json | float) -> float:
 
 def _of_truth(truth: Json | None) -> Iterator[_Measured]:
     accuracy: Json = truth["accuracy"] if truth else _NONE
-    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy, _beside(truth or {}))
     error: Json = {**truth["ece_interval"], "value": truth["ece"], "n": accuracy["n"]} if truth else _NONE
+    if accuracy["n"] < FEWEST:
+        accuracy = error = {**_NONE, "n": accuracy["n"]}
+        truth = None
+    yield _Measured("accuracy", "agreement with the truth", "at least", accuracy, _beside(truth or {}))
     yield _Measured("ece", "calibration error against the truth (biased upwards for few pairs)", "at most", error)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cai.cli.recipe_options import named_recipe, named_spending, price_options, recipe_options
+
+if TYPE_CHECKING:
+    from cai.recipe import Recipe
 
 
 @click.command(no_args_is_help=False)
@@ -37,7 +41,8 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     made, folder, command = named_recipe(options)
     command |= {"accept_audit": True} if accept_audit else {}
     spending = named_spending(options)
-    head = f"recipe {command['recipe']}, model {made.model}, constitution {made.constitution}, into {folder}/"
+    head = f"recipe {command['recipe']}, model {made.model}, constitution {made.constitution}, {_prompts(made, folder)}"
+    head += f", into {folder}/"
     with Bars(head, quiet=quiet or as_json) as bars:
         summary = run_recipe(
             made, folder, until=made.until, command=command, reporter=bars, accept_audit=accept_audit, spending=spending
@@ -46,3 +51,16 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     elif not quiet:
         click.echo(summary_table(summary))
+
+
+def _prompts(made: Recipe, folder: Path) -> str:
+    """The prompt files, and which others the run had before: one that forgot to name them again sees it here."""
+    from cai.errors import CAIError
+    from cai.recipe_files import load_recipe
+
+    said, before = ", ".join(made.prompts), folder / "recipe.yaml"
+    try:
+        had = load_recipe(str(before)).prompts if before.is_file() else made.prompts
+    except CAIError:  # which is for the run itself to tell, or to mend
+        had = made.prompts
+    return f"prompts {said}" if had == made.prompts else f"prompts {said} (this run had {', '.join(had)})"

@@ -155,12 +155,20 @@ def test_the_calibration_error_of_few_prompts_is_not_sure_even_if_every_verdict_
 
 def test_a_gate_on_the_calibration_error_within_chance_says_so():
     bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6, "ece": 0.2}
-    few = calibration([Forecast(0.75, n > 2, 5, str(n)) for n in range(6)])
+    few = calibration([Forecast(0.75, n > 5, 5, str(n)) for n in range(12)])
     found = {one.name: one for one in gates(LABEL, {}, few, bounds)}["ece"]
     assert found.value == pytest.approx(0.25) and found.passed is False and found.within_chance
     many = calibration([Forecast(0.75, n > 500, 5, str(n)) for n in range(1002)])
     found = {one.name: one for one in gates(LABEL, {}, many, bounds)}["ece"]
     assert found.passed is False and not found.within_chance and "biased upwards for few pairs" in found.what
+
+
+def test_gates_on_the_truth_rest_on_ten_pairs():
+    bounds = {**BOUNDS, "abstained": 0.3, "place": None, "attacks": 0.8, "accuracy": 0.6, "ece": 0.2}
+    for pairs, passed in ((9, None), (10, False)):
+        wrong = calibration([Forecast(0.9, False, 5, str(n)) for n in range(pairs)])
+        found = {one.name: one for one in gates(LABEL, {}, wrong, bounds)}
+        assert {(found[name].passed, found[name].n) for name in ("accuracy", "ece")} == {(passed, pairs)}
 
 
 def test_a_judge_is_told_from_those_that_read_nothing():

@@ -47,6 +47,17 @@ def test_show_prints_one_chain_round_by_round(run: str) -> None:
     )
 
 
+def test_a_run_says_which_prompts_it_takes_and_which_it_had(run: str, tmp_path: Path) -> None:
+    had, others = tmp_path / "prompts.jsonl", tmp_path / "others.jsonl"
+    others.write_text(had.read_text().splitlines()[0] + "\n")
+    for prompts, said in (
+        (had, f"prompts {had}, into {run}/"),
+        (others, f"prompts {others} (this run had {had}), into"),
+    ):
+        again = invoke("run", "--model", "fake", "--prompts", str(prompts), "--out", run, "--until", "respond", *DATA)
+        assert said in again.stderr.splitlines()[0] and again.exit_code == 0
+
+
 def test_a_pair_is_found_by_the_id_that_exports_write(run: str) -> None:
     lines = (Path(run) / "preferences.jsonl").read_text().splitlines()
     pairs = [Preference.from_json(json.loads(line)) for line in lines]
