@@ -2,8 +2,8 @@
 
 Pairs/s of a 6-layer model, 256 wide, 8 pairs a step, both sides on the same pairs of hh_harmless_dev, in processes of
 one kind that take turns. Timed are the steps alone: no loading, encoding or saving. Both are taken as they come (trl
-with gradient checkpointing and in bfloat16, we in float32), then both in bfloat16, both in float32, then without
-checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of these rows alone, and
+with gradient checkpointing and in bfloat16, we in bfloat16 where the processor has it), then both in float32, then
+without checkpointing, then also on batches of like lengths. `CAI_BENCH_ROWS` names some of these rows alone, and
 `CAI_BENCH_SHAPE=half_billion` takes a model of half a billion weights, for a GPU.
 """
 
@@ -26,7 +26,7 @@ DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
 VOCABULARY = DATA / "tokenizers" / "gpt2"
 ROUNDS, BATCH, MEGA = 7, 8, 50
-ON_GPU = ("reward_bfloat16", "reward_no_checkpointing", "reward_length_grouped")
+ON_GPU = ("reward_as_shipped", "reward_no_checkpointing", "reward_length_grouped")
 """Rows that are timed on a GPU, all of them in bfloat16, as both sides come there."""
 SHAPES = {"small": (256, 688, 6, 4), "half_billion": (896, 4864, 24, 14)}
 """Width, inner width, layers, heads."""
@@ -35,7 +35,6 @@ FLOAT32: dict[str, Any] = {"bf16": False}
 PLAIN = {**FLOAT32, "gradient_checkpointing": False}
 SIDES: dict[str, tuple[str, dict[str, Any]]] = {
     "reward_as_shipped": (">= 4", {}),
-    "reward_bfloat16": (">= 4", {"bf16": True}),
     "reward_checkpointing": (">= 4", FLOAT32),
     "reward_no_checkpointing": (">= 3.5", PLAIN),
     "reward_length_grouped": (">= 1.5", {**PLAIN, "train_sampling_strategy": "sequential"}),
