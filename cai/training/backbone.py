@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from cai.chat import Chat, Template
 from cai.context import readable_tokens
@@ -45,7 +46,11 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backbone:
-    """A reward model that starts from the language model in `folder`; only its head is drawn, from `seed`.
+    """A reward model that starts from the language model in `folder`.
+
+    Its head starts at zero, so that every answer is worth the same before a label was seen. What a drawn head would say
+    of answers is no smaller than what labels near one half ask for, and some of it would stay. Other weights that the
+    folder lacks, such as an encoder's pooler, are drawn from `seed`.
 
     The tokenizer's own template is made to write what `template` does, pad is made a token of its own where it is
     missing or equal to EOS, and pads go to the right, where no architecture scores by them. Raises `TrainingError`.
@@ -56,6 +61,7 @@ def load_backbone(folder: Path, seed: int, template: Template = "auto") -> Backb
         ends, _own_pad(_with_eos(tokenizer, folder)), _pads_on_the_right(tokenizer), _own_template(tokenizer, template)
     ]  # fmt: skip
     model, drawn = _classifier(folder, seed)
+    _at_zero(model, drawn)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow(model, len(tokenizer))
     for config in (model.config, model.config.get_text_config()):
@@ -96,6 +102,13 @@ def _classifier(folder: Path, seed: int) -> tuple[Any, frozenset[str]]:
         except (*UNREADABLE, RuntimeError) as error:
             raise TrainingError(f"no reward model can be built from {folder}: {cause(error)}") from error
     return model, frozenset(loaded["missing_keys"])
+
+
+def _at_zero(model: Any, drawn: frozenset[str]) -> None:
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear) and layer.out_features == 1 and f"{name}.weight" in drawn:
+            for one in layer.parameters():
+                nn.init.zeros_(one)
 
 
 def _own_ends(tokenizer: Any) -> str:

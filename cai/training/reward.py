@@ -9,7 +9,7 @@ that is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -267,7 +267,7 @@ def _step_seed(seed: int, step: int) -> int:
     return int(fingerprint("step", seed, step)[:15], 16)
 
 
-def _since(groups: Sequence[Group], settings: RewardSettings, drawn: Iterable[str]) -> list[str]:
+def _since(groups: Sequence[Group], settings: RewardSettings, drawn: frozenset[str]) -> list[str]:
     """What tells a training from one of the same name before its loss, or what it trains, was changed."""
     weights = {one.weight for group in groups for one in group.comparisons}
     beside = [name for name in drawn if not name.partition(".")[0].endswith(("classifier", "score"))]
@@ -275,6 +275,7 @@ def _since(groups: Sequence[Group], settings: RewardSettings, drawn: Iterable[st
         "expected rankings": settings.loss == "listwise",
         "weights of the whole set": len(weights) > 1,
         "all that was drawn beside adapters": bool(settings.lora and beside),
+        "a head at zero": bool(drawn),
     }
     return [name for name, holds in changes.items() if holds]
 

@@ -65,10 +65,11 @@ class Claim(NamedTuple):
     theirs: str
 
 
-def claims(error_rates: Sequence[float], reasoned: bool = True) -> list[Claim]:
+def claims(arms: Sequence[str]) -> list[Claim]:
     """Soft against hard at every noise; and of reasoned labels, clamped and tempered ones against those as they are."""
-    noisy = [Claim(f"soft_labels_{rate:.0%}".rstrip("%"), f"soft {rate:g}", f"hard {rate:g}") for rate in error_rates]
-    return [*noisy, *(Claim(f"{name}_labels", name, "unclamped") for name in ("clamped", "tempered") if reasoned)]
+    rates = [name.removeprefix("soft ") for name in arms if name.startswith("soft ")]
+    noisy = [Claim(f"soft_labels_{100 * float(rate):.0f}", f"soft {rate}", f"hard {rate}") for rate in rates]
+    return [*noisy, *(Claim(f"{name}_labels", name, "unclamped") for name in ("clamped", "tempered") if name in arms)]
 
 
 def sigmoid(x: float) -> float:
@@ -195,7 +196,7 @@ def results() -> Iterator[Result]:
     design, folder = DESIGNS[name], FOLDER / name
     run_all(name, folder)
     seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
-    some = claims(design.error_rates, design.reasoning_error is not None)
+    some = claims(design.arms)
     print(table(some, seeds))
     for claim in some:
         yield from rows(claim, seeds)

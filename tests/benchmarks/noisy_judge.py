@@ -5,10 +5,6 @@ a stated rate e, and the labels are read at the temperature that this noise call
 noise of variance s²/2, the posterior log-odds are 4L/s² times what was read. So a vote is as unsure as it is
 unreliable. Before a verdict that is reasoned, the reasoning is made wrong at a stated rate instead, which the judge
 believes more often than not.
-
-Errors of a systematic judge are the same for all pairs of a sort, so that no training averages them away: it has one
-taste, a number drawn from the same Gaussian, for each sort of pair, and it takes the one answer for the other in some
-sorts of pair, in its reasoning and in the verdict that it reads from it.
 """
 
 from __future__ import annotations
@@ -29,7 +25,6 @@ from cai.dialogues import (
     reasoning_of,
     verdict_prefix,
 )  # fmt: skip
-from cai.embedded.answers import Answer
 from cai.embedded.corpus import draw_pair, draw_scene
 from cai.embedded.principles import Wording, prefer, shipped_wordings
 from cai.embedded.world import ask
@@ -49,16 +44,12 @@ Side = Literal["a", "b"]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two answers to a prompt, and what every principle that tells them apart says by the rules.
-
-    `sort` says what was asked and what each answer is: "red_team act", "comply", "evade long".
-    """
+    """Two answers to a prompt, and what every principle that tells them apart says by the rules."""
 
     prompt: Prompt
     a: str
     b: str
     sides: tuple[tuple[Wording, Side], ...]
-    sort: tuple[str, str, str]
 
     @property
     def share(self) -> float:
@@ -76,23 +67,8 @@ def draw_pairs(count: int, split: Split, draw: Random) -> list[Pair]:
         told = ((one, prefer(scene, a, b, one.family)) for one in shipped_wordings(CONSTITUTION))
         sides = tuple((one, side) for one, side in told if side)
         if sides and a.text != b.text:
-            asked = " ".join(filter(None, (scene.kind, scene.sort, scene.aspect)))
-            found.setdefault(prompt.id, Pair(prompt, a.text, b.text, sides, (asked, _nature(a), _nature(b))))
+            found.setdefault(prompt.id, Pair(prompt, a.text, b.text, sides))
     return list(found.values())
-
-
-def _nature(one: Answer) -> str:
-    flags = {"untrue": one.untrue, "helps": one.helps, "long": one.long}
-    return " ".join([one.stance, *(name for name, holds in flags.items() if holds)])
-
-
-def of_its_sort(pair: Pair, what: str, seed: int) -> tuple[Random, int]:
-    """What all pairs of its sort draw from, and 1, or −1 where their answers stand the other way round.
-
-    The sign is 0 where both answers are of one nature: nothing can be said of such a pair's sides alike.
-    """
-    asked, a, b = pair.sort
-    return Random(f"{what} {seed} {asked}: {min(a, b)}, {max(a, b)}"), (a < b) - (a > b)
 
 
 def _asked(pair: Pair, wording: Wording, order: Order) -> Any:
@@ -167,26 +143,12 @@ class Noise:
         """The same votes with noise of their own."""
         return replace(judgement, votes=tuple(_moved(vote, draw.gauss(0, self.sd)) for vote in judgement.votes))
 
-    def by_taste(self, judgement: Judgement, pair: Pair, seed: int) -> Judgement:
-        """Votes that are as noisy when both orders are averaged, all of them moved by the judge's taste in the pair."""
-        draw, sign = of_its_sort(pair, "taste", seed)
-        by = sign * draw.gauss(0, self.sd / math.sqrt(2))
-        return replace(judgement, votes=tuple(_moved(vote, by) for vote in judgement.votes))
-
 
 def _moved(vote: Vote, by: float) -> Vote:
     """A vote whose log-odds are `by` nats more for a; its mass stays."""
     logit, all_of_it = vote.logit + by, math.log(vote.mass)
     a, b = (all_of_it - max(0.0, -one) - math.log1p(math.exp(-abs(one))) for one in (logit, -logit))
     return replace(vote, logprob_a=a, logprob_b=b)
-
-
-def confusing(judgement: Judgement, pair: Pair, rate: float, seed: int) -> Judgement:
-    """What a judge says who takes one answer for the other in pairs of this sort, as it does in `rate` of all sorts."""
-    if of_its_sort(pair, "confused", seed)[0].random() >= rate:
-        return judgement
-    votes = (replace(vote, logprob_a=vote.logprob_b, logprob_b=vote.logprob_a) for vote in judgement.votes)
-    return replace(judgement, votes=tuple(votes))
 
 
 def debiased(judgement: Judgement) -> dict[str, float]:

@@ -23,17 +23,7 @@ from cai.embedded.principles import shipped_wordings
 from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
 from cai.records import Judgement, Preference
 from cai.storage.run import atomic_write
-from tests.benchmarks.noisy_judge import (
-    CONSTITUTION,
-    Noise,
-    Pair,
-    confusing,
-    draw_pairs,
-    error_rate,
-    judged,
-    labels,
-    reasoned,
-)
+from tests.benchmarks.noisy_judge import CONSTITUTION, Noise, Pair, draw_pairs, error_rate, judged, labels, reasoned
 
 CODE = [
     *(Path(__file__).with_name(name) for name in ("noisy_judge.py", "soft_label_runs.py")),
@@ -56,10 +46,9 @@ REASONED = ("clamped", "tempered", "unclamped")
 class Design:
     """An experiment; a pair is judged under at most `principles` of the constitution.
 
-    No labels are made by reasoning where `reasoning_error` is None.
+    No labels are made by reasoning where `reasoning_error` is None; if `tempered`, also some at a fitted temperature.
     If `fitted`, the temperature of the soft labels is the one that forecasts best on the calibration pairs; else it is
-    the one that the noise of a single vote calls for. The errors of a `systematic` judge are the same in all pairs of a
-    sort (`noisy_judge`), else each vote and each reasoning has its own.
+    the one that the noise of a single vote calls for.
     """
 
     train: int
@@ -70,7 +59,7 @@ class Design:
     reasoning_error: float | None
     reward: RewardSettings
     fitted: bool = False
-    systematic: bool = False
+    tempered: bool = False
 
     @property
     def key(self) -> str:
@@ -83,18 +72,18 @@ class Design:
     @property
     def arms(self) -> list[str]:
         noisy = [f"{kind} {rate:g}" for rate in self.error_rates for kind in ("soft", "hard")]
-        return [*noisy, *(() if self.reasoning_error is None else REASONED)]
+        reasoned = [name for name in REASONED if self.tempered or name != "tempered"]
+        return [*noisy, *(() if self.reasoning_error is None else reasoned)]
 
 
 DESIGNS = {
     "plenty": Design(1024, 100, 600, 16, (0.05,), None, demo_reward(16), fitted=True),
-    "reasoned": Design(512, 100, 600, 16, (), 0.4, demo_reward(16)),
+    "reasoned": Design(512, 100, 600, 16, (), 0.4, demo_reward(16), tempered=True),
     "converged": Design(512, 100, 600, 16, (0.05,), 0.4, demo_reward(16), fitted=True),
     "fitted": Design(768, 100, 300, 16, (0.05,), 0.4, demo_reward(5), fitted=True),
     "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
     "long": Design(768, 100, 300, 16, (0.05,), 0.3, demo_reward(5)),
     "short": Design(256, 100, 300, 4, (0.05, 0.15, 0.3), 0.3, demo_reward(3)),
-    "systematic": Design(512, 100, 600, 16, (0.2,), 0.3, demo_reward(16), fitted=True, systematic=True),
 }
 """In "short", which came first, reward models see 48 batches and are far from what they can learn. "long" gives them
 240, and asks the judge under every principle that tells a pair apart, so that the noise is averaged away before the
@@ -106,11 +95,7 @@ three the labels are less sure than they are right: a mean over principles is su
 model stops long before it has learned its labels, and one from hard labels is still unsure where it stops. "converged",
 is "fitted" until the loss no longer falls: what the labels say is then what the reward model says; "plenty" is that
 with twice the pairs. In "reasoned" the clamp is held against a temperature that is fitted where truth is known: it
-makes labels as humble, and keeps which of them are surer. In all of these each vote, or each reasoning, is wrong by a
-draw of its own, which a reward model averages away; "systematic" has errors that it cannot: those of a judge who has a
-taste, or takes one answer for the other, in whole sorts of pair. Its soft and hard labels were tried with seeds 100 and
-101 before seeds 0 to 4 were run; of its reasonings, at a rate of 0.4, the reward models were right little more often
-than a coin, so that it is 0.3."""
+makes labels as humble, and keeps which of them are surer."""
 
 
 class Drawn(NamedTuple):
@@ -138,40 +123,22 @@ def all_labels(design: Design, seed: int, some: Drawn) -> tuple[dict[str, list[f
     errors = {"clean": error_rate(pairs, clean)}
     for rate in design.error_rates:
         noise, draw = Noise.making_wrong(rate, clean), Random(f"noise {seed}")
-        votes = noisy(design, noise, pairs, clean, seed, draw)
+        votes = [noise.on(one, draw) for one in clean]
         errors[f"{rate:g}"] = error_rate(pairs, votes)
         temperature = noise.temperature
         if design.fitted:
             known = judged(engine, some.calibration, design.principles, Random(f"calibration {seed}"))
-            temperature = best_temperature(some.calibration, noisy(design, noise, some.calibration, known, seed, draw))
+            temperature = best_temperature(some.calibration, [noise.on(one, draw) for one in known])
         soft = labels(votes, PreferenceSettings(temperature=temperature))
         found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
     if design.reasoning_error is not None:
-        draw = Random(f"reasoning {seed}")
-        thought, known = (wrongly_reasoned(design, engine, one, seed, draw) for one in (pairs, some.calibration))
+        wrong, draw = design.reasoning_error, Random(f"reasoning {seed}")
+        thought, known = (reasoned(engine, one, wrong, draw) for one in (pairs, some.calibration))
         errors["reasoned"] = error_rate(pairs, thought)
         tempered = PreferenceSettings(clamp=None, temperature=best_temperature(some.calibration, known))
         arms = (PreferenceSettings(clamp="auto"), tempered, PreferenceSettings(clamp=None))
         found |= {name: labels(thought, settings) for name, settings in zip(REASONED, arms, strict=True)}
     return found, errors
-
-
-def noisy(
-    design: Design, noise: Noise, pairs: Sequence[Pair], clean: Sequence[Judgement], seed: int, draw: Random
-) -> list[Judgement]:
-    """The votes with the noise of the design."""
-    if not design.systematic:
-        return [noise.on(one, draw) for one in clean]
-    return [noise.by_taste(one, pair, seed) for one, pair in zip(clean, pairs, strict=True)]
-
-
-def wrongly_reasoned(design: Design, engine: Any, pairs: Sequence[Pair], seed: int, draw: Random) -> list[Judgement]:
-    """Votes after reasonings, of which as many are wrong as the design says."""
-    wrong = design.reasoning_error or 0.0
-    if not design.systematic:
-        return reasoned(engine, pairs, wrong, draw)
-    clean = reasoned(engine, pairs, 0.0, draw)
-    return [confusing(one, pair, wrong, seed) for one, pair in zip(clean, pairs, strict=True)]
 
 
 def best_temperature(pairs: Sequence[Pair], votes: Sequence[Judgement]) -> float:
