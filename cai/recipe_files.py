@@ -40,6 +40,8 @@ _RANGES: dict[str, tuple[float, float]] = {
         )
     },
 }  # fmt: skip
+_OVER_ZERO = ("epochs",)
+"""Keys whose least value is itself not allowed: no epochs are no training."""
 
 
 MOST_WEIGHT = 1_000_000
@@ -75,7 +77,7 @@ def parse_set(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
-    return key.strip(), _scalar(value.strip())
+    return key.strip(), _scalar(key.strip(), value.strip())
 
 
 def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
@@ -98,7 +100,7 @@ def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
     return found
 
 
-def _scalar(text: str) -> Any:
+def _scalar(key: str, text: str) -> Any:
     import json
 
     from cai.yaml_files import resolve
@@ -107,11 +109,11 @@ def _scalar(text: str) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ConfigError(f"--set: {text!r} is not a JSON list, object or text: {error}") from None
+            raise ConfigError(f"--set {key}: {text!r} is not a JSON list, object or text: {error}") from None
     try:
         return resolve(text)
     except ValueError as error:
-        raise ConfigError(f"--set: {text!r} cannot be read: {error}") from None
+        raise ConfigError(f"--set {key}: {text!r} cannot be read: {error}") from None
 
 
 def _recipe_path(name_or_path: str) -> Path:
@@ -268,8 +270,12 @@ def _check_range(value: Any, where: Where, complain: Complain) -> None:
         _check_weights(value, where, complain)
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:
-        if isinstance(number, int | float) and not isinstance(number, bool) and not least <= number <= most:
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            continue
+        over = where[-1] in _OVER_ZERO
+        if not least <= number <= most or (over and number == least):
             bound = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
+            bound = f"over {least:g} and up to {most:,.0f}" if over else bound
             raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
 
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.recipe_files import load_recipe
 from tests.pipeline.runs import write_prompts
 from tests.tiny import build_tiny_model
 
@@ -118,6 +119,42 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 def test_settings(tmp_path: Path, setting: str, message: str) -> None:
     prompts = write_prompts(tmp_path)
     assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
+
+
+@pytest.mark.parametrize("block", ["sft", "reward"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("0", "expected a number over 0 and up to 10,000, found 0"),
+        ("-0.0", "expected a number over 0 and up to 10,000, found -0"),
+        ("-1", "expected a number over 0 and up to 10,000, found -1"),
+        ("1e9", "expected a number over 0 and up to 10,000, found 1e+09"),
+        ("nan", "expected a number, found 'nan'"),
+    ],
+)
+def test_a_training_of_no_epochs_is_refused(tmp_path: Path, block: str, value: str, told: str) -> None:
+    line = f"Error: --set {block}.epochs: {told}\n"
+    assert refused(tmp_path / "run", "--model", "fake", "--set", f"{block}.epochs={value}") == line
+    data = "--preferences" if block == "reward" else "--data"
+    out = tmp_path / "trained"
+    command = ("train", block, data, "x", "--model", "hf/x", "--out", str(out), "--set", f"epochs={value}")
+    assert invoke(*command) == (2, line) and not out.exists()
+
+
+def test_a_setting_that_is_no_finite_number_is_named(tmp_path: Path) -> None:
+    for value in (".nan", ".inf"):
+        told = refused(tmp_path / "run", "--model", "fake", "--set", f"sft.epochs={value}")
+        assert told == f"Error: --set sft.epochs: '{value}' cannot be read: infinity and not-a-number are not read\n"
+
+
+def test_a_part_of_an_epoch_is_a_training() -> None:
+    assert load_recipe(None, {"reward.epochs": 0.01, "sft.epochs": 1}).reward.epochs == 0.01
+
+
+def test_a_recipe_of_no_epochs_is_refused_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("sft:\n  epochs: 0\n")
+    told = refused(tmp_path / "run", "--recipe", str(tmp_path / "r.yaml"))
+    assert "r.yaml:2:11: sft.epochs: expected a number over 0 and up to 10,000, found 0" in told
 
 
 SETS = ("a=1", "reward.lrr=1", "label", "reward.epochs=abc", "critique.rounds=0", "reward.batch_size=8")
