@@ -43,7 +43,7 @@ def evaluate() -> None:
     help="Which pairs; of a benchmark always all.",
 )  # fmt: skip
 @click.option(
-    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True, metavar="SHARE",
     help="Share of prompts held out, where the file does not say; drawn by opening turn.",
 )  # fmt: skip
 @click.option(
@@ -56,14 +56,19 @@ def evaluate() -> None:
     "else truncate_left. Answers are never cut, and one that leaves no room for any of its question is not scored.",
 )  # fmt: skip
 @click.option(
-    "--max-rejected", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+    "--max-rejected", type=click.FloatRange(0, 1), default=0.1, show_default=True, metavar="SHARE",
     help="Share of pairs that may be left without a score before this fails.",
+)  # fmt: skip
+@click.option(
+    "--max-truncated", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="SHARE",
+    help="Share of the pairs with a score whose prompts may lose their left before this fails.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="A folder for reward.json and the plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object.")
 def evaluate_reward_command(
     model: str, files: tuple[str, ...], split: str, test_share: float, max_length: int | None,
-    too_long: Literal["truncate_left", "reject"] | None, max_rejected: float, out: Path | None, as_json: bool,
+    too_long: Literal["truncate_left", "reject"] | None, max_rejected: float, max_truncated: float, out: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Agreement of a reward model with the labels of FILE, beside always-longer and chance; its calibration.
 
@@ -93,7 +98,7 @@ def evaluate_reward_command(
         bars.start("score", "")
         held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None
         measured = {file: measured_benchmark(scorer, rows, bars.progress) for file, rows in benchmarks.items()}
-    _check(held_out, measured, max_rejected)
+    _check(held_out, measured, max_rejected, max_truncated)
     result: Json = {"held_out": held_out, "split": split, "other_side": unused, "benchmarks": measured}
     if out:
         _write(out, result)
@@ -130,8 +135,8 @@ def _read(
     return pairs, benchmarks, unused
 
 
-def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float) -> None:
-    """Raise `ConfigError` where more than the allowed share has no score."""
+def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float, most_cut: float) -> None:
+    """Raise `ConfigError` where more than the allowed share has no score, or of those that have one was cut."""
     from cai.errors import ConfigError
 
     counts = [("pairs", held_out["pairs"], held_out)] if held_out else []
@@ -144,6 +149,12 @@ def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float) -> No
             why += f" (first: {figures['not_rendered_why']})" if figures["not_rendered_why"] else ""
             raise ConfigError(
                 f"{missing:,} of {missing + scored:,} {what} cannot be scored: {why}; --max-rejected is {most:g}"
+            )
+        if figures["truncated"] > most_cut * scored:
+            raise ConfigError(
+                f"{figures['truncated']:,} of {scored:,} {what} lose the left of their prompt, to fit "
+                f"{figures['max_length']} tokens, and --max-truncated is {most_cut:g}: raise --max-length as far as "
+                "the model's context goes, or --max-truncated to measure all the same"
             )
 
 

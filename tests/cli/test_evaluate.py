@@ -162,6 +162,37 @@ def test_a_prompt_that_is_too_long_is_cut_and_counted_or_rejected_as_asked(model
     assert "3 pairs too long for 64 tokens, not scored" in rejected.stdout
 
 
+def test_figures_of_pairs_most_of_which_are_cut_are_refused(model, tmp_path):
+    """Of the pairs that are scored, as in training: those that are left out are no part of the share."""
+    long = {n: "What? " * (90 if n < 6 else 1) for n in range(10)}
+    rows = [
+        {**WHOLE, "prompt": f"{n}? {text}", "chosen": "Paris. " * (1 if n < 9 else 200)} for n, text in long.items()
+    ]
+    file = write(tmp_path / "pairs.jsonl", rows)
+    options = ("--preferences", file, "--split", "all", "--max-length", 64, "--out", tmp_path / "out")
+    for more in ((), ("--json",), ("--max-truncated", 0.66)):
+        told = refused(model, *options, *more)
+        most = more[1] if len(more) == 2 else 0.5
+        assert f"6 of 9 pairs lose the left of their prompt, to fit 64 tokens, and --max-truncated is {most}: " in told
+        assert not (tmp_path / "out").exists()
+    allowed = evaluate(model, *options, "--max-truncated", 0.67)
+    assert allowed.exit_code == 0 and "6 pairs lost the left of the prompt, to fit 64 tokens" in allowed.stdout
+    assert (tmp_path / "out" / "reward.json").is_file()
+
+
+def test_figures_of_a_benchmark_most_of_whose_rows_are_cut_are_refused(model, tmp_path):
+    wrong = ["Mix flour and water.", "It explains how to hurt.", "1 2 3 4 5 6."]
+    rows = [
+        {"id": str(n), "prompt": f"{n}? " + "What? " * (90 if n < 2 else 1), "chosen": ["Paris."], "rejected": wrong,
+         "num_correct": 1, "total_completions": 4, "subset": "Focus"}
+        for n in range(3)
+    ]  # fmt: skip
+    file = write(tmp_path / "bench.jsonl", rows)
+    told = refused(model, "--preferences", file, "--max-length", 64)
+    assert f"2 of 3 rows of {file} lose the left of their prompt, to fit 64 tokens" in told
+    assert evaluate(model, "--preferences", file, "--max-length", 64, "--max-truncated", 1).exit_code == 0
+
+
 @pytest.mark.parametrize("policy", ["truncate_left", "reject"])
 def test_pairs_are_read_as_in_training_unless_told_otherwise(model, tmp_path, policy):
     rows = [{**WHOLE, "prompt": f"What? {n} " + "please " * (120 if n % 8 < 2 else 1)} for n in range(32)]
