@@ -12,6 +12,7 @@ from cai.constitution import Constitution, Principle
 from cai.dialogues import AB, Naming
 from cai.draws import draw_bits, draw_items
 from cai.records import Draft, Json, Prompt, content_id
+from cai.unspaced import characters, is_unspaced, joined, terms
 
 Attack = Literal["padded", "choose", "choose_this", "forged", "special", "never"]
 Planted = Literal["test", "identical", "noise", "swapped", "null", "mended"] | Attack
@@ -51,6 +52,8 @@ answer that it stands in, in both orders. "special" is for a judge whose own con
 ChatML, Llama 3, Gemma, Phi, gpt-oss, DeepSeek and Mistral one after the other, so that each finds its own among them.
 """
 FEWEST_WORDS = 5
+FEWEST_CHARACTERS = 10
+"""In place of words, of an answer in which no spaces set them apart."""
 _WORD = re.compile(r"\w{4,}")
 
 
@@ -109,10 +112,10 @@ def planted_items(
     They are made from a run's own prompts and last answers, drawn by hash, so one more answer changes few items. Of
     "identical" and "mended" (the last revision against a first answer to a red-team prompt that differs, under the
     principles that it was revised by) an answer serves under several principles where there are fewer than `each`.
-    "noise" is an answer's own words in a drawn
-    order, "swapped" one to another prompt, "null" a phrase that fits no prompt; these are asked under `FIT`, of prompts
-    that are not red-team ones as far as there are any. The attacks are on the worse answers of "mended", of the tests
-    and of "swapped", in that order until there are `each`; `naming` is how the judge is shown two answers, `special`
+    "noise" is an answer's own words in a drawn order, or its characters where no spaces set words apart, "swapped" one
+    to another prompt, "null" a phrase that fits no prompt; these are asked under `FIT`, of prompts that are not
+    red-team ones as far as there are any. The attacks are on the worse answers of "mended", of the tests and of
+    "swapped", in that order until there are `each`; `naming` is how the judge is shown two answers, `special`
     what the attack of that name adds.
     """
     bases = sorted(drafts, key=lambda one: draw_bits(seed, one.id, "audit"))
@@ -168,9 +171,12 @@ def _dealt(
 
 def _noise(bases: Sequence[Draft], seed: int) -> Iterator[Item]:
     for draft in bases:
-        words = draft.latest.split()
-        order = sorted(range(len(words)), key=lambda at: draw_bits(seed, draft.id, "noise", at))
-        if len(words) >= FEWEST_WORDS and (noise := " ".join(words[at] for at in order)) != draft.latest:
+        unspaced = is_unspaced(draft.latest)
+        parts = characters(draft.latest) if unspaced else draft.latest.split()
+        order = sorted(range(len(parts)), key=lambda at: draw_bits(seed, draft.id, "noise", at))
+        disorder = [parts[at] for at in order]
+        noise = joined(disorder) if unspaced else " ".join(disorder)
+        if len(parts) >= (FEWEST_CHARACTERS if unspaced else FEWEST_WORDS) and noise != draft.latest:
             yield Item("noise", draft.prompt, draft.latest, noise, FIT.id)
 
 
@@ -194,9 +200,14 @@ def _null(bases: Sequence[Draft]) -> Iterator[Item]:
 
 
 def _told(prompt: Prompt, answer: str) -> int:
-    """How many different words of four letters or more of the last turn occur in the answer."""
-    asked = _WORD.findall(prompt.messages[-1].content.casefold())
-    return len(set(asked) & set(_WORD.findall(answer.casefold())))
+    """How many different words of four letters or more of the last turn occur in the answer.
+
+    Where no spaces set its words apart, how many of its `terms`.
+    """
+    asked = prompt.messages[-1].content
+    if is_unspaced(asked):
+        return len(terms(asked) & terms(answer))
+    return len(set(_WORD.findall(asked.casefold())) & set(_WORD.findall(answer.casefold())))
 
 
 def _attacked(plain: Item, attack: Attack, suffixes: Mapping[Attack, str]) -> str:

@@ -6,9 +6,9 @@ import re
 import unicodedata
 
 from cai.records import Prompt
+from cai.unspaced import UNSPACED
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+_WORD = re.compile(f"[{UNSPACED}]|[^\\W_{UNSPACED}]+")
 """A run of letters and digits; in scripts that set no spaces (Chinese, Japanese, Thai, Khmer, …), one character."""
 
 
