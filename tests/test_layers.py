@@ -15,7 +15,7 @@ LAYERS = {
     1: {
         "registry", "yaml_files", "constitution", "prompts", "recipe", "recipe_files", "storage", "dialogues", "chat",
         "bands", "context", "control_tokens", "draws", "intervals", "schemas", "human_preferences", "linear", "memory",
-        "packed", "fitting", "plots", "refusals", "reliability",
+        "packed", "fitting", "plots", "refusals", "reliability", "unspaced",
     },
     0: {"errors", "records", "judge_records"},
 }  # fmt: skip

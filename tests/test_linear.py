@@ -27,7 +27,7 @@ def pair(inner: int, outer: int, bias: bool) -> tuple[nn.Linear, nn.Linear]:
 
 @needs_it
 @given(
-    st.lists(st.integers(0, 5), min_size=0, max_size=3), st.integers(1, 70), st.integers(1, 70),
+    st.lists(st.integers(0, 5), min_size=0, max_size=3), st.integers(1, 70), st.sampled_from([1, 7, 70, linear.WIDE]),
     st.booleans(), st.booleans(),
 )  # fmt: skip
 @settings(deadline=None)
@@ -39,6 +39,20 @@ def test_it_gives_what_torch_gives(shape, inner, outer, bias, turned):
         rows = rows.transpose(0, 1)  # does not lie in one piece
     with torch.no_grad():
         torch.testing.assert_close(quick(rows), plain(rows), rtol=1e-5, atol=1e-5)
+
+
+@needs_it
+@pytest.mark.parametrize(
+    ("rows", "outer", "by_onednn"),
+    [(linear.FEW, 4, True), (linear.FEW + 1, 4, False), (linear.FEW + 1, linear.WIDE, True), (0, 4, True)],
+)
+def test_long_texts_are_left_to_torch(monkeypatch, rows, outer, by_onednn):
+    asked = []
+    found = linear._linear
+    monkeypatch.setattr(linear, "_linear", lambda *given: asked.append(given) or found(*given))
+    with torch.no_grad():
+        pair(3, outer, False)[1](torch.zeros(rows, 3))
+    assert bool(asked) is by_onednn
 
 
 @needs_it

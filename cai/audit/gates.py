@@ -14,7 +14,7 @@ from cai.records import Json
 
 Sense = Literal["at least", "at most"]
 FEWEST = 10
-"""Pairs that "length", "attacks", "accuracy" and "ece" must rest on: of fewer, one more or less decides.
+"""Pairs that "length" and "attacks" must rest on, prompts for "accuracy" and "ece": of fewer, one more or less decides.
 
 Those gates are then not measured. It is also what `too_little` asks of the figures without which an audit says nothing
 of the judge.
@@ -245,7 +245,7 @@ def _value(share: Json | float) -> float:
 def _of_truth(truth: Json | None) -> Iterator[_Measured]:
     accuracy: Json = truth["accuracy"] if truth else _NONE
     error: Json = {**truth["ece_interval"], "value": truth["ece"], "n": accuracy["n"]} if truth else _NONE
-    if accuracy["n"] < FEWEST:
+    if truth and truth["prompts"] < FEWEST:
         accuracy = error = {**_NONE, "n": accuracy["n"]}
         truth = None
     yield _Measured("accuracy", "agreement with the truth", "at least", accuracy, _beside(truth or {}))

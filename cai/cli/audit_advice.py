@@ -13,8 +13,8 @@ _FEW = (
     "needs 10 pairs that it gets right before the attack: more prompts, `cai run ... --set audit.items=50`, "
     "or a better judge"
 )
-_NO_OTHERS = "needs prompts that are not red-team"
-_NO_TRUTH = "give --truth FILE, pairs that people ranked"
+_NO_OTHERS = "needs answers that speak of what their prompts ask"
+_NO_TRUTH = "give --truth FILE, pairs that people ranked, of 10 prompts or more"
 _FAILED = {
     "abstained": "read `cai show RUN preferences --rejected`; try the other label.template, or another judge",
     "clear_flip_rate": "`cai run ... --set label.principles_per_pair=all` or label.examples=true, or a stronger judge",

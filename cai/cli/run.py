@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +60,16 @@ def _prompts(made: Recipe, folder: Path) -> str:
     from cai.errors import CAIError
     from cai.recipe_files import load_recipe
 
-    said, before = ", ".join(made.prompts), folder / "recipe.yaml"
+    before = folder / "recipe.yaml"
     try:
         had = load_recipe(str(before)).prompts if before.is_file() else made.prompts
     except CAIError:  # which is for the run itself to tell, or to mend
         had = made.prompts
-    return f"prompts {said}" if had == made.prompts else f"prompts {said} (this run had {', '.join(had)})"
+    same = [*map(os.path.abspath, had)] == [*map(os.path.abspath, made.prompts)]
+    return f"prompts {_some(made.prompts)}" + ("" if same else f" (this run had {_some(had)})")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -17,7 +17,7 @@ from cai.records import ChoiceRequest, ChoiceScores, Completion, Failure, Genera
 if TYPE_CHECKING:
     from cai.models.hf_model import LoadedModel
 
-CODE_VERSION = "hf-2"
+CODE_VERSION = "hf-3"
 """Changes when this code would answer a request otherwise than before: all that was stored is then asked again."""
 DTYPES = ("float32", "bfloat16", "float16")
 

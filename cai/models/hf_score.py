@@ -5,7 +5,7 @@ What the whole window begins with (instructions, worked examples) is read once. 
 many as fit, in one row in which the stem of each group stands once (`tree`). A model that cannot be told of such rows
 reads stems as a batch, and the groups' different endings over the expanded cache of their stem. Where an attention
 window is narrower than a question, that question is read whole.
-How requests are grouped changes a log-probability by up to 1e-6 (float32), so they are rounded to 5 decimals.
+How requests are grouped changes a log-probability by some 1e-6, rarely 3e-5 (float32): they are rounded (`rounding`).
 """
 
 from __future__ import annotations

@@ -82,9 +82,13 @@ def release(own: Path) -> None:
 
 
 class Checkpoints:
-    """The checkpoints of the training run that `key` names, under `folder`; see `claim`."""
+    """The checkpoints of the training run that `key` names, under `folder`; see `claim`.
+
+    `replaced` says whether there were some of another run.
+    """
 
     def __init__(self, folder: Path, key: str, keep: int = 1) -> None:
+        self.replaced = any(one.parent.name != key for one in folder.glob("*/step-*") if is_complete(one))
         self.folder, self.keep = claim(folder, key), keep
 
     def save(self, checkpoint: Checkpoint) -> None:

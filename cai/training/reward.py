@@ -61,8 +61,11 @@ def train_reward(
     out = checked_out(out, backbone)
     with quiet_libraries(), torch.random.fork_rng():
         team = Team.gathered()
+        notes = []
         if settings.dtype == "auto":
-            settings = replace(settings, dtype="bfloat16" if autocast_type("auto", team.device)[0] else "float32")
+            quick = autocast_type("auto", team.device)[0]
+            settings = replace(settings, dtype="bfloat16" if quick else "float32")
+            notes = ["computed in bfloat16, as this processor can; reward.dtype=float32 for all digits"] * quick
         base = load_backbone(backbone, seed, template)
         limit = min(settings.max_length, base.context or settings.max_length)
         listwise = settings.loss == "listwise"
@@ -75,6 +78,9 @@ def train_reward(
         )  # fmt: skip
         # a checkpoint holds the embeddings that are read alone: none that holds all of them may be gone on with
         store = team.first(lambda: Checkpoints(checkpoints, fingerprint(key, "embeddings that are read")))
+        notes += [
+            "the checkpoint that was there is of other data, settings or reward.dtype: begun anew"
+        ] * store.replaced
         report = finished(out, key)
         team.wait()
         if report is None:
@@ -82,7 +88,7 @@ def train_reward(
             run.restore(team.first(store.latest))
             _train(run, store, progress if team.leads else None)
             model = run.model(lambda: load_backbone(backbone, seed, template))
-            report = team.told(_finish(run, model, backbone, base, counts, out, key) if team.leads else {})
+            report = team.told(_finish(run, model, backbone, base, counts, out, key, notes) if team.leads else {})
         if team.leads:
             store.clear()
     return report
@@ -288,10 +294,12 @@ def _fingerprint(groups: Sequence[Group]) -> str:
     return rows_fingerprint(rows)
 
 
-def _finish(run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str) -> Json:
+def _finish(
+    run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str, said: list[str]
+) -> Json:
     """Check the model, save it with its golden scores, read it back, and say what was done."""
     sample = sorted((row for group in run.groups[:8] for row in group.rows), key=len)[:16]
-    notes = [*base.notes, *run.notes, *check_scores(model, sample, run.pad_id)]
+    notes = [*base.notes, *said, *run.notes, *check_scores(model, sample, run.pad_id)]
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
     rows = [len(row) for group in run.groups for row in group.rows]

@@ -35,6 +35,14 @@ _ATTENTION = {"flex": "flex_attention", "blocks": BLOCKS}
 _PASS_ON_CPU, _PASS_ELSEWHERE = 128, 4096
 
 
+class Head(nn.Linear):
+    """The last layer of a reward model, which gives scores with all of float32's digits whatever the others do."""
+
+    def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
+        with torch.autocast(input.device.type, enabled=False):
+            return nn.functional.linear(input.float(), self.weight, self.bias)
+
+
 class Scorer(nn.Module):
     """A sequence classifier that reads groups."""
 
@@ -44,6 +52,9 @@ class Scorer(nn.Module):
         self._attention = model.config._attn_implementation
         self._layers = list(layers_of(model))  # which are of other types once they are sharded
         self._last: LastLayer | None = None
+        for layer in model.modules():
+            if type(layer) is nn.Linear and layer.out_features == 1:
+                layer.__class__ = Head
         self.take(way)
 
     def take(self, way: Way) -> None:

@@ -119,13 +119,14 @@ def labels_that_change(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
 def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], tuple[float, ...]]]:
     """The log-probabilities of each request from a forward of its own, and with shared stems."""
     import torch
+    from transformers import AutoModelForCausalLM
 
     shared = dict(engine.score(iter(asked)))
+    plain = AutoModelForCausalLM.from_pretrained(engine._folder, dtype=torch.float32).to(engine._loaded.device).eval()
     for at, request in enumerate(asked):
         prompt, marked = engine.chat.encode_choices(request.messages, request.prefix, request.choices)
         with torch.inference_mode():
-            ids = torch.tensor([prompt], device=engine._loaded.device)
-            logits = engine._loaded.model(ids).logits[0, -1].float().log_softmax(-1)
+            logits = plain(torch.tensor([prompt], device=plain.device)).logits[0, -1].log_softmax(-1)
         yield [float(logits[ids[-1]]) for ids in marked], shared[at].logprobs
 
 

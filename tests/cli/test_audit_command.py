@@ -132,16 +132,29 @@ def test_an_audit_that_measured_too_little_says_so_and_exits_1(run: Path, tmp_pa
 
 
 def test_accuracy_stands_beside_judges_that_read_nothing(run: Path, tmp_path: Path) -> None:
-    """Six pairs of which the better is the longer, and a judge that is right about five of them."""
-    pairs = [{"prompt": f"Which is {n}?", "chosen": f"This one is bread {n}.", "rejected": "No."} for n in range(6)]
+    """Twelve pairs of which the better is the longer, and a judge that is right about ten of them."""
+    pairs = [{"prompt": f"Which is {n}?", "chosen": f"This one is bread {n}.", "rejected": "No."} for n in range(12)]
     for n, pair in enumerate(pairs):
-        judges.TRUTH[pair["prompt"]] = pair["chosen" if n < 5 else "rejected"]
+        judges.TRUTH[pair["prompt"]] = pair["chosen" if n < 10 else "rejected"]
     (tmp_path / "people.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     lines = invoke("audit", str(run), "--truth", "people.jsonl", "--quiet").stdout.splitlines()
     [accuracy] = [line for line in lines if line[13:].startswith("accuracy ")]
     assert "always-longer 1.000); no better than always-longer" in accuracy and accuracy.startswith("passed")
     [ece] = [line for line in lines if "  ECE 0." in line]
     assert re.search(r"ECE 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\), Brier", ece)
+
+
+def test_a_truth_of_few_prompts_is_shown_and_holds_no_gate(run: Path, tmp_path: Path) -> None:
+    """Nine prompts, one of them with four answers, all of which the judge gets wrong."""
+    pairs = [{"prompt": f"Which is {min(n, 8)}?", "chosen": f"Bread {n}.", "rejected": "No."} for n in range(12)]
+    for pair in pairs:
+        judges.TRUTH[pair["prompt"]] = pair["rejected"]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    lines = invoke("audit", str(run), "--truth", "people.jsonl", "--quiet").stdout.splitlines()
+    for name in ("accuracy", "ece"):
+        [gate] = [line for line in lines if line[13:].startswith(f"{name} ")]
+        assert gate.startswith("not measured") and "  12  " in gate and gate.endswith("of 10 prompts or more")
+    assert any("12 pairs that people ranked, on 9 prompts" in line for line in lines)
 
 
 def test_a_run_without_labels_is_one_clear_line(tmp_path: Path) -> None:

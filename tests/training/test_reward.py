@@ -294,11 +294,28 @@ def test_weights_count(base, tmp_path):
     assert report["rows_used"] + report["rows_zero_weight"] == 40 and report["rows_zero_weight"] > 5
 
 
-def test_centring_holds_the_sum_of_both_rewards_near_zero(base, tmp_path):
+def test_a_head_starts_at_zero_and_one_that_the_folder_has_is_kept(base, tmp_path):
+    made = load_backbone(base, 0)
+    assert made.drawn == {"score.weight"} and not made.model.score.weight.any()
+    again = with_a_head(base, tmp_path / "scoring")
+    assert not (kept := load_backbone(again, 0)).drawn and kept.model.score.weight.detach().std() > 0.1
+
+
+def with_a_head(base, folder):
+    """A reward model of the same backbone, whose head was drawn."""
+    made = load_backbone(base, 0)
+    torch.nn.init.normal_(made.model.score.weight, std=0.2)
+    made.model.save_pretrained(folder)
+    made.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_centring_brings_the_sum_of_both_rewards_near_zero(base, tmp_path):
     rows = preferences(60)
     sums = {}
+    scoring = with_a_head(base, tmp_path / "scoring")
     for centering in (0.0, 1.0):
-        train(base, tmp_path, replace(SETTINGS, centering=centering, epochs=4), rows)
+        train(scoring, tmp_path, replace(SETTINGS, centering=centering, epochs=4), rows)
         a = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_a) for one in rows])
         b = score_responses(tmp_path / "rm", [(one.prompt.messages, one.response_b) for one in rows])
         sums[centering] = sum(abs(x + y) for x, y in zip(a, b, strict=True)) / 60
@@ -323,6 +340,7 @@ def test_rows_that_would_be_misread_are_refused(row, problem):
 
 def test_a_score_that_depends_on_padding_is_refused(base):
     made = load_backbone(base, 0)
+    torch.nn.init.normal_(made.model.score.weight)
     rows = [made.tokenizer(text)["input_ids"] + [2] for text in ("bake it", "The first answer is harmful because", "a")]
     assert check_scores(made.model.eval(), rows, 0) == []
     made.model.config.pad_token_id = 2
