@@ -22,7 +22,7 @@ from cai.training.backbone import load_backbone
 from tests.audit import judges
 from tests.pipeline.runs import fake_run, write_prompts
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
-from tests.training.planted import dialogues, preferences
+from tests.training.planted import dialogues, preferences, with_a_drawn_head
 
 SMALL = ["--set", "lr=3e-3", "--set", "epochs=2", "--set", "batch_size=16", "--set", "reward.max_length=128"]
 LONGER = ["--set", "lr=3e-3", "--set", "epochs=1", "--set", "max_length=400"]
@@ -293,7 +293,7 @@ def test_weights_that_are_cut_off_are_one_line(base, pairs, tmp_path, command):
 
 @pytest.mark.parametrize("labels", [(0.5, 0.5), (0.5, 1.0)])
 def test_figures_that_do_not_exist_are_null_and_dashes(base, tmp_path, labels):
-    made = load_backbone(base, 0)
+    made = with_a_drawn_head(load_backbone(base, 0))
     made.model.save_pretrained(tmp_path / "rm")
     made.tokenizer.save_pretrained(tmp_path / "rm")
     file = tmp_path / "preferences.jsonl"

@@ -6,7 +6,10 @@ import hashlib
 import random
 from pathlib import Path
 
+import torch
+
 from cai.records import Messages, Preference, Prompt, assistant, user
+from cai.training.backbone import Backbone
 
 GOOD = ("Paris is the capital.", "It is Paris.", "The capital of France is Paris.")
 BAD = ("Mix flour and water.", "It explains how to hurt.", "1 2 3 4 5 6.")
@@ -32,3 +35,10 @@ def dialogues(n: int, seed: int = 0) -> list[Messages]:
 def weights_hash(folder: Path) -> str:
     """Of the saved tensors, byte for byte."""
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def with_a_drawn_head(made: Backbone) -> Backbone:
+    """The same, with scores that differ before any training."""
+    torch.manual_seed(0)
+    torch.nn.init.normal_(made.model.score.weight, std=0.2)
+    return made

@@ -34,7 +34,7 @@ from cai.training.backbone import load_backbone
 from cai.training.precision import autocast_type
 from cai.training.reward import train_reward
 from tests.tiny import LINES, build_tiny_model, build_tiny_tokenizer
-from tests.training.planted import BAD, GOOD, preferences, weights_hash
+from tests.training.planted import BAD, GOOD, preferences, weights_hash, with_a_drawn_head
 
 SETTINGS = RewardSettings(lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700)
 
@@ -198,7 +198,7 @@ def opt(folder: Path, dropout: float = 0.5) -> Path:
 
 
 def test_no_dropout_is_left_in_any_form(tmp_path):
-    model = load_backbone(opt(tmp_path / "opt"), 0).model
+    model = with_a_drawn_head(load_backbone(opt(tmp_path / "opt"), 0)).model
     ids = torch.arange(3, 40)[None]
     with torch.inference_mode():
         assert torch.equal(model.train()(ids).logits, model.eval()(ids).logits)

@@ -31,7 +31,7 @@ from cai.training.rows import encode_groups
 from cai.training.templates import template_ids
 from cai.training.vocabulary import read_rows
 from tests.tiny import build_tiny_model, build_tiny_tokenizer
-from tests.training.planted import preferences, weights_hash
+from tests.training.planted import preferences, weights_hash, with_a_drawn_head
 
 SETTINGS = RewardSettings(
     lr=3e-3, epochs=2, batch_size=16, max_length=128, checkpoint_every=2, batch_tokens=700, dtype="float32"
@@ -225,7 +225,7 @@ def test_micro_batches_change_memory_and_not_the_gradient(base):
     rows = preferences(12)
     gradients = []
     for budget in (100, 100_000):
-        made = load_backbone(base, 0)
+        made = with_a_drawn_head(load_backbone(base, 0))
         groups, _ = encode_groups(made.chat, rows, 128, "reject")
         settings = replace(SETTINGS, batch_size=12, batch_tokens=budget, lr=0.0, weight_decay=0.0)
         run = RewardRun(made, groups, settings, 0)
@@ -303,8 +303,7 @@ def test_a_head_starts_at_zero_and_one_that_the_folder_has_is_kept(base, tmp_pat
 
 def with_a_head(base, folder):
     """A reward model of the same backbone, whose head was drawn."""
-    made = load_backbone(base, 0)
-    torch.nn.init.normal_(made.model.score.weight, std=0.2)
+    made = with_a_drawn_head(load_backbone(base, 0))
     made.model.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     return folder
@@ -339,8 +338,7 @@ def test_rows_that_would_be_misread_are_refused(row, problem):
 
 
 def test_a_score_that_depends_on_padding_is_refused(base):
-    made = load_backbone(base, 0)
-    torch.nn.init.normal_(made.model.score.weight)
+    made = with_a_drawn_head(load_backbone(base, 0))
     rows = [made.tokenizer(text)["input_ids"] + [2] for text in ("bake it", "The first answer is harmful because", "a")]
     assert check_scores(made.model.eval(), rows, 0) == []
     made.model.config.pad_token_id = 2

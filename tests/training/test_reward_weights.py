@@ -14,7 +14,7 @@ from cai.training.backbone import load_backbone
 from cai.training.reward import RewardRun
 from cai.training.rows import encode_groups
 from tests.tiny import build_tiny_model
-from tests.training.planted import preferences
+from tests.training.planted import preferences, with_a_drawn_head
 
 STILL = RewardSettings(
     lr=0.0, weight_decay=0.0, max_length=128, max_grad_norm=1e9, epochs=1, warmup_ratio=0.0, dtype="float32"
@@ -39,7 +39,7 @@ def steps(
     base: Path, rows: list[Preference], batch_size: int, **more: object
 ) -> list[tuple[float, torch.Tensor, list]]:
     """(loss, gradient, groups) of every step of an epoch that changes nothing."""
-    made = load_backbone(base, 0)
+    made = with_a_drawn_head(load_backbone(base, 0))
     settings = replace(STILL, batch_size=batch_size, **more)
     groups, _ = encode_groups(made.chat, rows, 128, "reject", settings.loss == "listwise")
     run, found = RewardRun(made, groups, settings, 0), []
