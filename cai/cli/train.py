@@ -23,13 +23,22 @@ _sets = click.option(
 )
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 _share = click.option(
-    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+    "--test-share", type=click.FloatRange(0, 1, max_open=True), default=0.2, show_default=True,
     help="Share of prompts held out, where the file does not say; drawn by opening turn.",
 )  # fmt: skip
 _quiet = click.option("--quiet", is_flag=True, help="No progress, no figures.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+
+
+def _the_only(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> str:
+    """The file of an option that may be given once: of two, click would take the last in silence."""
+    if len(files) > 1:
+        raise click.BadParameter(f"given {len(files)} times; one file is read, so put {' and '.join(files)} into one")
+    return files[0]
+
+
 _preferences = click.option(
-    "--preferences", "file", required=True, metavar="FILE",
+    "--preferences", "file", required=True, metavar="FILE", multiple=True, callback=_the_only,
     help="Pairs: HH transcripts, TRL preference rows, rows of {prompt, response_a, response_b, p_a}, or a run's "
     "preferences.jsonl.",
 )  # fmt: skip
@@ -109,7 +118,10 @@ def train_reward_command(
 
 
 @train.command("sft")
-@click.option("--data", "file", required=True, metavar="FILE", help="JSONL or Parquet with a `messages` column.")
+@click.option(
+    "--data", "file", required=True, metavar="FILE", multiple=True, callback=_the_only,
+    help="JSONL or Parquet with a `messages` column.",
+)  # fmt: skip
 @_model
 @_out
 @_sets

@@ -45,6 +45,8 @@ from cai.training.scoring import PADDED, Scorer, best_way
 from cai.training.vocabulary import read_rows
 
 Progress = Callable[[int, int, float], None]
+STILL = 0.01
+"""The share of a loss by which it has to fall for anything to be said of the model."""
 
 
 def train_reward(
@@ -302,6 +304,11 @@ def _finish(
     notes = [*base.notes, *said, *run.notes, *check_scores(model, sample, run.pad_id)]
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
+    if last > (1 - STILL) * first:
+        remarks = [
+            *remarks,
+            f"the loss hardly moved in {run.total:,} steps: the model has learned little of its labels",
+        ]
     rows = [len(row) for group in run.groups for row in group.rows]
     report = {
         "steps": run.total,

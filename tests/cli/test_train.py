@@ -409,3 +409,9 @@ def test_labels_of_the_judge_and_of_people_are_told_apart():
     figures = reward_figures(rows, [1.0] * 5 + [0.0], [0.5] * 6, lambda messages, text: False)
     assert _reward_lines(figures)[1].strip() == "75.0% of 4 ai; 100.0% of 2 human"
     assert len(_reward_lines(reward_figures(rows[2:], [1.0] * 4, [0.5] * 4, lambda messages, text: False))) == 1
+
+
+@pytest.mark.parametrize(("command", "option"), [("reward", "--preferences"), ("sft", "--data")])
+def test_a_second_file_is_not_read_in_place_of_the_first(tmp_path, command, option):
+    done = cai("train", command, option, "a.jsonl", option, "b.jsonl", "--model", "embedded", "--out", tmp_path / "rm")
+    assert done.exit_code == 2 and "given 2 times; one file is read, so put a.jsonl and b.jsonl into one" in done.stderr

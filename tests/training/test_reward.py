@@ -288,6 +288,12 @@ def test_an_embedding_is_cut_down_only_where_that_changes_nothing(base, kind):
         assert torch.equal(whole[11], unread * 0.5)
 
 
+@pytest.mark.parametrize(("lr", "said"), [(1e-9, True), (3e-3, False)])
+def test_a_training_that_learned_nothing_says_so(base, tmp_path, lr, said):
+    report = train(base, tmp_path, replace(SETTINGS, lr=lr), preferences(40))
+    assert any("the loss hardly moved in" in note for note in report["notes"]) is said
+
+
 def test_weights_count(base, tmp_path):
     rows = [replace(one, weight=0.0) if one.p_a < 0.5 else one for one in preferences(40)]
     report = train(base, tmp_path, replace(SETTINGS, epochs=0.5), rows)
