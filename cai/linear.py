@@ -1,9 +1,9 @@
 """Linear layers on a CPU by oneDNN, which torch asks for in half precision alone.
 
-In float32 torch multiplies matrices by MKL. oneDNN, which torch brings with it too, takes about half as long for few
-rows, which is what each step of generating has, and for a whole vocabulary (`make bench ONLY=linear`). It compiles and
-keeps code for every number of rows, so long texts, each of a length of its own, are left to MKL. The sums are the same
-but for the order of their terms.
+In float32 torch multiplies matrices by MKL. oneDNN, which torch brings with it too, is quicker for few rows, which is
+what each step of generating has, and for a whole vocabulary: `make bench ONLY=linear` tells by how much. It compiles
+and keeps code for every number of rows, so long texts, each of a length of its own, are left to MKL. The sums are the
+same but for the order of their terms.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def autocast_type(asked: Literal["auto", "float32", "bfloat16"], device: torch.d
 def _is_quick(device: torch.device) -> bool:
     if device.type != "cpu":
         return device.type == "cuda"
-    told: Any = getattr(torch.cpu, "get_capabilities", dict)  # of torch 2.10 and later
+    told: Any = getattr(torch.cpu, "get_capabilities", dict)  # which older torch lacks
     return any(told().get(name) for name in _INSTRUCTIONS)
 
 

@@ -307,7 +307,7 @@ def _finish(
     if last > (1 - STILL) * first:
         remarks = [
             *remarks,
-            f"the loss hardly moved in {run.total:,} steps: the model has learned little of its labels",
+            f"the loss hardly moved in {run.total:,} steps: unless all labels are near ½, raise epochs or lr",
         ]
     rows = [len(row) for group in run.groups for row in group.rows]
     report = {
