@@ -97,8 +97,8 @@ class LoadedModel:
     def read(self, groups: Sequence[Group], before: Filled | None = None) -> tuple[Tree, torch.Tensor]:
         """`groups` in one row after the one row that `before` holds, which stays as it is.
 
-        Gives the row and the logits of what is read of it, (reads, vocabulary), float32. Raises `CannotPack`, or
-        anything else, if the model's attention is not one that can be told of the row.
+        Gives the row and the logits of what is read of it, (reads, vocabulary), in the model's own type. Raises
+        `CannotPack`, or anything else, if the model's attention is not one that can be told of the row.
         """
         AttentionInterface.register(TREE, attend_in_tree)
         if self._last is None and (layers := list(layers_of(self.model))):
@@ -116,7 +116,7 @@ class LoadedModel:
         layers_told, layers_there = len(tree.told), self.model.config.get_text_config(decoder=True).num_hidden_layers
         if layers_told != layers_there:
             raise CannotPack(f"{layers_told} of its {layers_there} layers let their attention be chosen")
-        return tree, logits[0].float()
+        return tree, logits[0]
 
     def _forward(
         self, ids: torch.Tensor, new: torch.Tensor, mask: torch.Tensor, known: torch.Tensor, cache: Any, keep: int

@@ -28,6 +28,7 @@ from cai.records import ChoiceRequest, ChoiceScores, Failure
 
 _log = logging.getLogger(__name__)
 WINDOW = 1024
+_AT_ONCE = 2**20  # logits
 TOLERANCE = 1e-4
 """Largest |difference| of a log-probability in float32, read from a row of groups and from a padded batch, in nats."""
 
@@ -120,7 +121,7 @@ def _from_row(
     questions = [one for group in groups for one in group.questions]
     places = [place for found in tree.found for place in found]
     tokens = [token for one in questions for _, token, _ in one.picks]
-    values = iter((logits[places, tokens] - logits.logsumexp(dim=-1)[places]).tolist())
+    values = iter(_logprobs(logits, places, tokens).tolist())
     for one in questions:
         yield one, [next(values) for _ in one.picks]
 
@@ -213,10 +214,19 @@ def _copy(filled: Filled | None) -> Filled | None:
 
 
 def _looked_up(filled: Filled, questions: Sequence[Question]) -> Iterator[tuple[Question, list[float]]]:
-    logprobs = filled.logits.log_softmax(dim=-1)
-    rows = [at for at, one in enumerate(questions) for _ in one.picks]
-    picks = [pick for one in questions for pick in one.picks]
-    places = [logprobs.shape[1] - 1 - back for back, _, _ in picks]
-    values = iter(logprobs[rows, places, [token for _, token, _ in picks]].tolist())
+    width = filled.logits.shape[1]
+    picks = [((at + 1) * width - 1 - back, token) for at, one in enumerate(questions) for back, token, _ in one.picks]
+    places, tokens = [place for place, _ in picks], [token for _, token in picks]
+    values = iter(_logprobs(filled.logits.flatten(0, 1), places, tokens).tolist())
     for one in questions:
         yield one, [next(values) for _ in one.picks]
+
+
+def _logprobs(logits: torch.Tensor, places: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
+    """Log-probabilities of `tokens` at `places` of logits (reads, vocabulary), float32.
+
+    Few reads at a time: a whole vocabulary's worth of many would leave the processor's cache at every step.
+    """
+    few = max(1, _AT_ONCE // logits.shape[1])
+    totals = torch.cat([some.float().logsumexp(dim=-1) for some in torch.split(logits, few)])
+    return logits[places, tokens].float() - totals[places]

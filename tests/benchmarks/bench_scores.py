@@ -1,7 +1,8 @@
 """Labels a second: shared stems against a plain loop, lm-evaluation-harness and vLLM, with the same weights.
 
 Real pairs of hh_harmless_dev under the sixteen principles of `harmlessness`, both orders, a 6-layer model 256 wide with
-random weights, float32; whether votes change is asked of the embedded judge, whose votes turn with the principle.
+random weights, in float32 where a row does not say another type; whether votes change is asked of the embedded judge,
+whose votes turn with the principle.
 `make bench-peers` installs the peers, each in an environment of its own; `CAI_BENCH_LM_EVAL` and `CAI_BENCH_VLLM` name
 the Python of another one, `CAI_BENCH_ROWS` some of the rows.
 """
@@ -28,21 +29,30 @@ UNIT = "labels/s, ours / "
 
 
 class Row(NamedTuple):
+    """`side` is a peer's, which answers with weights of `dtype` about so many `pairs` a round."""
+
     name: str
     side: str
     template: str
     bar: str
     peer: str
-    pairs: int
+    pairs: int = 6
+    dtype: str = "float32"
 
 
+VLLM = "vLLM with prefix caching"
 ROWS = (
-    Row("scores_principle_last", "plain", "principle_last", ">= 5", "a plain transformers loop", 6),
-    Row("scores_paper_order", "plain", "paper", ">= 2", "a plain transformers loop", 6),
-    Row("scores_lm_eval", "lm_eval", "principle_last", ">= 5", "lm-evaluation-harness, batches of 32", 6),
-    Row("scores_vllm", "vllm", "principle_last", ">= 2", "vLLM with prefix caching", 24),
+    Row("scores_principle_last", "plain", "principle_last", ">= 5", "a plain transformers loop"),
+    Row("scores_paper_order", "plain", "paper", ">= 2", "a plain transformers loop"),
+    Row("scores_lm_eval", "lm_eval", "principle_last", ">= 5", "lm-evaluation-harness, batches of 32"),
+    Row("scores_vllm", "vllm", "principle_last", ">= 2", f"{VLLM}, float32", 24),
+    Row("scores_vllm_bfloat16", "vllm", "principle_last", ">= 2", f"{VLLM}, bfloat16", 24, "bfloat16"),
+    Row("scores_vllm_auto", "vllm_auto", "principle_last", "reported", f"{VLLM}, float32 read in bfloat16", 24),
 )
-"""Of rounds with six pairs both sides of the last would spend much of half a second waking up."""
+"""Of rounds with six pairs both sides of the last three would spend much of half a second waking up. Left to itself
+vLLM reads float32 weights in bfloat16, which is half the work and other weights; the last row is that."""
+ONLY_SMALL = ("scores_vllm_bfloat16", "scores_vllm_auto")
+"""A larger shape is in bfloat16 throughout."""
 
 
 def votes_on(prompt: Any, a: str, b: str, template: Any) -> list[Any]:
@@ -131,7 +141,6 @@ def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], 
 
 
 def results() -> Iterator[Result | Skipped]:
-    from cai.dialogues import TemplateName
     from cai.embedded import weights_path
     from cai.models import load_model
     from cai.recipe import EngineSettings
@@ -142,31 +151,45 @@ def results() -> Iterator[Result | Skipped]:
         yield Skipped("scores", "the real pairs (../shared/data) are not here")
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        build(folder, "float32" if SHAPE == "small" else "bfloat16")
-        engine = load_model(f"hf/{folder}", EngineSettings())
-        asked = {template: requests(template, engine.chat) for template in get_args(TemplateName)}
-        questions = {
-            template: [
-                {
-                    **one.to_json(),
-                    "messages": [[message.role, message.content] for message in one.messages],
-                    "text": engine.chat.text(one.messages, one.prefix),
-                }
-                for one in some
-            ]
-            for template, some in asked.items()
-        }
-        (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
+        folders = {dtype: Path(name) / dtype for dtype in ("float32", "bfloat16")}
         if SHAPE == "small":
-            yield from against_full_forwards(engine, asked["principle_last"][: 12 * PRINCIPLES])
+            asked = _asked(folders["float32"], "float32")
+            yield from against_full_forwards(load_model(f"hf/{folders['float32']}", EngineSettings()), asked)
+        _asked(folders["bfloat16"], "bfloat16")
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(row.name for row in ROWS)).split(",")
         for row in (row for row in ROWS if row.name in wanted):
-            python = sys.executable if row.side == "plain" else python_with(row.side)
+            if SHAPE != "small" and row.name in ONLY_SMALL:
+                continue
+            python = sys.executable if row.side == "plain" else python_with(row.side.removesuffix("_auto"))
             if python is None:
                 yield Skipped(named(row.name), f"{row.side} is not installed: make bench-peers")
                 continue
-            yield _row(row, folder, python)
+            yield _row(row, folders[row.dtype if SHAPE == "small" else "bfloat16"], python)
+
+
+def _asked(folder: Path, dtype: str) -> list[Any]:
+    """Write a model and its questions to `folder`; the first of those whose principle is last, six pairs'."""
+    from cai.dialogues import TemplateName
+    from cai.models import load_model
+    from cai.recipe import EngineSettings
+
+    folder.mkdir()
+    build(folder, dtype)
+    chat = load_model(f"hf/{folder}", EngineSettings()).chat
+    asked = {template: requests(template, chat) for template in get_args(TemplateName)}
+    questions = {
+        template: [
+            {
+                **one.to_json(),
+                "messages": [[message.role, message.content] for message in one.messages],
+                "text": chat.text(one.messages, one.prefix),
+            }
+            for one in some
+        ]
+        for template, some in asked.items()
+    }
+    (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
+    return asked["principle_last"][: 12 * PRINCIPLES]
 
 
 def _row(row: Row, folder: Path, python: str) -> Result:

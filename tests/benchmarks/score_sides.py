@@ -81,12 +81,24 @@ def lm_eval(folder: Path) -> Work:
 
 
 def vllm(folder: Path) -> Work:
-    """vLLM in this one process with prefix caching; a round begins with an empty cache, as ours does."""
+    """vLLM in this one process with prefix caching, in the weights' own type.
+
+    A round begins with an empty cache, as ours does.
+    """
+    return _vllm(folder, json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"])
+
+
+def vllm_auto(folder: Path) -> Work:
+    """The same left to choose: it reads float32 weights in bfloat16."""
+    return _vllm(folder, "auto")
+
+
+def _vllm(folder: Path, dtype: str) -> Work:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from vllm import LLM, SamplingParams
 
     model = LLM(
-        str(folder), enable_prefix_caching=True, dtype="auto", max_model_len=1024, logprobs_mode="raw_logprobs",
+        str(folder), enable_prefix_caching=True, dtype=dtype, max_model_len=1024, logprobs_mode="raw_logprobs",
         gpu_memory_utilization=0.3,  # of this machine's memory; the cache of all the questions is a fraction of it
     )  # fmt: skip
     sampling = SamplingParams(max_tokens=1, temperature=0.0, logprobs=20)
@@ -98,7 +110,9 @@ def vllm(folder: Path) -> Work:
     return work
 
 
-SIDES: dict[str, Callable[[Path], Work]] = {"ours": ours, "plain": plain, "lm_eval": lm_eval, "vllm": vllm}
+SIDES: dict[str, Callable[[Path], Work]] = {
+    "ours": ours, "plain": plain, "lm_eval": lm_eval, "vllm": vllm, "vllm_auto": vllm_auto,
+}  # fmt: skip
 
 
 def main() -> None:
