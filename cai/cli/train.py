@@ -101,6 +101,7 @@ def train_reward_command(
     preferences = read_pairs(file, test_share, told=_leads())
     check_some_train(file, preferences)
     audited = audited or _unknown(file, preferences)
+    _tell_kept(out)
     with _reporter(quiet or as_json or not _leads(), "reward") as report:
         from cai.training.reward import train_reward
 
@@ -141,6 +142,7 @@ def train_sft_command(
     """
     settings, weights = _settings("sft", sets), _weights(model)
     dialogues = _read_dialogues(file)
+    _tell_kept(out)
     with _reporter(quiet or as_json, "sft") as report:
         from cai.training.sft import train_sft
 
@@ -214,6 +216,14 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _tell_kept(out: Path) -> None:
+    """A line on standard error where another training's model may lie."""
+    if _leads() and (out / "training.json").is_file():
+        click.echo(
+            f"{out}/ holds a trained model; if it is of other data or settings, the new one replaces it", err=True
+        )
+
+
 def _checkpoints(out: Path) -> Path:
     out = out.resolve()
     return out.parent / f".{out.name}.checkpoints"
@@ -250,7 +260,10 @@ def _show(result: Json, quiet: bool, as_json: bool, out: Path | None = None) -> 
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
     elif not quiet:
-        for line in [*_training_lines(result.get("training")), *held_out_lines(result.get("held_out"))]:
+        held_out = held_out_lines(result.get("held_out"))
+        if "held_out" in result and not held_out:
+            held_out = ["held-out pairs 0, so nothing was measured: cai evaluate reward, on other pairs"]
+        for line in [*_training_lines(result.get("training")), *held_out]:
             click.echo(line)
         if "audit" in result:
             click.echo(f"audit          {result['audit']}")

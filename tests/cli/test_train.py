@@ -69,12 +69,15 @@ def test_reward_is_trained_and_measured_alike_by_both_commands(base, pairs, tmp_
 def test_a_runs_own_preferences_keep_their_soft_labels_and_split(base, tmp_path):
     file = tmp_path / "preferences.jsonl"
     file.write_text("".join(json.dumps(one.to_json()) + "\n" for one in preferences(20, p=0.7)))
-    done = cai(
-        "train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm", "--json", *SMALL
-    )
+    command = "train", "reward", "--preferences", file, "--model", f"hf/{base}", "--out", tmp_path / "rm", *SMALL
+    done = cai(*command, "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert result["training"]["rows_given"] == 20 and result["held_out"] is None
+    assert "holds a trained model" not in done.stderr
+    again = cai(*command, "--seed", 1)
+    assert again.exit_code == 0 and f"{tmp_path}/rm/ holds a trained model" in again.stderr
+    assert "held-out pairs 0, so nothing was measured" in again.stdout
 
 
 def labelled_run(folder: Path, monkeypatch, items: int = 24) -> Path:
