@@ -3,8 +3,12 @@
 A vote is the judge's own log-odds of two answers in one order. Gaussian noise on it makes the debiased vote wrong at
 a stated rate e, and the labels are read at the temperature that this noise calls for: with debiased log-odds ±L and
 noise of variance s²/2, the posterior log-odds are 4L/s² times what was read. So a vote is as unsure as it is
-unreliable. Before a verdict that is reasoned, the reasoning is made wrong at a stated rate instead, which the judge
-believes more often than not.
+unreliable. Where the noise is `shared`, all votes on a pair move alike: a judge that misreads an answer errs under
+every principle and in either order, and no mean over its votes tells.
+
+Of verdicts that are reasoned a stated share is made wrong instead: the reasoning says of either answer what it found of
+the other, which the verdict believes more often than not; or, if the judge is `confused`, it has taken either answer
+for the other from the start, and is sure of it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from random import Random
 from statistics import NormalDist, fmean
 from typing import Any, Literal
@@ -100,24 +105,31 @@ def judged(engine: Any, pairs: Sequence[Pair], principles: int, draw: Random) ->
     )
 
 
-def reasoned(engine: Any, pairs: Sequence[Pair], wrong: float, draw: Random) -> list[Judgement]:
+def reasoned(engine: Any, pairs: Sequence[Pair], wrong: float, draw: Random, confused: bool = False) -> list[Judgement]:
     """Votes under one principle after the judge's own reasoning, which is wrong at the rate `wrong` in both orders.
 
-    A wrong reasoning takes either answer for the other: what it finds of (A) and of (B) is exchanged.
+    A wrong reasoning says of (A) what it found of (B), and of (B) what it found of (A); a `confused` judge was shown
+    either answer as the other, and its verdict agrees.
     """
-    asked: list[tuple[int, Wording, Order, bool]] = []
-    for at, pair in enumerate(pairs):
-        one, exchanged = draw.choice(pair.sides)[0], draw.random() < wrong
-        asked += [(at, one, order, exchanged) for order in ORDERS]
+    drawn = [(draw.choice(pair.sides)[0], draw.random() < wrong) for pair in pairs]
+    shown = [
+        replace(pair, a=pair.b, b=pair.a) if confused and is_wrong else pair
+        for pair, (_, is_wrong) in zip(pairs, drawn, strict=True)
+    ]
+    asked = [(at, one, order) for at, (one, _) in enumerate(drawn) for order in ORDERS]
     requests = [
         GenerateRequest(
-            _asked(pairs[at], one, order), Sampling(REASONING_TOKENS), draw.randrange(2**31), REASONING_PREFIX
+            _asked(shown[at], one, order), Sampling(REASONING_TOKENS), draw.randrange(2**31), REASONING_PREFIX
         )
-        for at, one, order, _ in asked
+        for at, one, order in asked
     ]
     texts = {number: reasoning_of(answer.text, TEMPLATE) for number, answer in engine.generate(iter(requests))}
-    said = [exchange(texts[number]) if asked[number][3] else texts[number] for number in range(len(asked))]
-    return _voted(engine, pairs, [(*row[:3], text) for row, text in zip(asked, said, strict=True)])
+    said = [
+        exchange(texts[number]) if drawn[at][1] and not confused else texts[number]
+        for number, (at, _, _) in enumerate(asked)
+    ]
+    found = _voted(engine, shown, [(*row, text) for row, text in zip(asked, said, strict=True)])
+    return [replace(one, response_a=pair.a, response_b=pair.b) for one, pair in zip(found, pairs, strict=True)]
 
 
 def exchange(text: str) -> str:
@@ -127,21 +139,27 @@ def exchange(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """`sd` of the noise on each vote, in nats, and the `temperature` at which such votes are calibrated."""
+    """`sd` of the noise on each vote, in nats, and the `temperature` at which such votes are calibrated.
+
+    `shared` noise is drawn once for all votes of a pair, else for each.
+    """
 
     sd: float
     temperature: float
+    shared: bool = False
 
     @classmethod
-    def making_wrong(cls, rate: float, judgements: Sequence[Judgement]) -> Noise:
+    def making_wrong(cls, rate: float, judgements: Sequence[Judgement], shared: bool = False) -> Noise:
         """What makes debiased votes wrong at `rate`, 0 … ½, if they are as strong as these are in the mean."""
         strength = fmean(abs(logit) for one in judgements for logit in debiased(one).values())
         distance = NormalDist().inv_cdf(1 - rate)
-        return cls(math.sqrt(2) * strength / distance, strength / (2 * distance**2))
+        return cls((1 if shared else math.sqrt(2)) * strength / distance, strength / (2 * distance**2), shared)
 
     def on(self, judgement: Judgement, draw: Random) -> Judgement:
-        """The same votes with noise of their own."""
-        return replace(judgement, votes=tuple(_moved(vote, draw.gauss(0, self.sd)) for vote in judgement.votes))
+        """The same votes with noise."""
+        by = [draw.gauss(0, self.sd) for _ in (judgement.votes[:1] if self.shared else judgement.votes)]
+        votes = zip(judgement.votes, cycle(by), strict=False)
+        return replace(judgement, votes=tuple(_moved(vote, moved) for vote, moved in votes))
 
 
 def _moved(vote: Vote, by: float) -> Vote:

@@ -10,9 +10,11 @@ from statistics import fmean
 
 import pytest
 
+from cai.embedded import weights_path
 from cai.embedded.evaluate import expected_calibration_error
+from cai.models import load_model
 from cai.preferences import sigmoid
-from cai.recipe import PreferenceSettings, RewardSettings
+from cai.recipe import EngineSettings, PreferenceSettings, RewardSettings
 from cai.records import Judgement, Vote
 from tests.benchmarks.bench_soft_labels import (
     Claim,
@@ -24,19 +26,19 @@ from tests.benchmarks.bench_soft_labels import (
     rows,
     table,
 )
-from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels
+from tests.benchmarks.noisy_judge import Noise, Pair, draw_pairs, error_rate, exchange, labels, reasoned
 from tests.benchmarks.soft_label_runs import DESIGNS, Design, drawn, forecasts, run_seed
 
 
-def certain(pairs: list[Pair], strength: float = 12.0) -> list[Judgement]:
-    """A judge that is right and sure, and leans to what stands first."""
+def certain(pairs: list[Pair], strength: float = 12.0, principles: int = 1) -> list[Judgement]:
+    """A judge that is right and sure under so many principles, and leans to what stands first."""
     found = []
     for pair in pairs:
-        wording, side = pair.sides[0]
-        logit = strength if side == "a" else -strength
         votes = tuple(
             Vote(wording.id, order, 0, -0.1 if one > 0 else one - 0.1, -0.1 if one < 0 else -one - 0.1, 0.9)
-            for order, one in (("ab", logit + 3), ("ba", logit - 3))
+            for wording, side in pair.sides[:principles]
+            for order, lean in (("ab", 3), ("ba", -3))
+            for one in ((strength if side == "a" else -strength) + lean,)
         )
         found.append(Judgement(pair.prompt, pair.a, pair.b, votes))
     return found
@@ -67,6 +69,30 @@ def test_noise_moves_log_odds_alone(pairs: list[Pair]) -> None:
     for before, after in zip(clean.votes, moved.votes, strict=True):
         assert after.logit == pytest.approx(before.logit + draw.gauss(0, 5.0))
         assert after.mass == before.mass
+
+
+@pytest.mark.parametrize(("shared", "low", "high"), [(True, 0.14, 0.26), (False, 0.0, 0.02)])
+def test_errors_of_a_pair_that_its_votes_share_are_in_its_label(
+    pairs: list[Pair], shared: bool, low: float, high: float
+) -> None:
+    agreed = [one for one in pairs if one.share in (0, 1) and len(one.sides) >= 8]
+    clean, draw = certain(agreed, principles=16), Random(0)
+    noise = Noise.making_wrong(0.2, clean, shared)
+    noisy = [noise.on(one, draw) for one in clean]
+    assert len(agreed) > 100 and error_rate(agreed, noisy) == pytest.approx(0.2, abs=0.06)
+    soft = labels(noisy, PreferenceSettings(temperature=noise.temperature))
+    assert low <= fmean((p > 0.5) != bool(one.share) for p, one in zip(soft, agreed, strict=True)) <= high
+    if shared:
+        assert fmean(max(p, 1 - p) for p in soft) == pytest.approx(0.8, abs=0.04)
+
+
+def test_a_confused_judge_is_shown_either_answer_as_the_other(pairs: list[Pair]) -> None:
+    engine, some = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu")), pairs[:3]
+    turned = [replace(one, a=one.b, b=one.a) for one in some]
+    confused = reasoned(engine, some, 1.0, Random(5), confused=True)
+    right = reasoned(engine, turned, 0.0, Random(5))
+    assert [one.votes for one in confused] == [one.votes for one in right]
+    assert [(one.response_a, one.response_b) for one in confused] == [(one.a, one.b) for one in some]
 
 
 def test_the_truth_is_the_share_of_principles() -> None:
