@@ -46,9 +46,10 @@ REASONED = ("clamped", "tempered", "unclamped")
 class Design:
     """An experiment; a pair is judged under at most `principles` of the constitution.
 
-    No labels are made by reasoning where `reasoning_error` is None; if `tempered`, also some at a fitted temperature.
-    If `fitted`, the temperature of the soft labels is the one that forecasts best on the calibration pairs; else it is
-    the one that the noise of a single vote calls for.
+    If `shared`, the noise of a pair is one for all its votes. No labels are made by reasoning where `reasoning_error`
+    is None; if `confused`, it is wrong as a confused judge's is; if `tempered`, some are also made at a fitted
+    temperature. If `fitted`, the temperature of the soft labels is the one that forecasts best on the calibration
+    pairs; else it is the one that the noise of a single vote calls for.
     """
 
     train: int
@@ -60,6 +61,8 @@ class Design:
     reward: RewardSettings
     fitted: bool = False
     tempered: bool = False
+    shared: bool = False
+    confused: bool = False
 
     @property
     def key(self) -> str:
@@ -77,8 +80,9 @@ class Design:
 
 
 DESIGNS = {
+    "misread": Design(512, 100, 600, 16, (0.05,), 0.4, demo_reward(16), tempered=True, shared=True),
+    "confused": Design(512, 100, 600, 16, (), 0.4, demo_reward(16), confused=True),
     "plenty": Design(1024, 100, 600, 16, (0.05,), None, demo_reward(16), fitted=True),
-    "reasoned": Design(512, 100, 600, 16, (), 0.4, demo_reward(16), tempered=True),
     "converged": Design(512, 100, 600, 16, (0.05,), 0.4, demo_reward(16), fitted=True),
     "fitted": Design(768, 100, 300, 16, (0.05,), 0.4, demo_reward(5), fitted=True),
     "drawn": Design(768, 100, 300, 1, (0.2,), 0.4, demo_reward(5)),
@@ -94,8 +98,11 @@ three the labels are less sure than they are right: a mean over principles is su
 "long" does and fits the labels' temperature (`preferences.temperature`) where truth is known. In all of these a reward
 model stops long before it has learned its labels, and one from hard labels is still unsure where it stops. "converged",
 is "fitted" until the loss no longer falls: what the labels say is then what the reward model says; "plenty" is that
-with twice the pairs. In "reasoned" the clamp is held against a temperature that is fitted where truth is known: it
-makes labels as humble, and keeps which of them are surer."""
+with twice the pairs. Of the errors of their votes little is left in a hard label, which is the side of a mean over up
+to sixteen. In "misread" the votes on a pair share their errors, as those of a judge that misreads an answer do: as many
+labels are wrong as votes, and what the noise calls for is the labels' temperature. Beside its clamp stands a
+temperature, fitted where truth is known: it makes labels of reasonings as humble, and keeps which of them are surer.
+"confused" holds the clamp against labels that are as sure where they are wrong."""
 
 
 class Drawn(NamedTuple):
@@ -122,7 +129,7 @@ def all_labels(design: Design, seed: int, some: Drawn) -> tuple[dict[str, list[f
     found: dict[str, list[float]] = {}
     errors = {"clean": error_rate(pairs, clean)}
     for rate in design.error_rates:
-        noise, draw = Noise.making_wrong(rate, clean), Random(f"noise {seed}")
+        noise, draw = Noise.making_wrong(rate, clean, design.shared), Random(f"noise {seed}")
         votes = [noise.on(one, draw) for one in clean]
         errors[f"{rate:g}"] = error_rate(pairs, votes)
         temperature = noise.temperature
@@ -133,7 +140,7 @@ def all_labels(design: Design, seed: int, some: Drawn) -> tuple[dict[str, list[f
         found |= {f"soft {rate:g}": soft, f"hard {rate:g}": [float(p > 0.5) for p in soft]}
     if design.reasoning_error is not None:
         wrong, draw = design.reasoning_error, Random(f"reasoning {seed}")
-        thought, known = (reasoned(engine, one, wrong, draw) for one in (pairs, some.calibration))
+        thought, known = (reasoned(engine, one, wrong, draw, design.confused) for one in (pairs, some.calibration))
         errors["reasoned"] = error_rate(pairs, thought)
         tempered = PreferenceSettings(clamp=None, temperature=best_temperature(some.calibration, known))
         arms = (PreferenceSettings(clamp="auto"), tempered, PreferenceSettings(clamp=None))
