@@ -7,9 +7,9 @@ held-out prompts: ECE of σ(r_a − r_b) as a forecast of what a principle drawn
 after one temperature fitted on other pairs of the training side; the cross-entropy of that forecast; accuracy as the
 side that most principles prefer, and once more on the pairs where all of them prefer the same. The ECE of the labels
 themselves is reported beside them. A row is the mean of paired differences over the seeds, with a 95 % t interval, in
-percentage points (of the cross-entropy, in hundredths of a nat). `noisy_judge` says
-what the noise is, `soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=fitted` takes another one. Labels
-and forecasts are kept in `outputs/soft_labels`, from where a run that was cut off goes on.
+percentage points (of the cross-entropy, in hundredths of a nat). `noisy_judge` says what the noise is,
+`soft_label_runs.DESIGNS` holds every setting; `CAI_BENCH_DESIGN=fitted` takes another one. Labels and forecasts are
+kept in `outputs/soft_labels`, from where a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -167,10 +167,10 @@ def _arm(name: str, found: Sequence[dict[str, float]]) -> str:
     return f"{name:<18}" + "".join(f"{one:>26}" for one in spreads) + f"{mean_t:>10.2f}"
 
 
-def run_all(design: str, folder: Path) -> None:
-    """Every seed in a process of its own on one thread, as many at once as there are cores."""
+def run_all(design: str, folder: Path, seeds: Sequence[int]) -> None:
+    """Every one of the seeds in a process of its own on one thread, as many at once as there are cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    waiting, running = list(range(SEEDS)), {}
+    waiting, running = list(seeds), {}
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             seed = waiting.pop(0)
@@ -193,9 +193,12 @@ def results() -> Iterator[Result]:
     from tests.benchmarks.soft_label_runs import DESIGNS, run_seed
 
     name = os.environ.get("CAI_BENCH_DESIGN", "misread")
+    if name not in DESIGNS:
+        sys.exit(f"CAI_BENCH_DESIGN={name}: no design has that name (there: {', '.join(DESIGNS)})")
     design, folder = DESIGNS[name], FOLDER / name
-    run_all(name, folder)
-    seeds = [run_seed(design, seed, folder) for seed in range(SEEDS)]
+    numbers = range(design.first_seed, design.first_seed + SEEDS)
+    run_all(name, folder, numbers)
+    seeds = [run_seed(design, seed, folder) for seed in numbers]
     some = claims(design.arms)
     print(table(some, seeds))
     for claim in some:

@@ -7,8 +7,8 @@ unreliable. Where the noise is `shared`, all votes on a pair move alike: a judge
 every principle and in either order, and no mean over its votes tells.
 
 Of verdicts that are reasoned a stated share is made wrong instead: the reasoning says of either answer what it found of
-the other, which the verdict believes more often than not; or, if the judge is `confused`, it has taken either answer
-for the other from the start, and is sure of it.
+the other, which the verdict believes more often than not. Or the judge is taken in by length: wherever the shorter
+answer is the better one it has taken either answer for the other from the start, and is as sure as it is elsewhere.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ class Pair:
         """Of the principles that tell the answers apart, the share that prefers a: the truth that is forecast."""
         return fmean(side == "a" for _, side in self.sides)
 
+    @property
+    def shorter(self) -> Side | None:
+        """The side of the answer with fewer characters."""
+        more = len(self.a) - len(self.b)
+        return None if not more else "b" if more > 0 else "a"
+
 
 def draw_pairs(count: int, split: Split, draw: Random) -> list[Pair]:
     """`count` pairs of one side of the world, each of another prompt, that some principle tells apart."""
@@ -105,18 +111,19 @@ def judged(engine: Any, pairs: Sequence[Pair], principles: int, draw: Random) ->
     )
 
 
-def reasoned(engine: Any, pairs: Sequence[Pair], wrong: float, draw: Random, confused: bool = False) -> list[Judgement]:
+def reasoned(engine: Any, pairs: Sequence[Pair], wrong: float | Literal["longer"], draw: Random) -> list[Judgement]:
     """Votes under one principle after the judge's own reasoning, which is wrong at the rate `wrong` in both orders.
 
-    A wrong reasoning says of (A) what it found of (B), and of (B) what it found of (A); a `confused` judge was shown
-    either answer as the other, and its verdict agrees.
+    A wrong reasoning says of (A) what it found of (B), and of (B) what it found of (A). With "longer", the judge is
+    shown either answer as the other where the shorter one is better: reasoning and verdict are sure of the longer one.
     """
-    drawn = [(draw.choice(pair.sides)[0], draw.random() < wrong) for pair in pairs]
+    told = [(draw.choice(pair.sides), draw.random()) for pair in pairs]
+    taken_in = [wrong == "longer" and pair.shorter == side for pair, ((_, side), _) in zip(pairs, told, strict=True)]
+    misled = [wrong != "longer" and chance < wrong for _, chance in told]
     shown = [
-        replace(pair, a=pair.b, b=pair.a) if confused and is_wrong else pair
-        for pair, (_, is_wrong) in zip(pairs, drawn, strict=True)
+        replace(pair, a=pair.b, b=pair.a) if is_wrong else pair for pair, is_wrong in zip(pairs, taken_in, strict=True)
     ]
-    asked = [(at, one, order) for at, (one, _) in enumerate(drawn) for order in ORDERS]
+    asked = [(at, one, order) for at, ((one, _), _) in enumerate(told) for order in ORDERS]
     requests = [
         GenerateRequest(
             _asked(shown[at], one, order), Sampling(REASONING_TOKENS), draw.randrange(2**31), REASONING_PREFIX
@@ -124,10 +131,7 @@ def reasoned(engine: Any, pairs: Sequence[Pair], wrong: float, draw: Random, con
         for at, one, order in asked
     ]
     texts = {number: reasoning_of(answer.text, TEMPLATE) for number, answer in engine.generate(iter(requests))}
-    said = [
-        exchange(texts[number]) if drawn[at][1] and not confused else texts[number]
-        for number, (at, _, _) in enumerate(asked)
-    ]
+    said = [exchange(texts[number]) if misled[at] else texts[number] for number, (at, _, _) in enumerate(asked)]
     found = _voted(engine, shown, [(*row, text) for row, text in zip(asked, said, strict=True)])
     return [replace(one, response_a=pair.a, response_b=pair.b) for one, pair in zip(found, pairs, strict=True)]
 

@@ -86,13 +86,17 @@ def test_errors_of_a_pair_that_its_votes_share_are_in_its_label(
         assert fmean(max(p, 1 - p) for p in soft) == pytest.approx(0.8, abs=0.04)
 
 
-def test_a_confused_judge_is_shown_either_answer_as_the_other(pairs: list[Pair]) -> None:
-    engine, some = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu")), pairs[:3]
-    turned = [replace(one, a=one.b, b=one.a) for one in some]
-    confused = reasoned(engine, some, 1.0, Random(5), confused=True)
+def test_a_judge_taken_in_by_length_is_shown_the_longer_answer_as_the_better(pairs: list[Pair]) -> None:
+    some = [one for one in pairs if one.share in (0, 1)]
+    some = [*[one for one in some if one.shorter == one.sides[0][1]][:2], *[one for one in some if one.shorter][:2]]
+    engine = load_model(f"hf/{weights_path()}", EngineSettings(device="cpu"))
+    turned = [replace(one, a=one.b, b=one.a) if one.shorter == one.sides[0][1] else one for one in some]
+    assert [len(one.a) < len(one.b) for one in some] == [one.shorter == "a" for one in some]
+    assert turned[0] != some[0] and turned[1] != some[1]
+    taken_in = reasoned(engine, some, "longer", Random(5))
     right = reasoned(engine, turned, 0.0, Random(5))
-    assert [one.votes for one in confused] == [one.votes for one in right]
-    assert [(one.response_a, one.response_b) for one in confused] == [(one.a, one.b) for one in some]
+    assert [one.votes for one in taken_in] == [one.votes for one in right]
+    assert [(one.response_a, one.response_b) for one in taken_in] == [(one.a, one.b) for one in some]
 
 
 def test_the_truth_is_the_share_of_principles() -> None:
@@ -137,7 +141,7 @@ def test_rows_find_planted_calibration() -> None:
     assert figures(seeds[0], "clamped")["temperature"] == pytest.approx(0.25, rel=0.01)
     assert fitted_temperature([1.0, -1.0], [sigmoid(2), sigmoid(-2)]) == pytest.approx(0.5, rel=0.01)
     noisy, clamped, tempered = claims(["soft 0.1", "hard 0.1", "clamped", "tempered", "unclamped"])
-    assert claims([]) == [] and claims(DESIGNS["misread"].arms)[1:] == [clamped, tempered]
+    assert claims([]) == [] and claims(DESIGNS["reasoned"].arms) == [clamped, tempered]
     assert [one.name for one in claims(DESIGNS["converged"].arms)] == ["soft_labels_5", "clamped_labels"]
     ece, fitted, entropy, accuracy, told = rows(noisy, seeds)
     assert told.ours < 1 < 10 < told.theirs and told.name == "soft_labels_10_ece_labels" and told.holds is None
