@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cai.intervals import paired_difference, wilson
+from cai.intervals import wilson
 from cai.records import Json
 
 
@@ -19,13 +19,15 @@ class Beside(NamedTuple):
 def self_preference(pairs: Sequence[Beside]) -> Json:
     """``{preferred, mean_p, longer}``: shares with their intervals; a verdict of one half counts half.
 
+    The interval of `mean_p` is as wide as if every p were 0 or 1: at least as wide as it must be.
+
     Which answers are in fact the better ones is not known here: the own ones may be, and `longer` says how often they
     are the longer ones.
     """
     n = len(pairs)
     return {
         "preferred": wilson(sum(_lead(one.p_own - 0.5) for one in pairs), n).to_json(),
-        "mean_p": paired_difference([one.p_own for one in pairs], [0.0] * n).to_json(),
+        "mean_p": wilson(sum(one.p_own for one in pairs), n).to_json(),
         "longer": wilson(sum(_lead(one.longer) for one in pairs), n).to_json(),
     }
 

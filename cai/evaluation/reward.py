@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from cai.evaluation.scored import agreement, scored_pairs
-from cai.intervals import Estimate, finite, paired_difference, share_by_group, wilson
+from cai.intervals import Estimate, clustered_change, finite, share_by_group, wilson
 from cai.records import Json, Preference
 
 CHANCE = 0.5
@@ -20,7 +20,8 @@ class RewardMetrics:
 
     `cross_entropy_floor` is the entropy of the labels: no model can do better. `cross_entropy_coin` is ln 2, the value
     of a model that scores everything alike. A pair scored alike counts half. `prefers_longer` is the share of pairs of
-    unequal length where the longer answer scored higher; `lift_over_longer` is accuracy − always_longer, paired by row.
+    unequal length where the longer answer scored higher; `lift_over_longer` is accuracy − always_longer, paired by row,
+    with an interval by prompt.
     Intervals take pairs as the unit, `accuracy_by_prompt` takes prompts: pairs of one prompt stand or fall together.
     """
 
@@ -69,6 +70,7 @@ def evaluate_reward(
     decided = [one for one in rows if one.preference.p_a != 0.5]
     right = [agreement(one.margin, one.preference.p_a - 0.5) for one in decided]
     longer = [agreement(one.longer, one.preference.p_a - 0.5) for one in decided]
+    prompts = [one.preference.prompt.id for one in decided]
     unequal = [agreement(one.margin, one.longer) for one in rows if one.longer]
     return RewardMetrics(
         pairs=len(rows),
@@ -76,9 +78,9 @@ def evaluate_reward(
         ties=len(rows) - len(decided),
         prompts=len({one.preference.prompt.id for one in rows}),
         accuracy=wilson(sum(right), len(right), confidence),
-        accuracy_by_prompt=share_by_group([one.preference.prompt.id for one in decided], right, confidence),
+        accuracy_by_prompt=share_by_group(prompts, right, confidence),
         always_longer=wilson(sum(longer), len(longer), confidence),
-        lift_over_longer=paired_difference(right, longer, confidence),
+        lift_over_longer=clustered_change(prompts, [a - b for a, b in zip(right, longer, strict=True)], confidence),
         prefers_longer=wilson(sum(unequal), len(unequal), confidence),
         cross_entropy=_mean([soft_cross_entropy(one.preference.p_a, one.margin) for one in rows]),
         cross_entropy_floor=_mean([_entropy(one.preference.p_a) for one in rows]),

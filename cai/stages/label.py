@@ -38,7 +38,7 @@ class Label:
     (k + 1)/(n + 2), where n counts those that `read_verdict` can read and `mass` is the share of them.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     constitution: Constitution
     principles_per_pair: Count = 1
     pairs: Count = 1

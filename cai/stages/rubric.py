@@ -23,7 +23,7 @@ class Rubric:
     Answers of one prompt are graded under the same rubrics. `fallback_samples` is as for `Label`.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     constitution: Constitution
     principles_per_answer: Count = "all"
     fallback_samples: int = 0

@@ -55,6 +55,12 @@ _BUT = re.compile(
     r"\b(?:but|however|although|though|unless|if|while|whereas|except|nevertheless|nonetheless|still)\b", re.IGNORECASE
 )
 _REASON = re.compile(r"\b(?:because|since|as)\b.*")
+_CONTRAST = re.compile(r"\b(?:while|whereas|unlike|though|although)\b.*")
+_TURNED = re.compile(
+    rf"\s*(?:\?|(?i:is|was|seems|would\s+be)\s+{_ADVERBS}(?:(?i:the\s+)?(?i:worse|worst|inferior|wrong)"
+    rf"|(?i:not\s+(?:the\s+|a\s+)?)(?:{_BETTER}|(?i:right|correct|winner))))"
+)
+_CORRECTED = r"\b(?i:no|wait|actually|sorry|rather|instead|correction)\b"
 _AGAINST = re.compile(rf"\b(?:than|over|to|with|of)\s+(?:the\s+)?{_NOUN}?\(?[AB]\b\)?")
 
 
@@ -77,6 +83,16 @@ def stated_verdict(text: str, ended: bool = True) -> str | None:
     if ended:
         found |= _said_last(plain[after:])
     return found.pop() if len(found) == 1 else None
+
+
+def takes_back(label: str, rest: str) -> bool:
+    """Whether `rest`, which follows a verdict for `label` at once, takes it back or names the other one beside it."""
+    plain, other = plainly(rest), _other(label)
+    sentence, later = _closing(plain)
+    for aside in (_CONTRAST, _REASON, _AGAINST, re.compile(rf"\bnot\s+{_NOUN}?\(?{other}\b\)?")):
+        sentence = aside.sub("", sentence)
+    named = rf"(?:\({other}\)|{_NOUN}{other}\b|\b(?i:or|maybe|perhaps|no,?|wait,?)\s+{other}\b)"
+    return bool(_TURNED.match(plain) or re.search(named, sentence) or re.search(rf"{_CORRECTED}.*{named}", later))
 
 
 def plainly(text: str) -> str:

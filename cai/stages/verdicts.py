@@ -11,6 +11,7 @@ from cai.dialogues import LABELS
 from cai.errors import ParseError
 from cai.records import Answer, ChoiceScores, Completion, Failure
 from cai.refusals import refuses_to_judge
+from cai.stages.stated import takes_back
 
 VERDICT_TOKENS = 16
 """Enough for a server that cannot go on with "The answer is: (" and writes it itself."""
@@ -19,8 +20,10 @@ _ENDED = r"\)(?!\w)|(?=[*_]*(?:[.,:;!?]+(?:\s|$)|[^\S\n]*(?:\n|$)))"
 _VERDICT = re.compile(rf"[\s*_]*(?:{_AGAIN})?[\s*_]*\(?([AB])(?:{_ENDED})")
 _JOINED = re.compile(r"[\s*_]*(?:,\s*(?:and\b|or\b)?|/|&|and\b|or\b)[\s*_]*\(?([AB])\b")
 _YES_NO = re.compile(
-    rf"[\s*_(]*(?:{_AGAIN})?[\s*_(]*(?i:(yes|no))(?![\w'])(?!\s*(?:/|,?\s*(?i:and|or|but))\s*(?i:yes|no)\b)"
+    rf"[\s*_(]*(?:{_AGAIN})?[\s*_(]*(?i:(yes|no))(?![\w']|-\w)(?!\s*(?:/|,?\s*(?i:and|or|but))\s*(?i:yes|no)\b)"
+    r"(?!\s*\?)(?!(?<=[Nn]o)\s+(?!(?:it|this|that|the|there|they|because|since|as)\b)[a-z])"
 )
+"""Not the "no" of "no one" and "no harm", which stands before a small letter."""
 
 
 class Read(NamedTuple):
@@ -86,13 +89,14 @@ def read_verdict(text: str) -> str | None:
     """The label that a sampled text begins with, after the asked-for beginning if it repeats that; None if unclear.
 
     A label is in brackets, or stands alone on its line or before punctuation: "A better choice" is none, and neither
-    is one that is joined to the other label ("A, B", "(A) and (B)").
+    is one that is joined to the other label ("A, B", "(A) and (B)") or taken back ("(A) is worse", "(A)? No, (B)").
     """
     found = _VERDICT.match(text)
     if not found:
         return None
     joined = _JOINED.match(text, found.end())
-    return None if joined and joined[1] != found[1] else found[1]
+    unclear = (joined and joined[1] != found[1]) or takes_back(found[1], text[found.end() :])
+    return None if unclear else found[1]
 
 
 def read_yes_no(text: str) -> bool | None:

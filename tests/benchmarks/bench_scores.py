@@ -106,24 +106,27 @@ def python_with(package: str) -> str | None:
     return str(made) if made.exists() else None
 
 
-def against_full_forwards(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
+BothWays = Sequence[tuple[Sequence[float], Sequence[float]]]
+
+
+def against_full_forwards(name: str, both: BothWays, of: str) -> Result:
     """The largest difference of a log-probability."""
-    most = max(abs(a - b) for full, shared in both_ways(engine, asked) for a, b in zip(full, shared, strict=True))
-    unit = f"largest |Δ log-prob| of {len(asked)} votes, shared stems against full forwards"
-    yield Result("scores_difference", most, most, most, "<= 1e-4", most, 0.0, unit, machine())
+    most = max(abs(a - b) for full, shared in both for a, b in zip(full, shared, strict=True))
+    unit = f"largest |Δ log-prob| of {len(both)} votes of {of}, shared stems against full forwards"
+    return Result(name, most, most, most, "<= 1e-4", most, 0.0, unit, machine())
 
 
-def labels_that_change(engine: Any, asked: Sequence[Any]) -> Iterator[Result]:
+def labels_that_change(both: BothWays) -> Result:
     """The votes of a judge that reads the principle that change, though they are not within 1e-3 of a tie."""
-    leads = [(full[0] - full[1], shared[0] - shared[1]) for full, shared in both_ways(engine, asked)]
+    leads = [(full[0] - full[1], shared[0] - shared[1]) for full, shared in both]
     changed = sum(abs(lead) > 1e-3 and (lead > 0) != (quick > 0) for lead, quick in leads)
     rows = [leads[at : at + 2 * PRINCIPLES] for at in range(0, len(leads), 2 * PRINCIPLES)]
     turned = sum(0 < sum(lead > 0 for lead, _ in some[::2]) < PRINCIPLES for some in rows)
     unit = (
-        f"changed of {len(asked)} votes of the embedded judge, who turns with the principle on {turned} of {len(rows)} "
+        f"changed of {len(both)} votes of the embedded judge, who turns with the principle on {turned} of {len(rows)} "
         "pairs; shared stems against full forwards"
     )
-    yield Result("scores_changed", changed, changed, changed, "<= 0", changed, 0, unit, machine())
+    return Result("scores_changed", changed, changed, changed, "<= 0", changed, 0, unit, machine())
 
 
 def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], tuple[float, ...]]]:
@@ -146,7 +149,9 @@ def results() -> Iterator[Result | Skipped]:
     from cai.recipe import EngineSettings
 
     judge = load_model(f"hf/{weights_path()}", EngineSettings(device=device(), dtype="float32"))
-    yield from labels_that_change(judge, contested_votes())
+    both = list(both_ways(judge, contested_votes()))
+    yield labels_that_change(both)
+    yield against_full_forwards("scores_difference_judge", both, "the embedded judge")
     if not (PAIRS.is_file() and VOCABULARY.is_dir()):
         yield Skipped("scores", "the real pairs (../shared/data) are not here")
         return
@@ -154,7 +159,8 @@ def results() -> Iterator[Result | Skipped]:
         folders = {dtype: Path(name) / dtype for dtype in ("float32", "bfloat16")}
         if SHAPE == "small":
             asked = _asked(folders["float32"], "float32")
-            yield from against_full_forwards(load_model(f"hf/{folders['float32']}", EngineSettings()), asked)
+            engine = load_model(f"hf/{folders['float32']}", EngineSettings())
+            yield against_full_forwards("scores_difference", list(both_ways(engine, asked)), "random weights")
         _asked(folders["bfloat16"], "bfloat16")
         wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(row.name for row in ROWS)).split(",")
         for row in (row for row in ROWS if row.name in wanted):
@@ -164,7 +170,13 @@ def results() -> Iterator[Result | Skipped]:
             if python is None:
                 yield Skipped(named(row.name), f"{row.side} is not installed: make bench-peers")
                 continue
-            yield _row(row, folders[row.dtype if SHAPE == "small" else "bfloat16"], python)
+            yield _row(row, folders[row.dtype if SHAPE == "small" else "bfloat16"], [*_with_threads(python), python])
+
+
+def _with_threads(python: str) -> list[str]:
+    """What a Python of an environment that brings Intel's OpenMP is started by: vLLM asks that it be preloaded."""
+    library = Path(python).parents[1] / "lib" / "libiomp5.so"
+    return ["env", f"LD_PRELOAD={library}"] if library.exists() else []
 
 
 def _asked(folder: Path, dtype: str) -> list[Any]:
@@ -192,11 +204,11 @@ def _asked(folder: Path, dtype: str) -> list[Any]:
     return asked["principle_last"][: 12 * PRINCIPLES]
 
 
-def _row(row: Row, folder: Path, python: str) -> Result:
+def _row(row: Row, folder: Path, python: list[str]) -> Result:
     script = Path(__file__).with_name("score_sides.py")
     sides = [
-        Worker([one, str(script), side, str(folder)], folder / f"{side}.log")
-        for one, side in ((sys.executable, "ours"), (python, row.side))
+        Worker([*one, str(script), side, str(folder)], folder / f"{side}.log")
+        for one, side in (([sys.executable], "ours"), (python, row.side))
     ]
     asked = {"questions": row.template, "pairs": pairs_of_a_round(row.pairs)}
     rates = alternate(*((lambda side=side: side(**asked)) for side in sides), ROUNDS)

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
+import torch
 
 from cai.dialogues import comparison_messages
 from cai.models import hf_score, load_model
@@ -35,8 +36,6 @@ def comparisons(choices=("A", "B"), prefix="Answer: (", pairs=6):
 
 def full_forward(engine, request):
     """Log-probability of each choice by one forward pass over the whole text each: no cache, no batch."""
-    import torch
-
     chat, model = engine.chat, engine._loaded.model
     prompt = chat.encode(request.messages, request.prefix)
     scores = []
@@ -64,6 +63,19 @@ def test_one_token_choices(engine):
 
 def test_choices_of_several_tokens(engine):
     assert_equal_to_full_forward(engine, comparisons(("A", "B, I think", "neither of them"), pairs=2))
+
+
+@pytest.mark.parametrize("choices", [("A", "B"), ("the first one", "the second")])
+def test_reads_are_looked_up_a_few_at_a_time(engine, monkeypatch, choices):
+    monkeypatch.setattr(hf_score, "_AT_ONCE", 1)
+    assert_equal_to_full_forward(engine, comparisons(choices, "The better is ", pairs=3))
+
+
+def test_logits_of_half_precision_are_added_up_in_full():
+    logits = (torch.randn(7, 3000, generator=torch.Generator().manual_seed(0)) * 5).bfloat16()
+    places, tokens = [6, 0, 3, 3], [1, 2999, 5, 7]
+    right = logits.double().log_softmax(dim=-1)[places, tokens]
+    assert hf_score._logprobs(logits, places, tokens).tolist() == pytest.approx(right.tolist(), abs=1e-4)
 
 
 def test_without_a_prefix(engine):

@@ -91,6 +91,8 @@ def test_a_judge_that_refuses_to_grade_is_counted_as_that() -> None:
     [
         (" Yes", True), ("yes.", True), ("No, it does not", False), ("Answer: Yes", True), ("**No**", False),
         ("(Yes)", True), ("The answer is no.", False), ("Yes and no", None), ("yes/no", None), ("Yes, or no?", None),
+        ("No one is harmed", None), ("No harm is done", None), ("no-one", None), ("Yes? Hardly.", None),
+        ("Yes\nIt does.", True), ("No It lies.", False), ("no it does not", False), ("Yes it does", True),
         ("Not at all", None), ("Nothing", None), ("yesterday", None), ("I think yes", None), ("", None),
     ],
 )  # fmt: skip
