@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from cai.storage.run import Run
 
 
 @click.command()
@@ -27,9 +30,10 @@ def audit(
 ) -> None:
     """Audit the judge of RUN: its votes, pairs of which the better answer is known, attacks, and the gates.
 
-    What the judge was asked before is not asked again. Exit status 1 where a gate fails, or too little could be
-    measured or has a bound; `cai run` then does not train on the labels. Bounds are the recipe's: set them where the
-    run is made, `cai run ... --set audit.attacks=0.9`.
+    What the judge was asked before is not asked again, and votes that are not those of the run's files as they are now
+    (an edited constitution) are not audited: `cai run` makes them. Exit status 1 where a gate fails, or too little
+    could be measured or has a bound; `cai run` then does not train on the labels. Bounds are the recipe's: set them
+    where the run is made, `cai run ... --set audit.attacks=0.9`.
 
     \b
     Example:
@@ -48,6 +52,7 @@ def audit(
     found = Run.existing(run)
     if "preferences" not in found.steps:
         raise RunError(f"{run}: has no labels yet; cai run makes them (cai status {run} tells how far it is)")
+    _check_votes(found)
     overrides: dict[str, Any] = {"audit.truth": list(truth)} if truth else {}
     overrides |= {"audit.against": against} if against else {}
     recipe = load_recipe(str(found.path("recipe.yaml")), overrides)
@@ -62,3 +67,18 @@ def audit(
     figures = json.loads(found.path("metrics/audit.json").read_text(encoding="utf-8"))
     click.echo(json.dumps(figures, indent=2, ensure_ascii=False) if as_json else "\n".join(audit_lines(figures)))
     ctx.exit(1 if objections(figures["gates"]) else 0)
+
+
+def _check_votes(run: Run) -> None:
+    """Raise `RunError` where what was done of the run before its audit would be done again, and so asked anew."""
+    from cai.errors import RunError
+    from cai.pipeline.status import stale_now
+
+    for step, why in stale_now(run)[0].items():
+        if step == "audit":
+            return
+        if step in run.steps:
+            raise RunError(
+                f"{run.folder}: step '{step}' is stale ({why}), so its votes are not those to audit; "
+                f"the run's own `cai run … --out {run.folder}` makes them and audits them"
+            )

@@ -13,7 +13,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cai.human_preferences import PairNotes
     from cai.prompts.files import Row
     from cai.prompts.spec import PromptFile
     from cai.records import Preference
@@ -39,27 +38,17 @@ def read_pairs(file: str, test_share: float, told: bool = True) -> list[Preferen
 
     read = read_human_preferences(file, test_share=test_share)
     if told:
-        tell_left_out(read.notes.skipped, read.notes.first)
-        _tell_repeated(file, read.notes)
+        for line in read.notes.told(file):
+            click.echo(line, err=True)
     return read.preferences
-
-
-def _tell_repeated(file: str, notes: PairNotes) -> None:
-    """A line on standard error for rows that are no pairs of their own, and for pairs on another side than they say."""
-    if notes.duplicates:
-        repeat = "row repeats" if notes.duplicates == 1 else "rows repeat"
-        turned = f", {notes.contradicting:,} of them the other way round, so that its label is the mean"
-        click.echo(f"{file}: {notes.duplicates:,} {repeat} a pair{turned if notes.contradicting else ''}", err=True)
-    if notes.moved:
-        are = "pair is" if notes.moved == 1 else "pairs are"
-        click.echo(f"{file}: {notes.moved:,} {are} held out, for another with the same opening turn is", err=True)
 
 
 def tell_left_out(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> None:
     """A line on standard error for every reason, with the place of its first row."""
-    for reason, count in skipped.items():
-        where = f" ({'' if count == 1 else 'first: '}{first[reason]})"
-        click.echo(f"{count:,} {what}{'' if count == 1 else 's'} left out: {reason}{where}", err=True)
+    from cai.human_preferences import left_out_lines
+
+    for line in left_out_lines(skipped, first, what):
+        click.echo(line, err=True)
 
 
 def check_some_train(file: str, pairs: Sequence[Preference]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -12,15 +13,22 @@ from cai.cli.label_lines import label_lines, rubric_lines
 from cai.cli.tables import count, table
 from cai.records import Json
 
+TELL_EVERY = 30.0
+"""Seconds between two lines of a step that goes on, where there are no bars."""
+
 
 class Bars:
-    """A `Reporter` for people. On a terminal one bar a step with rate and time left; else one line a finished step."""
+    """A `Reporter` for people. On a terminal one bar a step with rate and time left.
+
+    Elsewhere a line a finished step, and one every half a minute of a long one.
+    """
 
     def __init__(self, head: str = "", quiet: bool = False) -> None:
         self._head = head
         self._quiet = quiet
         self._bars: Any = None
         self._task: Any = None
+        self._step, self._told = "", 0.0
 
     def __enter__(self) -> Bars:
         if not self._quiet and sys.stderr.isatty():
@@ -45,15 +53,19 @@ class Bars:
         if self._head and not self._quiet:
             click.echo(self._head, err=True)
         self._head = ""
+        self._step, self._told = step, time.monotonic()
         if self._bars is not None:
             self._task = self._bars.add_task(step, total=None, rate="", note=why)
 
     def progress(self, done: int, total: int, note: object = "") -> None:
+        text = f"loss {note:.3f}" if isinstance(note, float) else str(note)
         if self._bars is None:
+            if not self._quiet and time.monotonic() - self._told >= TELL_EVERY:
+                self._told = time.monotonic()
+                click.echo(f"{self._step:<12} {done:>8,} of {max(done, total):,}   {text}".rstrip(), err=True)
             return
         speed = self._bars.tasks[self._bars.task_ids.index(self._task)].speed
         rate = f"{speed:.1f}/s" if speed else ""
-        text = f"loss {note:.3f}" if isinstance(note, float) else str(note)
         self._bars.update(self._task, completed=done, total=max(done, total), rate=rate, note=text)
 
     def finish(self, step: str, entry: Json) -> None:

@@ -206,6 +206,8 @@ def _weights(model: str) -> Path:
     from cai.errors import ConfigError
 
     engine, _, folder = model_spec(model).partition("/")
+    if engine != "hf" and Path(model).is_dir():
+        raise ConfigError(f"no engine is named '{engine}'; for the model in that folder: hf/{model}")
     if engine != "hf":
         raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH")
     return model_folder(folder)

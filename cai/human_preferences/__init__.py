@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cai.human_preferences.reading import HumanPreferences, PairNotes, read_human_preferences
+from cai.human_preferences.reading import HumanPreferences, PairNotes, left_out_lines, read_human_preferences
 
-__all__ = ["HumanPreferences", "PairNotes", "read_human_preferences"]
+__all__ = ["HumanPreferences", "PairNotes", "left_out_lines", "read_human_preferences"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,15 @@ from cai.prompts.shapes import UnusableRow, check_messages
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.records import Json, Kind, Message, Preference, Prompt, Split, content_id
+
+
+def left_out_lines(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> list[str]:
+    """A line for every reason for which rows were left out, with the place of the first."""
+    return [
+        f"{count:,} {what}{'' if count == 1 else 's'} left out: {reason} "
+        f"({'' if count == 1 else 'first: '}{first[reason]})"
+        for reason, count in skipped.items()
+    ]
 
 
 @dataclass(slots=True)
@@ -43,6 +52,18 @@ class PairNotes:
         """Count a row or pair that is left out."""
         self.skipped[str(reason)] += 1
         self.first.setdefault(str(reason), place)
+
+    def told(self, file: str) -> list[str]:
+        """For people: what was left out, with the place of its first row, what repeats a pair, and what was moved."""
+        lines = left_out_lines(self.skipped, self.first)
+        if self.duplicates:
+            repeat = "row repeats" if self.duplicates == 1 else "rows repeat"
+            turned = f", {self.contradicting:,} of them the other way round, so that its label is the mean"
+            lines.append(f"{file}: {self.duplicates:,} {repeat} a pair{turned if self.contradicting else ''}")
+        if self.moved:
+            are = "pair is" if self.moved == 1 else "pairs are"
+            lines.append(f"{file}: {self.moved:,} {are} held out, for another with the same opening turn is")
+        return lines
 
     def to_json(self) -> Json:
         kinds = [{"kind": kind, "from": ground, "rows": rows} for (kind, ground), rows in self.kinds.items()]

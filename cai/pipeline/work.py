@@ -25,8 +25,11 @@ def write_prompts(job: Job) -> Json:
         for prompt in job.prompts.prompts:
             handle.write(row_bytes(prompt.to_json()))
     write_json(job.run.path("metrics/prompts.json"), job.prompts.summary())
-    rejected = sum(job.prompts.skipped.values())
-    return {"rows": len(job.prompts.prompts), "rejected": rejected, "reasons": dict(job.prompts.skipped)}
+    repeated = job.prompts.duplicates
+    counts = {"rejected": sum(job.prompts.skipped.values()), "reasons": dict(job.prompts.skipped)}
+    repeat = "row repeats a prompt and is" if repeated == 1 else "rows repeat a prompt and are"
+    notes = [f"{repeated:,} {repeat} merged with it"] if repeated else []
+    return {"rows": len(job.prompts.prompts), **counts, "notes": notes}
 
 
 def stage_of(job: Job, step: str) -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +52,17 @@ def finished(out: Path, key: str) -> Json | None:
     return report
 
 
+def check_replaceable(out: Path) -> None:
+    """Raise `TrainingError` where files that are not the model's own would go with the one in `out`."""
+    own = {RECORD, *_record(out).get("files", {})}
+    if foreign := sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []:
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise TrainingError(
+            f"{out}: {foreign[0]}{more} would be deleted with the model there, and is not of it; "
+            "move what you want to keep, or choose another folder"
+        )
+
+
 def write_record(folder: Path, key: str, about: Json, report: Json, losses: Sequence[float]) -> None:
     """`training.json`: what was trained, how, with which outcome, and the hash of every other file of `folder`."""
     record = {**about, "report": report, "losses": losses, "versions": versions(), "key": key, "files": _hashes(folder)}
@@ -88,7 +100,17 @@ def staged_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` to write in, which takes the place of `out` if the block ends well."""
     with folder_for(out) as staged:
         yield staged
+        _as_the_mask_says(staged)
         publish(staged, out)
+
+
+def _as_the_mask_says(folder: Path) -> None:
+    """Let files be read by whom the process lets read its files: safetensors keeps weights to their owner."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~mask)
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:

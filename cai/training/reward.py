@@ -34,7 +34,15 @@ from cai.training.checkpoint import (
     rows_fingerprint,
 )
 from cai.training.checks import check_ids, check_saved, check_scores, golden_scores
-from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_json, write_record
+from cai.training.folder import (
+    check_replaceable,
+    checked_out,
+    finished,
+    mean_loss_at_ends,
+    staged_folder,
+    write_json,
+    write_record,
+)
 from cai.training.losses import group_loss
 from cai.training.parallel import Team, placed, unwrapped
 from cai.training.precision import autocast_type
@@ -86,6 +94,7 @@ def train_reward(
         report = finished(out, key)
         team.wait()
         if report is None:
+            check_replaceable(out)
             run = RewardRun(base, groups, settings, seed, team)
             run.restore(team.first(store.latest))
             _train(run, store, progress if team.leads else None)

@@ -40,7 +40,14 @@ from cai.training.checkpoint import (
     rows_fingerprint,
 )
 from cai.training.checks import padded
-from cai.training.folder import checked_out, finished, mean_loss_at_ends, staged_folder, write_record
+from cai.training.folder import (
+    check_replaceable,
+    checked_out,
+    finished,
+    mean_loss_at_ends,
+    staged_folder,
+    write_record,
+)
 from cai.training.quiet import quiet_libraries
 from cai.training.rows import Counts, encode_dialogues
 from cai.training.templates import closed_template
@@ -77,6 +84,7 @@ def train_sft(
         if report := finished(out, key):
             release(folder)
             return report
+        check_replaceable(out)
         trainer = _trainer(network, tokenizer, rows, settings, seed, folder)
         trainer.add_callback(Watch(progress))
         if trainer.args.device.type == "cpu":

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from cai.audit import Forecast, calibration, gates
 from cai.cli import main
 from cai.cli.audit_advice import advice
+from cai.constitution import load_constitution
 from cai.models import ENGINES
 from cai.pipeline.audit_work import NO_GATES
 from cai.recipe import AuditSettings
@@ -54,6 +55,23 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 1 and figures["failed"]
     assert all((run / name).read_text(encoding="utf-8").startswith("<svg ") for name in figures["plots"])
     check_golden("audit_page.txt", done.stdout)
+
+
+def test_votes_of_another_constitution_are_not_audited(run: Path, tmp_path: Path) -> None:
+    text = (Path("run") / "constitution.yaml").read_text() if (Path("run") / "constitution.yaml").exists() else ""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text or invoke("constitution", "show", "minimal").stdout)
+    settings = {**SETTINGS, "constitution": str(mine)}
+    fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    principle = load_constitution(str(mine)).principles[0].comparison
+    edited = mine.read_text().replace(principle.split()[-1], "today " + principle.split()[-1])
+    assert edited != mine.read_text()
+    mine.write_text(edited)
+    done = CliRunner().invoke(main, ["audit", str(run), "--quiet"])
+    assert done.exit_code == 2 and "is stale (principle '" in done.output and "cai run … --out run" in done.output
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def test_every_gate_that_did_not_pass_says_what_to_do() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cai.cli import SECTIONS, main
+from cai.cli import SECTIONS, main, progress
 from cai.cli.vote_lines import vote_table
 from cai.records import Preference
 from tests.pipeline.runs import write_prompts
@@ -152,3 +152,36 @@ def test_options_come_from_the_environment_too(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CAI_RUN_UNTIL", "respond")
     done = invoke("run", "--prompts", str(prompts), "--out", str(tmp_path / "run"), "--json", *DATA)
     assert [one["step"] for one in json.loads(done.stdout)["stages"]] == ["prompts", "respond"]
+
+
+def test_a_long_step_tells_where_it_is_without_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "TELL_EVERY", 0.0)
+    with progress.Bars() as bars:
+        bars.start("label", "")
+        bars.progress(1_200, 5_000)
+        bars.progress(7, 9, 0.25)
+    with progress.Bars(quiet=True) as bars:
+        bars.start("label", "")
+        bars.progress(1, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "label           1,200 of 5,000",
+        "label               7 of 9   loss 0.250",
+    ]
+
+
+def test_rows_that_are_merged_or_left_out_are_told(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    again = tmp_path / "again.jsonl"
+    again.write_text("".join(prompts.read_text().splitlines(keepends=True)[:2]))
+    human = tmp_path / "human.jsonl"
+    pair = {"prompt": "How do I bake?", "chosen": "Mix flour.", "rejected": "No."}
+    rows = [pair, pair, {**pair, "chosen": "No.", "rejected": "Mix flour."}, {**pair, "chosen": "No."}]
+    human.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = invoke(
+        "run", "--model", "fake", "--prompts", str(prompts), "--prompts", str(again), "--out", str(tmp_path / "run"),
+        "--set", f'preferences.human=["{human}"]', "--until", "preferences", *DATA,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "2 rows repeat a prompt and are merged with it" in done.stderr
+    assert f"{human}: 2 rows repeat a pair, 1 of them the other way round, so that its label is the mean" in done.stderr
+    assert f"1 pair left out: both answers are the same text ({human}:4)" in done.stderr

@@ -80,6 +80,31 @@ def test_a_runs_own_preferences_keep_their_soft_labels_and_split(base, tmp_path)
     assert "held-out pairs 0, so nothing was measured" in again.stdout
 
 
+@pytest.mark.parametrize("kind", ["reward", "sft"])
+def test_files_that_are_not_the_models_own_are_not_deleted_with_it(base, pairs, tmp_path, kind):
+    data = tmp_path / "data.jsonl"
+    rows = [{"messages": [message.to_json() for message in one]} for one in dialogues(8)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, option = tmp_path / "model", ("--data", data) if kind == "sft" else ("--preferences", pairs)
+    command = "train", kind, *option, "--model", f"hf/{base}", "--out", out, *(LONGER if kind == "sft" else SMALL)
+    assert cai(*command).exit_code == 0
+    modes = {path.stat().st_mode & 0o777 for path in out.iterdir()}
+    assert len(modes) == 1 and modes == {pairs.stat().st_mode & 0o777}
+    (out / "notes.txt").write_text("mine")
+    assert cai(*command).exit_code == 0, "the same training finds its model"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    other = cai(*command, "--seed", 1)
+    assert other.exit_code != 0 and "notes.txt would be deleted with the model there" in other.output
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "notes.txt").unlink()
+    assert cai(*command, "--seed", 1).exit_code == 0
+
+
+def test_a_folder_without_its_engine_is_told_so(base, pairs, tmp_path):
+    done = cai("train", "reward", "--preferences", pairs, "--model", base, "--out", tmp_path / "rm")
+    assert done.exit_code == 2 and f"for the model in that folder: hf/{base}" in done.output
+
+
 def labelled_run(folder: Path, monkeypatch, items: int = 24) -> Path:
     """A run of a judge that is right, up to its audit (none with 0 `items`)."""
     monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")
