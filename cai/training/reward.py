@@ -314,9 +314,10 @@ def _finish(
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
     if last > (1 - STILL) * first:
+        steps = "1 step" if run.total == 1 else f"{run.total:,} steps"
         remarks = [
             *remarks,
-            f"the loss hardly moved in {run.total:,} steps: unless all labels are near ½, raise epochs or lr",
+            f"the loss hardly moved in {steps}: unless all labels are near ½, raise epochs or lr",
         ]
     rows = [len(row) for group in run.groups for row in group.rows]
     report = {
