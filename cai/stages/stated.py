@@ -60,7 +60,7 @@ _TURNED = re.compile(
     rf"\s*(?:\?|(?i:is|was|seems|would\s+be)\s+{_ADVERBS}(?:(?i:the\s+)?(?i:worse|worst|inferior|wrong)"
     rf"|(?i:not\s+(?:the\s+|a\s+)?)(?:{_BETTER}|(?i:right|correct|winner))))"
 )
-_CORRECTED = r"\b(?i:no|wait|actually|sorry|rather|instead|correction)\b"
+_CORRECTED = r"\b(?i:no\s*[,.;:!–—-]|(?:wait|actually|sorry|correction)\b)"
 _AGAINST = re.compile(rf"\b(?:than|over|to|with|of)\s+(?:the\s+)?{_NOUN}?\(?[AB]\b\)?")
 
 

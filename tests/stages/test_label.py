@@ -45,6 +45,8 @@ from cai.stages.label import VERDICT_TOKENS, Label, read_verdict
         ("(A) - no wait, (B)", None),
         ("(A) or maybe (B)", None),
         ("(A). Wait, it is (B)", None),
+        ("(A). It is no worse than (B)", "A"),
+        ("(A). No, rather (B)", None),
         ("A, not B", "A"),
         ("(B), not (A)", "B"),
         ("A better choice is B", None),
