@@ -59,14 +59,6 @@ def _wilson_ends(share: float, trials: float, confidence: float) -> tuple[float,
     return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean of first − second over the same rows, with a normal interval on the row differences.
-
-    With fewer than two rows the spread is unknown, and the ends are −∞ and ∞.
-    """
-    return mean([a - b for a, b in zip(first, second, strict=True)], confidence)
-
-
 def mean(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """The mean of rows with its normal interval; with fewer than two rows the ends are −∞ and ∞."""
     n = len(values)

@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from cai.intervals import clustered_change, clustered_share, paired_difference, wilson
+from cai.intervals import Estimate, clustered_change, clustered_share, mean, wilson
+
+
+def paired_difference(first, second, confidence: float = 0.95) -> Estimate:
+    return mean([a - b for a, b in zip(first, second, strict=True)], confidence)
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
