@@ -58,9 +58,8 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
 
 
 def test_votes_of_another_constitution_are_not_audited(run: Path, tmp_path: Path) -> None:
-    text = (Path("run") / "constitution.yaml").read_text() if (Path("run") / "constitution.yaml").exists() else ""
     mine = tmp_path / "mine.yaml"
-    mine.write_text(text or invoke("constitution", "show", "minimal").stdout)
+    mine.write_text((run / "constitution.yaml").read_text())
     settings = {**SETTINGS, "constitution": str(mine)}
     fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
     assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
