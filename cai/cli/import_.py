@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cai.cli.tables import counted
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,11 +95,11 @@ def _show(report: ImportReport, path: Path) -> None:
     formats = ", ".join(
         f"{name}{'' if len(report.formats) == 1 else f' ({rows:,})'}" for name, rows in report.formats.items()
     )
-    click.echo(f"read       {_count(report.rows, 'row')}, format {formats}")
+    click.echo(f"read       {counted(report.rows, 'row')}, format {formats}")
     click.echo(f"           columns not read: {_columns(report)}")
     splits = f"{report.splits['train']:,} train, {report.splits['test']:,} test"
-    ties = f", {_count(report.ties, 'tie')}" if report.ties else ""
-    click.echo(f"kept       {_count(report.kept, noun)}: {splits}{ties}")
+    ties = f", {counted(report.ties, 'tie')}" if report.ties else ""
+    click.echo(f"kept       {counted(report.kept, noun)}: {splits}{ties}")
     for ranker, count in report.sources.items():
         click.echo(f"source     {ranker} ({count:,})")
     for (kind, ground), count in report.kinds.items():
@@ -125,7 +127,7 @@ def _show_rejects(report: ImportReport, path: Path) -> None:
     for reason, count in report.rejected.most_common(_SHOWN):
         click.echo(f"           {count:,} × {reason} (first: {report.first[reason]})")
     if (more := len(report.rejected) - _SHOWN) > 0:
-        click.echo(f"           and {_count(more, 'other reason')}")
+        click.echo(f"           and {counted(more, 'other reason')}")
 
 
 _GROUNDS = {
@@ -135,7 +137,3 @@ _GROUNDS = {
     "name": "derived from the file's name",
     "default": "by default: nothing names a kind",
 }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

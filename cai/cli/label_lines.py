@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cai.cli.tables import counted
 from cai.records import Json
 
 _INDENT = " " * 13
@@ -15,7 +16,8 @@ def label_lines(label: Json | None) -> list[str]:
     clear = "" if label["clear_flip_rate"] is None else f" ({label['clear_flip_rate']:.1%} of the clear verdicts)"
     abstained = sum(label["abstained"].values())
     lines = [
-        f"labels       {label['pairs']:,} pairs, flip rate {flips}{clear}, {label['ties']} ties, {abstained} abstained",
+        f"labels       {counted(label['pairs'], 'pair')}, flip rate {flips}{clear}, {counted(label['ties'], 'tie')}, "
+        f"{abstained:,} abstained",
         f"{_INDENT}read from {label['verdicts']}",
     ]
     return [*lines, *_sampled(label), *_circles(label), *_abstained(label), *_left_out(label), *_mix(label["mix"])]

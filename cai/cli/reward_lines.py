@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cai.cli.tables import count, table
+from cai.cli.tables import count, counted, table
 
 if TYPE_CHECKING:
     from cai.records import Json
@@ -14,7 +14,7 @@ def held_out_lines(figures: Json | None) -> list[str]:
     """The figures over all pairs, a line each."""
     if not figures:
         return []
-    pairs = f"{figures['pairs']:,} ({figures['ties']:,} ties, {figures['not_scored']:,} not scored)"
+    pairs = f"{figures['pairs']:,} ({counted(figures['ties'], 'tie')}, {figures['not_scored']:,} not scored)"
     return [
         f"held-out pairs {pairs}",
         *_fitted_lines(figures, "pair"),

@@ -84,6 +84,8 @@ def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
 
     suffix = ".rejected.jsonl" if rejected else ".jsonl"
     candidates = [name for name in files if stage in (name, name.rpartition("-")[0])]
+    if stage == "audit":
+        raise RunError(f"{run}: the audit is no list of rows; `cai audit {run}` shows it")
     if not candidates and not (run / f"{stage}{suffix}").exists():
         raise RunError(f"{run}: no stage '{stage}'{did_you_mean(stage, files)} (there: {', '.join(files)})")
     return run / f"{(candidates or [stage])[-1]}{suffix}"

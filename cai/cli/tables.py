@@ -19,6 +19,11 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([line(head), *map(line, rows)])
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 tie", "2 ties"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def count(value: int | None) -> str:
     """A whole number with thousands marked, or a dash."""
     return "-" if value is None else f"{value:,}"

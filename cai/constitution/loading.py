@@ -51,21 +51,25 @@ def document_problems(document: Document) -> list[InputError]:
     """Whatever keeps `document` from being a constitution, in the order of the file."""
     from cai.schemas import load_schema, problems
 
-    return problems(document, load_schema("constitution")) or [
-        *_repeated_ids(document),
-        *_dialogue_problems(document),
-        *_unknown_principles(document),
-    ]
+    wrong = problems(document, load_schema("constitution"))
+    if not wrong:
+        return [*_repeated_ids(document), *_dialogue_problems(document), *_unknown_principles(document)]
+    return sorted([*wrong, *_repeated_ids(document)], key=lambda one: (one.line or 0, one.column or 0))
 
 
 def _repeated_ids(document: Document) -> list[InputError]:
+    """Also of a document that has other problems."""
+    rows = document.value.get("principles") if isinstance(document.value, dict) else None
     first: dict[str, int] = {}
     found = []
-    for index, row in enumerate(document.value["principles"]):
+    for index, row in enumerate(rows if isinstance(rows, list) else ()):
+        name = row.get("id") if isinstance(row, dict) else None
+        if not isinstance(name, str):
+            continue
         part = ("principles", index, "id")
-        if row["id"] in first:
-            found.append(document.error(part, f"the id '{row['id']}' is already used on line {first[row['id']]}"))
-        first.setdefault(row["id"], document.where(part)[0])
+        if name in first:
+            found.append(document.error(part, f"the id '{name}' is already used on line {first[name]}"))
+        first.setdefault(name, document.where(part)[0])
     return found
 
 

@@ -160,7 +160,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
         "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
-        "left_out": {"human label beyond the share": unused} if unused else {},
+        "left_out": {"human labels beyond the share": unused} if unused else {},
     }
 
 

@@ -102,6 +102,7 @@ tests:
     ("text", "says"),
     [
         (f"{BASE}  - id: a\n    rubric: x\n", "5:9: the id 'a' is already used on line 3"),
+        (f"{BASE}  - id: a\n    rubric: ''\n", "5:9: the id 'a' is already used on line 3 (and 1 more"),
         (
             f"{BASE}tests:\n  - {{prompt: a, better: b, worse: c, principle: aa}}\n",
             "6:49: no principle has the id 'aa'; did you mean 'a'?",
