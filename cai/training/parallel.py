@@ -6,6 +6,7 @@ kind of device alike: accelerate has none for the CPU.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,9 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 T = TypeVar("T")
+_HANDLES: list[Any] = []
+"""Of the last messages. A thread of gloo that was the last to hold one would need the interpreter to let go of it, and
+abort the process if that has begun to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,21 @@ class Team:
         return done
 
     def told(self, value: T) -> T:
-        """What the leading process holds, plain data."""
+        """What the leading process holds, plain data as JSON has it."""
         if self.size == 1:
             return value
-        held: list[Any] = [value]
-        torch.distributed.broadcast_object_list(held, src=0)
-        told: T = held[0]
+        said = json.dumps(value).encode() if self.leads else b""
+        length = torch.tensor([len(said)], device=self.device)
+        handles = [torch.distributed.broadcast(length, src=0, async_op=True)]
+        handles[0].wait()
+        text = torch.zeros(int(length), dtype=torch.uint8)
+        if self.leads:
+            text = torch.frombuffer(bytearray(said), dtype=torch.uint8)
+        text = text.to(self.device)
+        handles.append(torch.distributed.broadcast(text, src=0, async_op=True))
+        handles[1].wait()
+        _HANDLES[:] = handles
+        told: T = json.loads(bytes(text.tolist()))
         return told
 
     def summed(self, number: float) -> float:
