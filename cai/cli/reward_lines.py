@@ -89,7 +89,7 @@ def _by_prompt_lines(figures: Json) -> list[str]:
 def _calibration(figure: Json) -> str:
     if figure["ece"] is None:
         return "-  no pair tells"
-    return f"error (ECE) {figure['ece']:.3f} over {len(figure['bins'])} bins that hold pairs"
+    return f"error (ECE) {figure['ece']:.3f} over {counted(len(figure['bins']), 'bin')} with pairs"
 
 
 def _refusal_lines(figure: Json) -> list[str]:
