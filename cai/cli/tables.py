@@ -20,7 +20,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 tie", "2 ties"."""
+    """So many: 1 tie, 2 ties."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
