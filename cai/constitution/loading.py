@@ -52,8 +52,8 @@ def document_problems(document: Document) -> list[InputError]:
     from cai.schemas import load_schema, problems
 
     wrong = problems(document, load_schema("constitution"))
-    if not wrong:
-        return [*_repeated_ids(document), *_dialogue_problems(document), *_unknown_principles(document)]
+    if not wrong:  # what these look at is there
+        wrong = [*_dialogue_problems(document), *_unknown_principles(document)]
     return sorted([*wrong, *_repeated_ids(document)], key=lambda one: (one.line or 0, one.column or 0))
 
 

@@ -117,7 +117,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
             known = pairs.setdefault(new.preference.id, new)
             if known is not new:
                 notes.duplicates += 1
-                notes.contradicting += (known.labels[0] - 0.5) * (new.labels[0] - 0.5) < 0
+                notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
                 known.labels += new.labels
                 known.weights += new.weights
     if not pairs:

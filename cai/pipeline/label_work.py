@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from heapq import nsmallest
 from typing import Any
 
 from cai.embedded import is_shipped
@@ -25,7 +26,7 @@ from cai.preferences import (
 )  # fmt: skip
 from cai.preferences.rankings import FITTED, Compared
 from cai.prompts.splits import opening_turn
-from cai.records import Json, Judgement, Preference, Prompt, Sampling, Split
+from cai.records import Json, Judgement, Preference, Prompt, Sampling, Split, content_id
 from cai.stages import STAGES, Stage
 from cai.storage.run import atomic_write, read_rows, write_json
 
@@ -160,7 +161,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
         "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
-        "left_out": {"human labels beyond the share": unused} if unused else {},
+        "left_out": {f"human label{'s' * (unused != 1)} beyond the share": unused} if unused else {},
     }
 
 
@@ -177,12 +178,8 @@ def write_rubric_figures(job: Job) -> None:
 def make_rankings(job: Job) -> Json:
     """`rankings.jsonl`: one row a prompt with three answers or more whose labels connect them; others are counted."""
     left_out: Counter[str] = Counter()
-    first = []
-    for group in _ranked(job, Counter()):
-        first.append(group)
-        if len(first) == FITTED:
-            break
-    nu = tie_strength(first) if first else 0.0
+    drawn = nsmallest(FITTED, _ranked(job, Counter()), key=lambda group: content_id("ties", group.prompt.id))
+    nu = tie_strength(drawn) if drawn else 0.0
     rows = 0
     with atomic_write(job.run.path("rankings.jsonl"), "wb") as handle:
         for ranking in rankings(_ranked(job, left_out), nu, job.recipe.preferences.tie_band):

@@ -1,9 +1,9 @@
 """Pairwise labels to one ranking a prompt: Bradley and Terry's model with Davidson's term for ties (Davidson 1970).
 
 With d = s_i − s_j, i wins, j wins and neither does are as e^(d/2) : e^(−d/2) : ν. A soft label p counts as p wins and
-1 − p losses; a label that is a tie counts as one tie. Weights are taken relative to their mean over the prompts that
-are fitted together. ν is one number for all prompts, found together with the scores of the first `FITTED` of them. A
-weak normal prior (s.d. 100 nats) keeps scores finite where one side always wins.
+1 − p losses; a label that is a tie counts as one tie. Weights are taken relative to their mean over a prompt's labels,
+so that no prompt's ranking hangs on another's. ν is one number for all prompts, found together with the scores of
+`FITTED` of them. A weak normal prior (s.d. 100 nats) keeps scores finite where one side always wins.
 """
 
 from __future__ import annotations
@@ -146,12 +146,12 @@ class _Davidson:
         self.np = np
         rows, start = [], 0
         for group in groups:
-            rows += [(start + i, start + j, p, weight) for i, j, p, weight in group.labels]
+            mean = sum(label[3] for label in group.labels) / max(1, len(group.labels))
+            rows += [(start + i, start + j, p, weight / mean) for i, j, p, weight in group.labels]
             start += len(group.responses)
         self.size = start
         self.first, self.second = (np.array([row[side] for row in rows], dtype=np.intp) for side in (0, 1))
-        wins, weight = (np.array([row[at] for row in rows], dtype=np.float64) for at in (2, 3))
-        self.weight = weight / weight.mean()
+        wins, self.weight = (np.array([row[at] for row in rows], dtype=np.float64) for at in (2, 3))
         self.tie = (wins == 0.5).astype(np.float64)
         self.lead = (2.0 * wins - 1.0) * (1.0 - self.tie)
         self.searching = nu is None and bool(self.tie.any())

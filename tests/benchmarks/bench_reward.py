@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare, machine
+from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_for, compare, machine
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
@@ -252,7 +252,7 @@ def results() -> Iterator[Result | Skipped]:
         groups = build(folder)
         (folder / "groups.json").write_text(json.dumps([asdict(one) for one in groups]))
         yield from four_answers(groups)
-        wanted = os.environ.get("CAI_BENCH_ROWS", ",".join((*EXACT, *SIDES))).split(",")
+        wanted = asked_for((*EXACT, *SIDES))
         if set(EXACT).intersection(wanted):
             yield from exactness(folder, groups)
         command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]

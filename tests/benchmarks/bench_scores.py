@@ -20,7 +20,7 @@ from random import Random
 from typing import Any, NamedTuple, get_args
 
 from tests.benchmarks.bench_reward import PAIRS, SHAPE, VOCABULARY, build, device, named
-from tests.benchmarks.measure import Result, Skipped, Worker, alternate, compare, machine
+from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_for, compare, machine
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
 LONGEST, ROUNDS = 900, 7
@@ -149,7 +149,7 @@ def results() -> Iterator[Result | Skipped]:
     from cai.models import load_model
     from cai.recipe import EngineSettings
 
-    wanted = os.environ.get("CAI_BENCH_ROWS", ",".join((EXACT, *(row.name for row in ROWS)))).split(",")
+    wanted = asked_for((EXACT, *(row.name for row in ROWS)))
     if EXACT in wanted:
         judge = load_model(f"hf/{weights_path()}", EngineSettings(device=device(), dtype="float32"))
         both = list(both_ways(judge, contested_votes()))

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -202,4 +203,5 @@ def results() -> Iterator[Result]:
     some = claims(design.arms)
     print(table(some, seeds))
     for claim in some:
-        yield from rows(claim, seeds)
+        for row in rows(claim, seeds):
+            yield row if name == "misread" else replace(row, name=f"{row.name}_{name}")

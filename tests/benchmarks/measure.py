@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import platform
 import random
 import re
@@ -11,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,6 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor, cores, Python; a GPU first, if there is one."""
-    import os
-
     import torch
 
     model = platform.processor() or platform.machine()
@@ -97,6 +96,14 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def asked_for(rows: Sequence[str]) -> list[str]:
+    """The rows that `CAI_BENCH_ROWS` names, by default all; ends the program for a name that is none of them."""
+    wanted = os.environ.get("CAI_BENCH_ROWS", ",".join(rows)).split(",")
+    if strange := [one for one in wanted if one not in rows]:
+        sys.exit(f"CAI_BENCH_ROWS: no row is named '{strange[0]}' (there: {', '.join(rows)})")
+    return wanted
 
 
 def alternate(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:

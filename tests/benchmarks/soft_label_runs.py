@@ -104,7 +104,7 @@ makes labels as humble, and keeps which of them are surer. All of these have err
 votes, or a reward model, averages away. In "misread" it cannot: the votes on a pair share their errors, as those of a
 judge that misreads an answer do, so that as many hard labels are wrong as votes, and the labels' temperature is what
 the noise calls for; and its reasoned verdicts go to the longer answer, as those of many judges do. Its noise was chosen
-on seeds 100 and 101 (and seen on 0 and 1), its verdicts on none; the five that it has no other design was run with.
+on seeds 100 and 101 (and seen on 0 and 1), its verdicts on none; with the seeds that it has no other design was run.
 Tastes of a judge that are the same for whole sorts of pair ("systematic", no longer here) and reasonings that are wrong
 at random but as sure, were tried on two seeds each: they told nothing, and that clamped labels lose accuracy."""
 

@@ -23,7 +23,7 @@ def test_padded_rows_are_read_and_learned_from_alike():
     ids = torch.randint(1, 50, (3, 40), device="cuda")
     mask = torch.ones_like(ids)
     for row, length in enumerate((40, 7, 23)):
-        ids[row, length:], mask[row, length:] = 0, 0
+        ids[row, : 40 - length], mask[row, : 40 - length] = 0, 0  # on the left, where a row would read its pads
     found = []
     for kind in ("sdpa", NAME):
         model.set_attn_implementation(kind)

@@ -120,6 +120,12 @@ def test_prompts_do_not_touch_one_another_and_rows_read_back() -> None:
     assert both[0].id != both[1].id and both[0].prompt.id == one[0].prompt.id
 
 
+def test_the_weights_of_one_prompt_are_nothing_to_another() -> None:
+    light = labels(0, {(0, 1): 1.0, (1, 2): 1.0})
+    heavy = [replace(one, weight=1e4) for at in (1, 2, 3) for one in labels(at, {(0, 1): 0.7, (1, 2): 0.6})]
+    assert ranked(light + heavy, nu=0.4)[0] == ranked(light, nu=0.4)[0]
+
+
 def test_weights_count_and_their_mean_is_the_rankings() -> None:
     rows = [Preference(prompt(), "a", "b", 0.9, 3.0), Preference(prompt(), "a", "b", 0.1, 1.0)]
     rows += [Preference(prompt(), "b", "c", 0.5, 2.0)]
