@@ -91,6 +91,8 @@ def test_people_who_disagree_make_a_soft_label(tmp_path):
     preferences, notes = read_human_preferences(write_rows(tmp_path, *rows))
     assert [(p.chosen, p.p_chosen) for p in preferences] == [("a", 0.75)]
     assert (notes.kept, notes.duplicates, notes.contradicting) == (1, 3, 1)
+    tie = {"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": 0.5}
+    assert read_human_preferences(write_rows(tmp_path, tie, *rows[2:])).notes.contradicting == 1
 
 
 def test_an_export_reads_back(tmp_path):

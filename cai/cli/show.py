@@ -49,7 +49,7 @@ def show(
         click.echo("\n".join(files))
         return
     path = _find(run, stage, files, rejected)
-    warn_if_stale(run, path.name.partition(".")[0])
+    warn_if_stale(run, path.name.partition(".")[0] if path.parent == run else path.parent.name)
     rows = (row for row in read_rows(path) if _wanted(row, prefix, kind)) if path.exists() else iter(())
     shown = list(islice(rows, number))
     if not shown:
@@ -83,9 +83,9 @@ def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
     from cai.errors import RunError, did_you_mean
 
     suffix = ".rejected.jsonl" if rejected else ".jsonl"
+    if stage == "audit" and (run / "audit" / f"votes{suffix}").exists():
+        return run / "audit" / f"votes{suffix}"
     candidates = [name for name in files if stage in (name, name.rpartition("-")[0])]
-    if stage == "audit":
-        raise RunError(f"{run}: the audit is no list of rows; `cai audit {run}` shows it")
     if not candidates and not (run / f"{stage}{suffix}").exists():
         raise RunError(f"{run}: no stage '{stage}'{did_you_mean(stage, files)} (there: {', '.join(files)})")
     return run / f"{(candidates or [stage])[-1]}{suffix}"

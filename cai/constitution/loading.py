@@ -64,7 +64,7 @@ def _repeated_ids(document: Document) -> list[InputError]:
     found = []
     for index, row in enumerate(rows if isinstance(rows, list) else ()):
         name = row.get("id") if isinstance(row, dict) else None
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name.strip():
             continue
         part = ("principles", index, "id")
         if name in first:

@@ -80,7 +80,6 @@ def test_show_prints_rejects_with_reasons_and_votes_with_log_probabilities(run: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit"], "`cai audit "),
         (["revize"], "did you mean 'revise"),
         (["revise", "--id", "zzz"], "'zzz'"),
         (["revise", "--kind", "lookalike"], "revise-2.jsonl: no row of kind lookalike"),
