@@ -25,7 +25,8 @@ from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_f
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
 VOCABULARY = DATA / "tokenizers" / "gpt2"
-ROUNDS, BATCH, MEGA = 7, 8, 50
+ROUNDS = int(os.environ.get("CAI_BENCH_ROUNDS", "7"))
+BATCH, MEGA = 8, 50
 ONLY_CPU = ("reward_checkpointing",)
 """On a GPU all rows are timed in bfloat16, as both sides come there, so that this one is as both are shipped."""
 SHAPES = {"small": (256, 688, 6, 4), "half_billion": (896, 4864, 24, 14)}
@@ -48,9 +49,11 @@ UNIT = "pairs/s, ours / trl's"
 
 
 def steps() -> int:
-    """Steps of a round: a GPU takes less time for one."""
+    """Steps of a round: `CAI_BENCH_STEPS`, or more on a GPU, which takes less time for one."""
     import torch
 
+    if told := os.environ.get("CAI_BENCH_STEPS"):
+        return int(told)
     if not torch.cuda.is_available():
         return 12
     return 40 if SHAPE == "small" else 16

@@ -19,11 +19,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, get_args
 
-from tests.benchmarks.bench_reward import PAIRS, SHAPE, VOCABULARY, build, device, named
+from tests.benchmarks.bench_reward import PAIRS, ROUNDS, SHAPE, VOCABULARY, build, device, named
 from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_for, compare, machine
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
-LONGEST, ROUNDS = 900, 7
+LONGEST = 900
 CONTESTED, PRINCIPLES = 16, 16
 UNIT = "labels/s, ours / "
 
