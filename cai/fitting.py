@@ -12,6 +12,11 @@ from cai.records import Messages
 TooLong = Literal["truncate_left", "reject"]
 
 
+def beginning(prompt: Messages) -> str:
+    """The last turn's first eighty characters, on one line and in quotes, for people to find a prompt by."""
+    return repr(" ".join(prompt[-1].content.split())[:80])
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One dialogue as token ids; `answer` is True on those of the last turn with its EOS."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cai.audit import BOUND_WANTED, CHECKS, pairs_to_settle, standing
 from cai.cli.audit_advice import advice
-from cai.cli.tables import counted, table
+from cai.cli.tables import number_of, table
 from cai.records import Json
 
 MOST_IN_MATRIX = 8
@@ -54,7 +54,7 @@ def _votes(figures: Json) -> list[str]:
     votes = figures["votes"]
     return [
         f"judge             {figures['judge']}",
-        f"labels            {counted(votes['pairs'], 'pair')}, {counted(votes['ties'], 'tie')}",
+        f"labels            {number_of(votes['pairs'], 'pair')}, {number_of(votes['ties'], 'tie')}",
         "intervals         of flips, first place, truth and κ by prompt, all others by pair",
         f"flips             {_share(votes['flip_rate'])} of verdicts turn with the order,",
         f"{_INDENT}{_share(votes['clear_flip_rate'])} of the clear ones",

@@ -116,6 +116,7 @@ def _read(
     from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
 
     pairs: list[Preference] = []
+    of_benchmarks: list[Preference] = []
     benchmarks: dict[str, list[BenchmarkRow]] = {}
     unused: dict[str, int] = {}
     for file in files:
@@ -123,7 +124,7 @@ def _read(
             read = read_benchmark(file)
             tell_left_out(read.skipped, read.first, "row")
             benchmarks[file] = read.rows
-            pairs += [pair for row in read.rows if (pair := row.preference)]
+            of_benchmarks += [pair for row in read.rows if (pair := row.preference)]
             continue
         every = read_pairs(file, test_share)
         found = [one for one in every if split in (one.prompt.split, "all")]
@@ -132,7 +133,20 @@ def _read(
         pairs += found
         if len(found) < len(every):
             unused[file] = len(every) - len(found)
-    return pairs, benchmarks, unused
+    return _each_once(pairs) + of_benchmarks, benchmarks, unused
+
+
+def _each_once(pairs: list[Preference]) -> list[Preference]:
+    """A pair that several files hold counts once, by the mean of its labels; how many do is said."""
+    from cai.human_preferences.merged import merge
+
+    held: dict[tuple[str, frozenset[str]], list[Preference]] = {}
+    for one in pairs:
+        same = held.setdefault((one.prompt.id, frozenset((one.response_a, one.response_b))), [])
+        same.append(one if not same or same[0].response_a == one.response_a else one.swap())
+    if more := len(pairs) - len(held):
+        click.echo(f"{more:,} pair{' is' if more == 1 else 's are'} there twice, and counted once", err=True)
+    return [merge(one[0], [like.p_a for like in one], [like.weight for like in one]) for one in held.values()]
 
 
 def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float, most_cut: float) -> None:
@@ -147,8 +161,9 @@ def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float, most_
             why = f"{figures['too_long']:,} too long for {figures['max_length']} tokens"
             why += f", {figures['not_rendered']:,} not rendered" if figures["not_rendered"] else ""
             why += f" (first: {figures['not_rendered_why']})" if figures["not_rendered_why"] else ""
+            first = f" (the first too long: the prompt {figures['too_long_first']})" if figures["too_long"] else ""
             raise ConfigError(
-                f"{missing:,} of {missing + scored:,} {what} cannot be scored: {why}; --max-rejected is {most:g}"
+                f"{missing:,} of {missing + scored:,} {what} cannot be scored: {why}; --max-rejected is {most:g}{first}"
             )
         if figures["truncated"] > most_cut * scored:
             raise ConfigError(
@@ -189,7 +204,7 @@ def _show(result: Json, as_json: bool, out: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
         return
-    lines = held_out_lines(result["held_out"])
+    lines = held_out_lines(result["held_out"], "held-out pairs" if result["split"] == "test" else "pairs")
     for file, unused in result["other_side"].items():
         lines.append(f"note           {unused:,} pairs of {file} are not on the side '{result['split']}' (--split all)")
     lines += breakdown_lines(result["held_out"])

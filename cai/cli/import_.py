@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.tables import counted
+from cai.cli.tables import number_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,11 +95,11 @@ def _show(report: ImportReport, path: Path) -> None:
     formats = ", ".join(
         f"{name}{'' if len(report.formats) == 1 else f' ({rows:,})'}" for name, rows in report.formats.items()
     )
-    click.echo(f"read       {counted(report.rows, 'row')}, format {formats}")
+    click.echo(f"read       {number_of(report.rows, 'row')}, format {formats}")
     click.echo(f"           columns not read: {_columns(report)}")
     splits = f"{report.splits['train']:,} train, {report.splits['test']:,} test"
-    ties = f", {counted(report.ties, 'tie')}" if report.ties else ""
-    click.echo(f"kept       {counted(report.kept, noun)}: {splits}{ties}")
+    ties = f", {number_of(report.ties, 'tie')}" if report.ties else ""
+    click.echo(f"kept       {number_of(report.kept, noun)}: {splits}{ties}")
     for ranker, count in report.sources.items():
         click.echo(f"source     {ranker} ({count:,})")
     for (kind, ground), count in report.kinds.items():
@@ -127,7 +127,7 @@ def _show_rejects(report: ImportReport, path: Path) -> None:
     for reason, count in report.rejected.most_common(_SHOWN):
         click.echo(f"           {count:,} × {reason} (first: {report.first[reason]})")
     if (more := len(report.rejected) - _SHOWN) > 0:
-        click.echo(f"           and {counted(more, 'other reason')}")
+        click.echo(f"           and {number_of(more, 'other reason')}")
 
 
 _GROUNDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.cli.tables import counted
+from cai.cli.tables import number_of
 from cai.records import Json
 
 _INDENT = " " * 13
@@ -15,9 +15,9 @@ def label_lines(label: Json | None) -> list[str]:
     flips = "-" if label["flip_rate"] is None else f"{label['flip_rate']:.1%}"
     clear = "" if label["clear_flip_rate"] is None else f" ({label['clear_flip_rate']:.1%} of the clear verdicts)"
     abstained = sum(label["abstained"].values())
+    ties = number_of(label["ties"], "tie")
     lines = [
-        f"labels       {counted(label['pairs'], 'pair')}, flip rate {flips}{clear}, {counted(label['ties'], 'tie')}, "
-        f"{abstained:,} abstained",
+        f"labels       {number_of(label['pairs'], 'pair')}, flip rate {flips}{clear}, {ties}, {abstained:,} abstained",
         f"{_INDENT}read from {label['verdicts']}",
     ]
     return [*lines, *_sampled(label), *_circles(label), *_abstained(label), *_left_out(label), *_mix(label["mix"])]

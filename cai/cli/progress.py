@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cai.cli.label_lines import label_lines, rubric_lines
-from cai.cli.tables import count, counted, table
+from cai.cli.tables import count, number_of, table
 from cai.records import Json
 
 TELL_EVERY = 30.0
@@ -93,7 +93,7 @@ def summary_table(summary: Json) -> str:
     lines = [table(("step", "rows", "rejects", "calls", "saved", "seconds", ""), rows), ""]
     ran = [one for one in summary["stages"] if one["ran"]]
     calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
-    lines += [f"this run     {counted(len(ran), 'step')}, {counted(calls, 'call')}, {seconds:.1f} s"]
+    lines += [f"this run     {number_of(len(ran), 'step')}, {number_of(calls, 'call')}, {seconds:.1f} s"]
     lines += label_lines(summary["label"]) + rubric_lines(summary["rubric"])
     lines += _audit_lines(summary["audit"]) + _reward_lines(summary["reward"]) + _world_lines(summary["world"])
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cai.cli.tables import counted
+from cai.cli.tables import number_of
 
 if TYPE_CHECKING:
     from cai.prompts import FileReport, PromptSet
@@ -65,13 +65,13 @@ def _with_kind(name: str, kind: str | None) -> str:
 
 
 def _show_counts(read: PromptSet) -> None:
-    click.echo(counted(len(read.prompts), "prompt"))
+    click.echo(number_of(len(read.prompts), "prompt"))
     table = Counter((prompt.kind, prompt.split) for prompt in read.prompts)
     for kind in dict.fromkeys(kind for kind, _ in table):
         click.echo(f"  {kind:<10} {table[kind, 'train']:>8,} train {table[kind, 'test']:>8,} test")
     click.echo("  turns      " + ", ".join(f"{count:,} with {n}" for n, count in read.turns.items()))
     if read.duplicates:
-        click.echo(f"  {counted(read.duplicates, 'duplicate')} merged")
+        click.echo(f"  {number_of(read.duplicates, 'duplicate')} merged")
     if read.over_limit:
         click.echo(f"  {read.over_limit:,} more left out by --limit")
     if read.moved:
@@ -88,16 +88,16 @@ _GROUNDS = {
 
 
 def _show_file(report: FileReport) -> None:
-    click.echo(f"\n{report.path}: {counted(report.rows, 'row')}, {counted(report.prompts, 'new prompt')}")
+    click.echo(f"\n{report.path}: {number_of(report.rows, 'row')}, {number_of(report.prompts, 'new prompt')}")
     for (kind, ground), rows in report.kinds.items():
-        click.echo(f"  kind {kind} {_GROUNDS[ground]} ({counted(rows, 'row')})")
+        click.echo(f"  kind {kind} {_GROUNDS[ground]} ({number_of(rows, 'row')})")
     click.echo("  read from " + ", ".join(f"{name} ({rows:,})" for name, rows in report.columns.items()))
     if report.unread:
         click.echo(f"  columns not read: {', '.join(report.unread)}")
     for note, rows in report.notes.items():
         click.echo(f"  {rows:,} × {note} (first: {report.first[note]})")
     for reason, rows in report.skipped.items():
-        click.echo(f"  {counted(rows, 'row')} left out: {reason} (first: {report.first[reason]})")
+        click.echo(f"  {number_of(rows, 'row')} left out: {reason} (first: {report.first[reason]})")
 
 
 def _one_line(text: str) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cai.cli.tables import count, counted, table
+from cai.cli.tables import count, number_of, table
 
 if TYPE_CHECKING:
     from cai.records import Json
 
 
-def held_out_lines(figures: Json | None) -> list[str]:
-    """The figures over all pairs, a line each."""
+def held_out_lines(figures: Json | None, name: str = "held-out pairs") -> list[str]:
+    """The figures over all pairs, a line each; `name` is what they are called."""
     if not figures:
         return []
-    pairs = f"{figures['pairs']:,} ({counted(figures['ties'], 'tie')}, {figures['not_scored']:,} not scored)"
+    pairs = f"{figures['pairs']:,} ({number_of(figures['ties'], 'tie')}, {figures['not_scored']:,} not scored)"
     return [
-        f"held-out pairs {pairs}",
+        f"{name:<14} {pairs}",
         *_fitted_lines(figures, "pair"),
         f"accuracy       {_estimate(figures['accuracy'])}",
         *_by_prompt_lines(figures),
@@ -69,7 +69,7 @@ def _fitted_lines(figures: Json, what: str) -> list[str]:
     tokens, lines = figures["max_length"], []
     for key, told in (
         ("truncated", f"lost the left of the prompt, to fit {tokens} tokens"),
-        ("too_long", f"too long for {tokens} tokens, not scored"),
+        ("too_long", f"too long for {tokens} tokens, not scored (first: the prompt {figures.get('too_long_first')})"),
         ("not_rendered", f"not rendered by the template, not scored: {figures['not_rendered_why']}"),
     ):
         if figures[key]:
@@ -89,7 +89,7 @@ def _by_prompt_lines(figures: Json) -> list[str]:
 def _calibration(figure: Json) -> str:
     if figure["ece"] is None:
         return "-  no pair tells"
-    return f"error (ECE) {figure['ece']:.3f} over {counted(len(figure['bins']), 'bin')} with pairs"
+    return f"error (ECE) {figure['ece']:.3f} over {number_of(len(figure['bins']), 'bin')} with pairs"
 
 
 def _refusal_lines(figure: Json) -> list[str]:

@@ -19,7 +19,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([line(head), *map(line, rows)])
 
 
-def counted(number: int, noun: str) -> str:
+def number_of(number: int, noun: str) -> str:
     """So many: 1 tie, 2 ties."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

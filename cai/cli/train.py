@@ -109,6 +109,8 @@ def train_reward_command(
         training = train_reward(weights, learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
         if not _leads():
             return
+        if quiet and training["rows_too_long"]:
+            click.echo(next(one for one in training["notes"] if "too long" in one), err=True)
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"], settings)
     said = {"audit": audited} if audited else {}
     if said:
@@ -209,7 +211,7 @@ def _weights(model: str) -> Path:
     if engine != "hf" and Path(model).is_dir():
         raise ConfigError(f"no engine is named '{engine}'; for the model in that folder: hf/{model}")
     if engine != "hf":
-        raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH")
+        raise ConfigError(f"{model}: only weights on this machine can be trained; name them hf/PATH, or embedded")
     return model_folder(folder)
 
 

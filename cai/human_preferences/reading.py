@@ -16,7 +16,10 @@ from cai.prompts.kinds import find_kind
 from cai.prompts.shapes import UnusableRow, check_messages
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
+from cai.prompts.watched import Watch
 from cai.records import Json, Kind, Message, Preference, Prompt, Split, content_id
+
+_SHOWN = 8
 
 
 def left_out_lines(skipped: Mapping[str, int], first: Mapping[str, str], what: str = "pair") -> list[str]:
@@ -34,7 +37,9 @@ class PairNotes:
 
     `pairs` is `rows` but for rows that rank more than two answers. `skipped` counts by reason, `first` gives the place
     of the first of each; `contradicting` counts repeated pairs that were ranked the other way, whose label is then the
-    mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on).
+    mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on); `unread`
+    names columns that nothing was taken from, `annotators` counts rows by who their column of that name says ranked
+    them.
     """
 
     rows: int = 0
@@ -47,6 +52,8 @@ class PairNotes:
     skipped: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
     kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
+    annotators: Counter[str] = field(default_factory=Counter)
 
     def skip(self, reason: UnusableRow, place: str) -> None:
         """Count a row or pair that is left out."""
@@ -54,8 +61,20 @@ class PairNotes:
         self.first.setdefault(str(reason), place)
 
     def told(self, file: str) -> list[str]:
-        """For people: what was left out, with the place of its first row, what repeats a pair, and what was moved."""
+        """For people: what was not read or left out, with the place of its first row, what repeats a pair or was moved.
+
+        And who ranked the rows, where they say so.
+        """
         lines = left_out_lines(self.skipped, self.first)
+        if self.unread:
+            more = f" and {len(self.unread) - _SHOWN:,} more" if len(self.unread) > _SHOWN else ""
+            lines.append(f"{file}: columns not read: {', '.join(map(repr, self.unread[:_SHOWN]))}{more}")
+        if self.annotators:
+            [(name, rows), *_] = self.annotators.most_common(1)
+            lines.append(
+                f"{file}: {rows:,} of {self.rows:,} rows say that {name!r} ranked them, and count as people's; "
+                "`cai import --source ai` keeps a model's apart"
+            )
         if self.duplicates:
             repeat = "row repeats" if self.duplicates == 1 else "rows repeat"
             turned = f", {self.contradicting:,} of them the other way round, so that its label is the mean"
@@ -70,7 +89,8 @@ class PairNotes:
         return {
             "rows": self.rows, "pairs": self.pairs, "kept": self.kept, "ties": self.ties,
             "duplicates": self.duplicates, "contradicting": self.contradicting, "moved_to_test": self.moved,
-            "skipped": dict(self.skipped), "first": self.first, "kinds": kinds,
+            "skipped": dict(self.skipped), "first": self.first, "kinds": kinds, "columns_not_read": self.unread,
+            "annotators": dict(self.annotators),
         }  # fmt: skip
 
 
@@ -110,10 +130,10 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
     pairs: dict[str, _Pair] = {}
-    notes = PairNotes()
+    notes, watch = PairNotes(), Watch()
     for row in read_rows(spec):
         notes.rows += 1
-        for new in _read_pairs(flat(row), spec, notes):
+        for new in _read_pairs(_watched(flat(row), watch, notes), spec, notes):
             known = pairs.setdefault(new.preference.id, new)
             if known is not new:
                 notes.duplicates += 1
@@ -125,10 +145,19 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
             f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
         )
         raise InputError("holds no pairs" + (f": every row was left out, {why}" if notes.rows else ""), spec.path)
-    notes.kept = len(pairs)
+    notes.kept, notes.unread = len(pairs), list(watch.unread)
     settled = _settled(list(pairs.values()), test_share, notes)
     notes.ties = sum(one.p_a == 0.5 for one in settled)
     return HumanPreferences(settled, notes)
+
+
+def _watched(row: Row, watch: Watch, notes: PairNotes) -> Row:
+    """The row with its columns watched, if it has any, and its annotator counted."""
+    if not isinstance(row.value, dict):
+        return row
+    if isinstance(name := row.value.get("annotator"), str) and name:
+        notes.annotators[name] += 1
+    return watch.row(row)
 
 
 def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> list[Preference]:

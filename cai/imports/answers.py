@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from cai.imports.pairs import Judged
 from cai.imports.scratch import Scratch, digest
-from cai.imports.watched import Watch
 from cai.prompts.files import Row
 from cai.prompts.spec import PromptFile
+from cai.prompts.watched import Watch
 from cai.records import Message
 
 _AT_HAND = 32

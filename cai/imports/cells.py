@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
 from cai.prompts.shapes import ALWAYS_LISTS, UnusableRow, keys_beside, read_messages
+from cai.prompts.watched import WatchedCells
 from cai.records import Message, Messages, assistant, user
 
 Cells = dict[str, Any]

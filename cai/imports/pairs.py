@@ -21,11 +21,11 @@ from cai.imports.cells import (
     turns,
     with_system,
 )
-from cai.imports.watched import WatchedCells
 from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, read_cell
 from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import is_transcript, parse_transcript
+from cai.prompts.watched import WatchedCells
 from cai.records import Message, Messages, Prompt, Role, content_id, user
 
 _MARK = re.compile(r"\n\n(Human|Assistant): ")

@@ -18,12 +18,12 @@ from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
 from cai.imports.scratch import Scratch
 from cai.imports.sources import Source, named_format
-from cai.imports.watched import Watch
 from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
+from cai.prompts.watched import Watch
 from cai.records import Json, Kind, Messages, Preference, Prompt, Split, content_id
 
 Reject = Callable[[Row, str], None]

@@ -72,7 +72,8 @@ def audit_of(file: Path, accepted: bool) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
     if why:
-        return _unless(accepted, file, f"stale audit: {why}", f"the audit is not of these labels ({why}; {path})", run)
+        problem = f"the audit is not of these labels ({why}; {path})"
+        return _unless(accepted, file, f"stale audit: {why}", problem, run)
     if failed and not accepted:
         raise AuditError(
             f"{file}: the judge of these labels failed its audit ({failed}; {path}), so nothing was trained on them; "
@@ -116,7 +117,8 @@ def _unless(accepted: bool, file: Path, short: str, problem: str, run: Run) -> s
     if accepted:
         return f"accepted: {short}"
     raise AuditError(
-        f"{file}: {problem}, so nothing was trained on them; `cai audit {run.folder}` makes one, or say --accept-audit"
+        f"{file}: {problem}, so nothing was trained on them; `cai audit {run.folder}` makes one, or where steps are "
+        "stale the run's own `cai run ... --until audit`, or say --accept-audit"
     )
 
 

@@ -91,5 +91,5 @@ def _preferences(job: Job) -> Step:
 
 
 def _rankings(job: Job) -> Step:
-    settings = {"version": 1, "tie_band": job.recipe.preferences.tie_band}
+    settings = {"version": 2, "tie_band": job.recipe.preferences.tie_band}
     return Step("rankings", ("preferences",), "rankings.jsonl", settings, label_work.make_rankings)

@@ -161,7 +161,7 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
         "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
-        "left_out": {f"human label{'s' * (unused != 1)} beyond the share": unused} if unused else {},
+        "left_out": {"beyond the human share": unused} if unused else {},
     }
 
 

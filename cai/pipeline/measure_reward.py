@@ -8,6 +8,7 @@ from pathlib import Path
 from cai.evaluation.benchmark import ScoredRow, benchmark_figures
 from cai.evaluation.figures import reward_figures, reward_plots
 from cai.evaluation.refusals import opens_with_refusal
+from cai.fitting import beginning
 from cai.human_preferences.benchmarks import BenchmarkRow
 from cai.models.reward import RewardScorer
 from cai.records import Json, Messages, Preference
@@ -22,7 +23,7 @@ def measured_pairs(scorer: RewardScorer, preferences: Sequence[Preference], prog
         [(one.prompt.messages, (one.response_a, one.response_b)) for one in preferences], progress
     )
     figures = reward_figures(preferences, [a for a, _ in scores], [b for _, b in scores], refuses)
-    return figures | {"max_length": scorer.max_length, **_fitted(scorer)}
+    return figures | {"max_length": scorer.max_length, **_fitted(scorer, [one.prompt.messages for one in preferences])}
 
 
 def measured_benchmark(scorer: RewardScorer, rows: Sequence[BenchmarkRow], progress: Progress | None = None) -> Json:
@@ -32,7 +33,10 @@ def measured_benchmark(scorer: RewardScorer, rows: Sequence[BenchmarkRow], progr
         ScoredRow(row.subset, row.id, tuple(found[: len(row.chosen)]), tuple(found[len(row.chosen) :]))
         for row, found in zip(rows, scores, strict=True)
     ]
-    return benchmark_figures(scored) | {"max_length": scorer.max_length, **_fitted(scorer)}
+    return benchmark_figures(scored) | {
+        "max_length": scorer.max_length,
+        **_fitted(scorer, [one.messages for one in rows]),
+    }
 
 
 def refuses(messages: Messages, text: str) -> bool:
@@ -58,12 +62,13 @@ def write_plots(folder: Path, figures: Json) -> list[Path]:
     return paths
 
 
-def _fitted(scorer: RewardScorer) -> Json:
-    """Counts of the pairs or rows that the scorer's notes speak of."""
+def _fitted(scorer: RewardScorer, prompts: Sequence[Messages]) -> Json:
+    """Counts of the pairs or rows that the scorer's notes speak of, and how the first that is too long begins."""
     notes = scorer.notes
     return {
         "truncated": len(notes.truncated),
         "too_long": len(notes.too_long),
+        "too_long_first": beginning(prompts[min(notes.too_long)]) if notes.too_long else "",
         "not_rendered": len(notes.not_rendered),
         "not_rendered_why": notes.reason,
     }

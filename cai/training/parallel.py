@@ -78,21 +78,7 @@ class Team:
 
     def told(self, value: T) -> T:
         """What the leading process holds, plain data as JSON has it."""
-        if self.size == 1:
-            return value
-        said = json.dumps(value).encode() if self.leads else b""
-        length = torch.tensor([len(said)], device=self.device)
-        handles = [torch.distributed.broadcast(length, src=0, async_op=True)]
-        handles[0].wait()
-        text = torch.zeros(int(length), dtype=torch.uint8)
-        if self.leads:
-            text = torch.frombuffer(bytearray(said), dtype=torch.uint8)
-        text = text.to(self.device)
-        handles.append(torch.distributed.broadcast(text, src=0, async_op=True))
-        handles[1].wait()
-        _HANDLES[:] = handles
-        told: T = json.loads(bytes(text.tolist()))
-        return told
+        return value if self.size == 1 else self._sent(value, 0)
 
     def summed(self, number: float) -> float:
         """The sum of every process's `number`."""
@@ -106,9 +92,21 @@ class Team:
         """What the first process that says anything says, or nothing; every process asks."""
         if self.size == 1:
             return said
-        every = [""] * self.size
-        torch.distributed.all_gather_object(every, said)
+        every = [self._sent(said, number) for number in range(self.size)]
         return next((one for one in every if one), "")
+
+    def _sent(self, value: T, sender: int) -> T:
+        """What the process of that number holds; every process asks."""
+        data = json.dumps(value).encode() if self.number == sender else b""
+        length = torch.tensor([len(data)], device=self.device)
+        handles = [torch.distributed.broadcast(length, src=sender, async_op=True)]
+        handles[0].wait()
+        text = torch.frombuffer(bytearray(data.ljust(int(length))), dtype=torch.uint8).to(self.device)
+        handles.append(torch.distributed.broadcast(text, src=sender, async_op=True))
+        handles[1].wait()
+        _HANDLES[:] = handles
+        sent: T = json.loads(bytes(text.tolist()))
+        return sent
 
     def spread(self, module: nn.Module, layers: Iterable[nn.Module]) -> None:
         """Bring `module` to this process's device; of one that is sharded by `layers`, this process's part.

@@ -310,7 +310,13 @@ def _finish(
 ) -> Json:
     """Check the model, save it with its golden scores, read it back, and say what was done."""
     sample = sorted((row for group in run.groups[:8] for row in group.rows), key=len)[:16]
-    notes = [*base.notes, *said, *run.notes, *check_scores(model, sample, run.pad_id)]
+    notes = [
+        *base.notes,
+        *said,
+        *counts.told(run.settings.max_length),
+        *run.notes,
+        *check_scores(model, sample, run.pad_id),
+    ]
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
     if last > (1 - STILL) * first:

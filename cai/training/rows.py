@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from cai.chat import Chat
 from cai.errors import ConfigError, TrainingError
-from cai.fitting import Row, TooLong, fitted, lost_tokens
+from cai.fitting import Row, TooLong, beginning, fitted, lost_tokens
 from cai.records import Json, Messages, Preference, assistant
 from cai.training.plackett_luce import Listed, listed
 
@@ -53,7 +53,7 @@ class Group:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows given; `truncated` are among those used."""
+    """What became of the rows given; `truncated` are among those used, `longest` begins the first that is too long."""
 
     given: int = 0
     used: int = 0
@@ -63,10 +63,24 @@ class Counts:
     same_answer: int = 0
     zero_weight: int = 0
     reason: str = ""
+    longest: str = ""
+
+    def told(self, max_length: int) -> list[str]:
+        """A line for people on what is too long, if anything is."""
+        if not self.too_long:
+            return []
+        what = f"{self.too_long:,} row{'' if self.too_long == 1 else 's'} left out: too long for {max_length} tokens"
+        return [f"{what} ({'' if self.too_long == 1 else 'the first: '}the prompt {self.longest})"]
 
     def to_json(self) -> Json:
         names = ("given", "used", "truncated", "too_long", "not_rendered", "same_answer", "zero_weight")
         return {f"rows_{name}": getattr(self, name) for name in names}
+
+    def leave_long(self, prompt: Messages, rows: int) -> None:
+        """Count rows of one prompt as too long."""
+        self.too_long += rows
+        if rows and not self.longest:
+            self.longest = beginning(prompt)
 
     def check(self, max_length: int, max_rejected: float, max_truncated: float = 1.0) -> None:
         """Raise `TrainingError` if nothing is left, or if more than the allowed share was rejected or truncated."""
@@ -78,7 +92,8 @@ class Counts:
         if self.used and rejected <= max_rejected * self.given:
             self._check_truncated(max_length, max_truncated)
             return
-        why = f"{self.too_long} too long for {max_length} tokens, {self.not_rendered} not rendered"
+        longest = f" (first: the prompt {self.longest})" if self.longest else ""
+        why = f"{self.too_long} too long for {max_length} tokens{longest}, {self.not_rendered} not rendered"
         why += f", {self.same_answer} with one answer twice" if self.same_answer else ""
         why += f"; weight 0: {self.zero_weight}" if self.zero_weight and not self.used else ""
         first = f" (first: {self.reason})" if self.reason else ""
@@ -109,7 +124,8 @@ def encode_dialogues(
             counts.not_rendered += 1
             continue
         lost = lost_tokens(chat, messages[:-1], [row], max_length, too_long)
-        counts.too_long += lost is None
+        if lost is None:
+            counts.leave_long(messages[:-1], 1)
         counts.truncated += bool(lost)
         rows += [] if lost is None else [row.without(lost)]
     counts.used = len(rows)
@@ -169,7 +185,7 @@ def _fitted(
     """The rows of as many pairs as fit, all cut by the same tokens of the prompt."""
     sets = [(one.response_a, one.response_b) for one in pairs]
     left, lost = fitted(chat, messages, rows, sets, max_length, too_long)
-    counts.too_long += len(pairs) - len(left)
+    counts.leave_long(messages, len(pairs) - len(left))
     counts.truncated += len(left) * bool(lost)
     used = {text: rows[text].without(lost) for at in left for text in sets[at]}
     return used, [pairs[at] for at in left]
@@ -190,8 +206,7 @@ def _with_lists(group: Group, messages: Messages) -> Group:
     try:
         return replace(group, lists=listed(group.comparisons))
     except TrainingError as error:
-        asked = " ".join(messages[-1].content.split())
-        raise TrainingError(f"{error}; the prompt: {asked[:80]!r}; reward.loss=pairs takes any number") from None
+        raise TrainingError(f"{error}; the prompt: {beginning(messages)}; reward.loss=pairs takes any number") from None
 
 
 def in_mean_weights(groups: Sequence[Group]) -> Sequence[Group]:

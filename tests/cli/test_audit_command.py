@@ -57,6 +57,13 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     check_golden("audit_page.txt", done.stdout)
 
 
+def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    rows = list(read_rows(run / "audit" / "votes.jsonl"))
+    shown = invoke("show", str(run), "audit", "-n", "1000", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in shown] == rows and len(rows) > 24
+
+
 def test_votes_of_another_constitution_are_not_audited(run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text((run / "constitution.yaml").read_text())

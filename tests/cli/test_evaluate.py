@@ -63,7 +63,7 @@ def test_the_folder_holds_the_figures_of_json_and_plots_that_are_svg(model, tmp_
     for name in names - {"reward.json"}:
         assert ElementTree.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")
     assert found["held_out"]["pairs"] == 30 and found["held_out"]["accuracy"]["value"] > 0.9
-    assert "held-out pairs 30" in told.stdout and "calibration    error (ECE) 0." in told.stdout
+    assert "\npairs          30 " in "\n" + told.stdout and "calibration    error (ECE) 0." in told.stdout
     assert "over-refusal" not in told.stdout and f"saved          {tmp_path}/out/" in told.stdout
 
 
@@ -153,13 +153,13 @@ def test_a_prompt_that_is_too_long_is_cut_and_counted_or_rejected_as_asked(model
     file = write(tmp_path / "pairs.jsonl", rows)
     options = ("--preferences", file, "--split", "all", "--max-length", 64)
     cut = evaluate(model, *options)
-    assert "3 pairs lost the left of the prompt, to fit 64 tokens" in cut.stdout and "held-out pairs 20" in cut.stdout
+    assert "3 pairs lost the left of the prompt, to fit 64 tokens" in cut.stdout and "pairs          20 " in cut.stdout
     told = refused(model, *options, "--too-long", "reject")
     assert "3 of 20 pairs cannot be scored: 3 too long for 64 tokens; --max-rejected is 0.1" in told
     rejected = evaluate(model, *options, "--too-long", "reject", "--max-rejected", 0.2)
     assert rejected.exit_code == 0, rejected.output
-    assert "held-out pairs 17 (0 ties, 3 not scored)" in rejected.stdout
-    assert "3 pairs too long for 64 tokens, not scored" in rejected.stdout
+    assert "pairs          17 (0 ties, 3 not scored)" in rejected.stdout
+    assert "3 pairs too long for 64 tokens, not scored (first: the prompt 'What? 0 please please" in rejected.stdout
 
 
 def test_figures_of_pairs_most_of_which_are_cut_are_refused(model, tmp_path):
@@ -261,6 +261,26 @@ def test_repeated_and_contradicting_rows_are_said(model, tmp_path):
     assert done.exit_code == 0 and f"{file}: 2 rows repeat a pair, 1 of them the other way round" in done.stderr
 
 
+def test_a_pair_in_two_files_counts_once(model, tmp_path):
+    turned = {**WHOLE, "chosen": WHOLE["rejected"], "rejected": WHOLE["chosen"]}
+    files = [
+        write(tmp_path / f"{name}.jsonl", rows) for name, rows in (("a", [WHOLE]), ("b", [WHOLE]), ("c", [turned]))
+    ]
+    twice = evaluate(model, "--preferences", files[0], "--preferences", files[1], "--split", "all", "--json")
+    assert twice.stderr == "1 pair is there twice, and counted once\n"
+    found = json.loads(twice.stdout)["held_out"]
+    assert (found["pairs"], found["ties"], found["accuracy"]["n"]) == (1, 0, 1)
+    mixed = evaluate(model, "--preferences", files[0], "--preferences", files[2], "--split", "all", "--json")
+    assert json.loads(mixed.stdout)["held_out"]["ties"] == 1
+
+
+def test_columns_that_are_not_read_and_who_ranked_are_said(model, tmp_path):
+    file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "p": 0.2, "annotator": "gpt-4"}])
+    done = evaluate(model, "--preferences", file, "--split", "all")
+    assert f"{file}: columns not read: 'p', 'annotator'\n" in done.stderr
+    assert f"{file}: 1 of 1 rows say that 'gpt-4' ranked them, and count as people's" in done.stderr
+
+
 def test_pairs_that_their_opening_turn_moves_to_the_other_side_are_said(model, tmp_path):
     sides = [{**WHOLE, "split": "test"}, {**WHOLE, "rejected": "No.", "split": "train"}]
     file = write(tmp_path / "pairs.jsonl", sides)
@@ -274,12 +294,12 @@ def test_equal_texts_are_left_out_and_said_with_their_place(model, tmp_path):
     file = write(tmp_path / "pairs.jsonl", [WHOLE, same, {**same, "prompt": "Who?"}])
     done = evaluate(model, "--preferences", file, "--split", "all")
     assert done.stderr == f"2 pairs left out: both answers are the same text (first: {file}:2)\n"
-    assert "held-out pairs 1" in done.stdout
+    assert "pairs          1 " in done.stdout
     one = Preference(Prompt.make((user("q"),)), "a", "b", 0.7)
     own = run_file(tmp_path / "preferences.jsonl", [one, replace(one, response_b="a")])
     done = evaluate(model, "--preferences", own, "--split", "all")
     assert done.stderr == f"1 pair left out: both answers are the same text ({own}:2)\n"
-    assert "held-out pairs 1" in done.stdout
+    assert "pairs          1 " in done.stdout
 
 
 def test_a_file_of_nothing_but_equal_texts_is_refused(model, tmp_path):

@@ -14,6 +14,7 @@ from cai.cli.label_lines import _mix, rubric_lines
 from cai.embedded import people_path
 from cai.errors import ConfigError, EngineError, InputError, RunError
 from cai.judge_records import Deliberation, Graded, Ranking
+from cai.pipeline import label_work
 from cai.pipeline.status import run_status
 from cai.preferences import REASONED_CLAMP
 from cai.prompts.splits import opening_turn
@@ -278,6 +279,22 @@ def test_four_answers_and_four_comparisons_make_a_ranking_of_every_prompt(tmp_pa
         assert sorted(one.responses) == sorted(candidates[one.prompt.id]) and one.comparisons == 4
         assert sorted(one.ranks) == [1, 2, 3, 4]
         assert one.scores[one.ranks.index(1)] == max(one.scores) and sum(one.scores) == pytest.approx(0, abs=1e-4)
+
+
+def test_how_common_ties_are_is_read_from_prompts_of_the_whole_run(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def strength(some: Any) -> float:
+        asked.append([one.prompt.id for one in some])
+        return 0.5
+
+    monkeypatch.setattr(label_work, "FITTED", 4)
+    monkeypatch.setattr(label_work, "tie_strength", strength)
+    _, found = ranked_run(tmp_path / "run", prompts, 4)
+    [drawn] = asked
+    assert len(drawn) == 4 and not {*drawn} <= {one.prompt.id for one in found[:4]}
 
 
 def test_all_pairs_tell_circles_and_more_pairs_keep_the_fewer(tmp_path: Path, prompts: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which columns of a file an import took something from, and so which ones it left, also inside of messages."""
+"""Which columns of a file something was taken from, and so which ones it left, also inside of messages."""
 
 from __future__ import annotations
 
