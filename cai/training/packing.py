@@ -2,9 +2,10 @@
 
 Every token is computed once and none is a pad. A group is a tree: each answer reads the stem and itself, and its
 positions go on from the stem's end, so each gets the score that it would get alone. Linear layers see one row of
-tokens; attention alone knows of groups. There are two kinds of it: `attend_in_blocks`, a call of PyTorch's fused causal
-attention for each answer, which wastes nothing and so is the fastest on a CPU, and FlexAttention under `packed_mask` on
-CUDA.
+tokens; attention alone knows of groups. There are three kinds of it: `attend_in_blocks`, a call of PyTorch's fused
+causal attention for each answer, which wastes nothing and so is the fastest on a CPU; on CUDA, in bfloat16, the same
+blocks in one call of FlashAttention for rows of many lengths, which needs no compiling; and FlexAttention under
+`packed_mask`, which does float32 as well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,12 +28,26 @@ BLOCKS = "cai_blocks"
 _FLEX_BLOCK = 128
 
 
+class Spans(NamedTuple):
+    """Which keys each part of a packed row reads, as FlashAttention asks: part by part, one after the other.
+
+    places: (K,), where each key stands in the row; starts: (parts + 1,) of int32, where the keys of each part begin
+    among them, and the same of its queries; longest: how many the longest part has of queries and of keys.
+    """
+
+    places: Tensor
+    query_starts: Tensor
+    key_starts: Tensor
+    longest: tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Packed:
     """Groups as one row of T tokens. `stems` and `tails` give lengths group by group, `ends` each answer's last token.
 
     ids, positions: (1, T), integers; ends: (answers,); `masks`: for each tail but a group's first, (tail, stem + tail),
-    True where it reads. Of the layer numbered `last`, if any, only what is at `ends` is read.
+    True where it reads. Of the layer numbered `last`, if any, only what is at `ends` is read. With `spans`, attention
+    is in half precision on CUDA.
     """
 
     ids: Tensor
@@ -41,12 +57,12 @@ class Packed:
     tails: tuple[tuple[int, ...], ...]
     masks: tuple[tuple[Tensor, ...], ...]
     last: int | None = None
+    spans: Spans | None = None
 
     @property
     def sizes(self) -> list[int]:
         """Lengths of the parts that the row is made of: a stem with its first tail, then each other tail."""
-        pairs = zip(self.stems, self.tails, strict=True)
-        return [size for stem, (first, *rest) in pairs for size in (stem + first, *rest)]
+        return _parts(self.stems, self.tails)
 
     @property
     def longest(self) -> int:
@@ -55,9 +71,10 @@ class Packed:
 
 
 def pack(
-    groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None, masked: bool = True
-) -> Packed:
-    """`groups` one after the other in one row; with `masks` unless `masked` is False, for they cost memory."""
+    groups: Sequence[Group], device: torch.device | str = "cpu", last: int | None = None,
+    told: Literal["masks", "spans", "neither"] = "masks",
+) -> Packed:  # fmt: skip
+    """`groups` one after the other in one row; with `masks`, which cost memory, or `spans`, if they are `told`."""
     ids: list[int] = []
     positions: list[int] = []
     ends: list[int] = []
@@ -74,10 +91,33 @@ def pack(
     masks = tuple(
         tuple(torch.ones(tail, stem + tail, dtype=torch.bool, device=device).tril(stem) for tail in rest)
         for stem, (_, *rest) in zip(stems, tails, strict=True)
-        if masked
+        if told == "masks"
     )
+    spans = _spans(stems, tails, device) if told == "spans" else None
     row = sent([ids, positions], device)
-    return Packed(row[:1], row[1:], sent(ends, device), stems, tails, masks, last)
+    return Packed(row[:1], row[1:], sent(ends, device), stems, tails, masks, last, spans)
+
+
+def _spans(stems: Sequence[int], tails: Sequence[Sequence[int]], device: torch.device | str) -> Spans:
+    places: list[int] = []
+    begin = 0
+    for stem, (first, *rest) in zip(stems, tails, strict=True):
+        end = begin + stem + first
+        places += range(begin, end)
+        for tail in rest:
+            places += range(begin, begin + stem)
+            places += range(end, end + tail)
+            end += tail
+        begin = end
+    queries = _parts(stems, tails)
+    keys = [stem + tail for stem, own in zip(stems, tails, strict=True) for tail in own]
+    starts = sent([[*accumulate(queries, initial=0)], [*accumulate(keys, initial=0)]], device).int()
+    return Spans(sent(places, device), starts[0], starts[1], (max(queries), max(keys)))
+
+
+def _parts(stems: Sequence[int], tails: Sequence[Sequence[int]]) -> list[int]:
+    pairs = zip(stems, tails, strict=True)
+    return [size for stem, (first, *rest) in pairs for size in (stem + first, *rest)]
 
 
 def attend_in_blocks(
@@ -92,6 +132,8 @@ def attend_in_blocks(
     require_plain(packed, more, packed.longest if packed else 0)
     assert packed is not None
     key, value = for_each_query(query, key, value)
+    if packed.spans:
+        return _attended_at_once(module, query, key, value, packed, packed.spans, scaling, dropout), None
     if query.device.type != "cpu":
         return _attended(module, query, key, value, packed, scaling, dropout), None
     with torch.autocast("cpu", enabled=False):  # the backward pass in bfloat16 takes four times as long there
@@ -101,7 +143,7 @@ def attend_in_blocks(
 def _attended(
     module: Any, query: Tensor, key: Tensor, value: Tensor, packed: Packed, scaling: float | None, dropout: float
 ) -> Tensor:
-    at_ends = packed.last is not None and packed.last == getattr(module, "layer_idx", None)
+    at_ends = _at_ends(module, packed)
     queries = iter(
         torch.split(query.index_select(2, packed.ends) if at_ends else query, 1 if at_ends else packed.sizes, 2)
     )
@@ -120,6 +162,39 @@ def _attended(
             read.append(scaled_dot_product_attention(next(queries), own_key, own_value, **options))
     states = torch.cat(read, dim=2).transpose(1, 2)
     return spread(states, packed.ends, query.shape[2]) if at_ends else states
+
+
+def _at_ends(module: Any, packed: Packed) -> bool:
+    return packed.last is not None and packed.last == getattr(module, "layer_idx", None)
+
+
+def _attended_at_once(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, packed: Packed, spans: Spans, scaling: float | None,
+    dropout: float,
+) -> Tensor:  # fmt: skip
+    """The same by FlashAttention, whose causal parts end with their last query at their last key."""
+    at_ends, dtype = _at_ends(module, packed), torch.get_autocast_dtype(query.device.type)
+    query_starts, (queries, keys) = spans.query_starts, spans.longest
+    if at_ends:
+        query = query.index_select(2, packed.ends)
+        query_starts, queries = torch.arange(len(query_starts), dtype=torch.int32, device=query.device), 1
+    one, *read = (side[0].to(dtype) for side in (query, key, value))
+    other, third = (side.index_select(1, spans.places).transpose(0, 1) for side in read)
+    states = flash_attention(
+        one.transpose(0, 1), other, third, query_starts, spans.key_starts, queries, keys, dropout, scaling
+    )[None]
+    return spread(states, packed.ends, key.shape[2]) if at_ends else states
+
+
+def flash_attention(
+    query: Tensor, key: Tensor, value: Tensor, query_starts: Tensor, key_starts: Tensor, queries: int, keys: int,
+    dropout: float = 0.0, scaling: float | None = None,
+) -> Tensor:  # fmt: skip
+    """FlashAttention-2 as PyTorch brings it: causal attention of many texts in one row, (tokens, heads, size)."""
+    found: Tensor = torch.ops.aten._flash_attention_forward(
+        query, key, value, query_starts, key_starts, queries, keys, dropout, True, False, scale=scaling
+    )[0]
+    return found
 
 
 def packed_mask(packed: Packed) -> Callable[[Any, Any, Any, Any], Tensor]:

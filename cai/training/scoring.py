@@ -21,17 +21,21 @@ from cai.training.schedule import packed_batches, padded_batches
 class Way(NamedTuple):
     """How groups are read: packed, by one of two kinds of attention, or one answer a row.
 
-    A `lean` one computes of the last layer what the score reads, and no more.
+    "flash" reads blocks too, in half precision on CUDA by FlashAttention. A `lean` way computes of the last layer what
+    the score reads, and no more.
     """
 
-    kind: Literal["flex", "blocks", "padded"]
+    kind: Literal["flash", "flex", "blocks", "padded"]
     lean: bool = False
 
 
 PADDED = Way("padded")
 TOLERANCE = 1e-4
 """Largest |difference| of two float32 hidden states of one answer, packed and padded, times the largest of them."""
-_ATTENTION = {"flex": "flex_attention", "blocks": BLOCKS}
+FLASH_TOLERANCE = 0.05
+"""Largest |difference| of attention to normal random values, in bfloat16 and in float32; wrong texts differ by 1."""
+_ATTENTION = {"flash": BLOCKS, "flex": "flex_attention", "blocks": BLOCKS}
+_NAMES = {"flash": " by FlashAttention", "flex": " by FlexAttention"}
 _PASS_ON_CPU, _PASS_ELSEWHERE = 128, 4096
 
 
@@ -91,7 +95,10 @@ class Scorer(nn.Module):
             hidden: Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             return hidden[torch.arange(len(ids), device=self.device), mask.sum(1) - 1]
         last, flex = self._last.number if self._last else None, self.way.kind == "flex"
-        packed = pack(groups, self.device, last, masked=not flex)
+        told: Literal["masks", "spans", "neither"] = "neither" if flex else "masks"
+        if self.way.kind == "flash" and torch.is_autocast_enabled(self.device.type):
+            told = "spans"
+        packed = pack(groups, self.device, last, told)
         if flex:
             inputs = flex_inputs(packed, self.pad_id)
         else:
@@ -128,9 +135,9 @@ class Scorer(nn.Module):
 def best_way(scorer: Scorer, groups: Sequence[Group], team: Team | None = None) -> tuple[Way, str]:
     """The fastest way whose hidden states are those of the padded one, by trying, and why it is not a faster one.
 
-    The trial takes the shortest, the middle and the longest group, in float32; FlexAttention, whose kernels are built
-    for each type and direction, must also manage a backward pass in the type that is trained in. A way must do for
-    every process of the `team`. The scorer is left as it came.
+    The trial takes the shortest, the middle and the longest group, in float32; CUDA's kernels, which differ by type and
+    direction, must also manage a backward pass in the type that is trained in. A way must do for every process of the
+    `team`. The scorer is left as it came.
     """
     model, team = scorer.model, team or Team.gathered()
     name = type(model).__name__
@@ -141,6 +148,8 @@ def best_way(scorer: Scorer, groups: Sequence[Group], team: Team | None = None) 
     ways = [Way("blocks", lean=True), Way("blocks")]
     if next(model.parameters()).device.type == "cuda":
         ways = [Way("flex", lean=True), Way("flex"), *ways]
+        if scorer.in_bfloat16:
+            ways = [Way("flash", lean=True), Way("flash"), *ways]
     problems: dict[str, str] = {}
     with torch.no_grad():  # what is gathered of a sharded model in inference mode could not be trained
         right = scorer(sample, states=True)
@@ -149,9 +158,7 @@ def best_way(scorer: Scorer, groups: Sequence[Group], team: Team | None = None) 
             team.part_again(scorer)
             if not problem:
                 break
-            problems[way.kind] = (
-                f"{name} cannot read packed rows{' by FlexAttention' * (way.kind == 'flex')}: {problem}"
-            )
+            problems[way.kind] = f"{name} cannot read packed rows{_NAMES.get(way.kind, '')}: {problem}"
         else:
             way, problems[""] = PADDED, "answers are read one a row, padded"
             if team.shards:  # a whole pass: older torch cannot part again what one that broke off has gathered
@@ -165,8 +172,10 @@ def _problem(scorer: Scorer, way: Way, sample: Sequence[Group], right: Tensor) -
     try:
         scorer.take(way)
         found = scorer(sample, states=True)
-        if way.kind == "flex":
+        if way.kind in _NAMES:
             try_a_step(scorer, sample)
+        if way.kind == "flash":
+            try_flash_attention(sample, scorer.device)
     except CannotPack as error:
         return str(error)
     except Exception as error:
@@ -186,3 +195,16 @@ def try_a_step(scorer: Scorer, groups: Sequence[Group]) -> None:
     finally:
         scorer.model.train(training)
         scorer.model.zero_grad()
+
+
+def try_flash_attention(groups: Sequence[Group], device: torch.device) -> None:
+    """Raise `CannotPack` unless it reads of random numbers what blocks read: it is not tried in float32."""
+    size = (3, 1, 1, sum(group.tokens for group in groups), 64)
+    noise = torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
+    query, key, value = noise
+    right, _ = attend_in_blocks(None, query, key, value, None, packed=pack(groups, device))
+    with torch.autocast(device.type, torch.bfloat16):
+        found, _ = attend_in_blocks(None, query, key, value, None, packed=pack(groups, device, told="spans"))
+    off = float((found - right).abs().max())
+    if not off <= FLASH_TOLERANCE:
+        raise CannotPack(f"what it reads differs by {off:.1g}")

@@ -93,8 +93,8 @@ def requests(template: Any, chat: Any) -> list[Any]:
 
 
 def pairs_of_a_round(pairs: int) -> int:
-    """A GPU is given twice as many as a CPU."""
-    return pairs * 2 if device() == "cuda" else pairs
+    """A GPU is given four times as many as a CPU."""
+    return pairs * 4 if device() == "cuda" else pairs
 
 
 def python_with(package: str) -> str | None:
@@ -160,15 +160,16 @@ def results() -> Iterator[Result | Skipped]:
         return
     with tempfile.TemporaryDirectory() as name:
         folders = {dtype: Path(name) / dtype for dtype in ("float32", "bfloat16")}
-        if SHAPE == "small":
+        rows = [row for row in ROWS if row.name in wanted and (SHAPE == "small" or row.name not in ONLY_SMALL)]
+        types = {row.dtype if SHAPE == "small" else "bfloat16" for row in rows}
+        if EXACT in wanted and SHAPE == "small":
             asked = _asked(folders["float32"], "float32")
-            if EXACT in wanted:
-                engine = load_model(f"hf/{folders['float32']}", EngineSettings())
-                yield against_full_forwards(EXACT, list(both_ways(engine, asked)), "random weights")
-        _asked(folders["bfloat16"], "bfloat16")
-        for row in (row for row in ROWS if row.name in wanted):
-            if SHAPE != "small" and row.name in ONLY_SMALL:
-                continue
+            engine = load_model(f"hf/{folders['float32']}", EngineSettings())
+            yield against_full_forwards(EXACT, list(both_ways(engine, asked)), "random weights")
+            types.discard("float32")
+        for dtype in types:
+            _asked(folders[dtype], dtype)
+        for row in rows:
             python = sys.executable if row.side == "plain" else python_with(row.side.removesuffix("_auto"))
             if python is None:
                 yield Skipped(named(row.name), f"{row.side} is not installed: make bench-peers")

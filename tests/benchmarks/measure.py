@@ -114,11 +114,14 @@ def alternate(ours: Callable[[], float], theirs: Callable[[], float], rounds: in
 
 
 class Worker:
-    """One side in a process of its own, which works when it is asked and is idle otherwise."""
+    """One side in a process of its own, which works when it is asked and is idle otherwise.
+
+    Its standard error goes to `log`, or to a file of that name in the folder that `CAI_BENCH_LOGS` names.
+    """
 
     def __init__(self, command: list[str], log: Path) -> None:
-        self.log = log
-        with log.open("w") as errors:
+        self.log = Path(os.environ.get("CAI_BENCH_LOGS", log.parent)) / log.name
+        with self.log.open("w") as errors:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )

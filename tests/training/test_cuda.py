@@ -1,4 +1,4 @@
-"""Packed rows on a GPU: compiled FlexAttention, forward and backward. Skipped where there is no GPU."""
+"""Packed rows on a GPU: FlashAttention and compiled FlexAttention, both ways. Skipped where there is no GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from transformers import Qwen3Config
 
 from cai.training.losses import group_loss
-from cai.training.scoring import PADDED, Scorer, Way, best_way
+from cai.training.scoring import PADDED, Scorer, Way, best_way, try_flash_attention
 from tests.training.groups import PAD, SHAPE, classifier, group
 
 pytestmark = [
@@ -29,13 +29,19 @@ def gradients(model, way, groups, in_bfloat16=False) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("in_bfloat16", [False, True])
-def test_flex_attention_is_taken_and_learns_what_padded_rows_learn(in_bfloat16):
+def test_the_fast_way_is_taken_and_learns_what_padded_rows_learn(in_bfloat16):
     model = classifier(Qwen3Config(**CONFIG)).cuda()
     groups = [group(3, [2, 1]), group(140, [24, 2]), group(20, [9, 4, 7])]
-    assert best_way(Scorer(model, PAD, PADDED, in_bfloat16), groups) == (LEAN, "")
+    way = Way("flash", lean=True) if in_bfloat16 else LEAN
+    assert best_way(Scorer(model, PAD, PADDED, in_bfloat16), groups) == (way, "")
     right = gradients(model, PADDED, groups)
-    allowed = 0.1 if in_bfloat16 else 1e-4
-    assert (gradients(model, LEAN, groups, in_bfloat16) - right).norm() <= allowed * right.norm()
+    for other in (way, LEAN, Way(way.kind), Way("blocks")):
+        allowed = 0.1 if in_bfloat16 else 1e-4
+        assert (gradients(model, other, groups, in_bfloat16) - right).norm() <= allowed * right.norm()
+
+
+def test_flash_attention_reads_what_blocks_read():
+    try_flash_attention([group(3, [2, 1]), group(140, [24, 2]), group(20, [9, 4, 7])], torch.device("cuda"))
 
 
 def test_rows_of_many_lengths_are_compiled_for_once():

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import pairwise
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +18,12 @@ from transformers import (
     StableLmConfig,
 )
 
+from cai.packed import CannotPack
+from cai.training import packing
 from cai.training.checks import padded, score_ids
 from cai.training.losses import group_loss
 from cai.training.packing import attend_in_blocks, flex_length, pack, packed_mask
-from cai.training.scoring import PADDED, Scorer, Way, best_way, try_a_step
+from cai.training.scoring import PADDED, Scorer, Way, best_way, try_a_step, try_flash_attention
 from tests.training.groups import PAD, SHAPE, classifier, group
 
 GROUPS = st.lists(
@@ -180,8 +185,44 @@ def test_an_attention_that_a_model_refuses_leaves_nothing_behind(monkeypatch):
     assert model.config._attn_implementation == "sdpa"
 
 
-def test_masks_are_made_for_blocks_alone():
-    assert pack([group(3, [2, 1])], masked=False).masks == ()
+def test_masks_are_made_where_they_are_read():
+    assert pack([group(3, [2, 1])], told="neither").masks == ()
+
+
+def many_texts(query, key, value, query_starts, key_starts, queries, keys, dropout=0.0, scaling=None):
+    """What FlashAttention does for rows of many lengths, of which a CPU has no kernel: text by text, ends aligned."""
+    sides = list(pairwise(query_starts.tolist())), list(pairwise(key_starts.tolist()))
+    assert queries == max(end - begin for begin, end in sides[0])
+    assert keys == max(end - begin for begin, end in sides[1])
+    read = []
+    for (begin, end), (first, last) in zip(*sides, strict=True):
+        own = (one.float().transpose(0, 1) for one in (query[begin:end], key[first:last], value[first:last]))
+        mask = torch.ones(end - begin, last - first, dtype=torch.bool).tril(last - first - end + begin)
+        read.append(scaled_dot_product_attention(*own, attn_mask=mask, scale=scaling).transpose(0, 1))
+    return torch.cat(read).to(query.dtype)
+
+
+@QUICK
+@given(GROUPS)
+def test_the_texts_for_flash_attention_are_those_of_the_blocks(shapes):
+    groups = made(shapes)
+    with patch.object(packing, "flash_attention", many_texts):
+        try_flash_attention(groups, torch.device("cpu"))
+    model = classifier()
+    right = Scorer(model, PAD, PADDED)(groups, states=True)
+    with torch.autocast("cpu", torch.bfloat16), patch.object(packing, "flash_attention", many_texts):
+        found = [Scorer(model, PAD, Way("flash", lean))(groups, states=True) for lean in (False, True)]
+    for states in found:
+        assert (states - right).norm() <= 0.02 * right.norm()
+
+
+def test_a_flash_attention_that_aligns_the_beginnings_is_found_out():
+    def careless(query, key, value, query_starts, key_starts, *more):
+        of_the_row = torch.stack([key[first : first + 1].mean(0) for first in key_starts[:-1]])
+        return of_the_row.repeat_interleave(query_starts.diff(), 0)
+
+    with patch.object(packing, "flash_attention", careless), pytest.raises(CannotPack, match="what it reads differs"):
+        try_flash_attention([group(3, [2, 1]), group(20, [9, 4, 7])], torch.device("cpu"))
 
 
 def test_four_answers_cost_a_third_of_six_pairs():
