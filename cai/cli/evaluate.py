@@ -76,8 +76,9 @@ def evaluate_reward_command(
     Calibration holds the probability that the model gives to the answer it favours against the labels. On pairs whose
     prompts are look-alikes (FILE?kind=lookalike, or a column `kind`), where one answer alone refuses, the margin of the
     other one is measured; a refusal is told by its opening words, in English, and pairs with none or two are counted.
-    RewardBench files (a column `subset`, or several chosen and rejected answers a row) are
-    reported by subset and as the mean over subsets.
+    Pairs whose prompts the model was trained on are counted, where its folder tells (trained_prompts.txt). RewardBench
+    files (a column `subset`, or several chosen and rejected answers a row) are reported by subset and as the mean over
+    subsets.
 
     \b
     Example:
@@ -91,6 +92,7 @@ def evaluate_reward_command(
     pairs, benchmarks, unused = _read(files, split, test_share)
     from cai.models.reward import RewardScorer, trained_with
     from cai.pipeline.measure_reward import measured_benchmark, measured_pairs
+    from cai.prompts.trained import trained_on
 
     length, policy = trained_with(folder)
     scorer = RewardScorer(folder, max_length=max_length or length, too_long=too_long or policy)
@@ -99,7 +101,10 @@ def evaluate_reward_command(
         held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None
         measured = {file: measured_benchmark(scorer, rows, bars.progress) for file, rows in benchmarks.items()}
     _check(held_out, measured, max_rejected, max_truncated)
-    result: Json = {"held_out": held_out, "split": split, "other_side": unused, "benchmarks": measured}
+    leaked = trained_on(folder, (one.prompt.messages for one in pairs))
+    result: Json = {
+        "held_out": held_out, "split": split, "trained_on": leaked, "other_side": unused, "benchmarks": measured,
+    }  # fmt: skip
     if out:
         _write(out, result)
     _show(result, as_json, out)
@@ -204,7 +209,11 @@ def _show(result: Json, as_json: bool, out: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
         return
-    lines = held_out_lines(result["held_out"], "held-out pairs" if result["split"] == "test" else "pairs")
+    leaked = result["trained_on"]
+    held_out = result["split"] == "test" and not leaked
+    lines = held_out_lines(result["held_out"], "held-out pairs" if held_out else "pairs")
+    if leaked:
+        lines.append(f"note           of {leaked:,} of these pairs the model was trained on the prompt")
     for file, unused in result["other_side"].items():
         lines.append(f"note           {unused:,} pairs of {file} are not on the side '{result['split']}' (--split all)")
     lines += breakdown_lines(result["held_out"])

@@ -279,7 +279,7 @@ def _training_lines(training: Json | None) -> list[str]:
     if not training:
         return []
     rows = ", ".join(
-        f"{training[key]:,} {key.removeprefix('rows_').replace('_', ' ')}"
+        f"{training[key]:,} {'to learn from' if key == 'rows_given' else key.removeprefix('rows_').replace('_', ' ')}"
         for key in training
         if key.startswith("rows_") and (training[key] or key in ("rows_given", "rows_used"))
     )

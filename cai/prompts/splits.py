@@ -36,10 +36,14 @@ def opening_turn(messages: Sequence[Message]) -> str:
     return next((turn for turn in turns if len(turn.encode()) >= SAYS_SOMETHING), turns[-1] if turns else "")
 
 
+def opening_hash(messages: Sequence[Message]) -> str:
+    """Sixteen hexadecimal digits of the turn by which a prompt is split, the same in every run and every file."""
+    return hashlib.blake2b(opening_turn(messages).encode(), digest_size=8, person=b"cai split").hexdigest()
+
+
 def split_of(messages: Sequence[Message], test_share: float) -> Split:
-    """The side of a dialogue: a hash of its opening user turn, the same in every run and every file."""
-    digest = hashlib.blake2b(opening_turn(messages).encode(), digest_size=8, person=b"cai split").digest()
-    return "test" if int.from_bytes(digest) < test_share * 2**64 else "train"
+    """The side of a dialogue, by the hash of its opening user turn."""
+    return "test" if int(opening_hash(messages), 16) < test_share * 2**64 else "train"
 
 
 def given_split(row: Row, spec: PromptFile) -> Split | None:

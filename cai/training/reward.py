@@ -21,6 +21,7 @@ from cai.chat import Template
 from cai.errors import TrainingError
 from cai.memory import keep_memory
 from cai.packed import layers_of
+from cai.prompts.trained import write_trained_prompts
 from cai.recipe import RewardSettings
 from cai.records import Json, Preference
 from cai.training.adapters import merged, with_adapters
@@ -99,7 +100,8 @@ def train_reward(
             run.restore(team.first(store.latest))
             _train(run, store, progress if team.leads else None)
             model = run.model(lambda: load_backbone(backbone, seed, template))
-            report = team.told(_finish(run, model, backbone, base, counts, out, key, notes) if team.leads else {})
+            end = (run, model, backbone, base, counts, preferences, out, key, notes)
+            report = team.told(_finish(*end) if team.leads else {})
         if team.leads:
             store.clear()
     return report
@@ -306,8 +308,9 @@ def _fingerprint(groups: Sequence[Group]) -> str:
 
 
 def _finish(
-    run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str, said: list[str]
-) -> Json:
+    run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, preferences: Sequence[Preference],
+    out: Path, key: str, said: list[str],
+) -> Json:  # fmt: skip
     """Check the model, save it with its golden scores, read it back, and say what was done."""
     sample = sorted((row for group in run.groups[:8] for row in group.rows), key=len)[:16]
     notes = [
@@ -341,6 +344,7 @@ def _finish(
         model.save_pretrained(folder)
         base.tokenizer.save_pretrained(folder)
         write_json(folder / "golden_scores.json", golden)
+        write_trained_prompts(folder, (one.prompt.messages for one in preferences))
         about = {"trainer": "reward", "model": backbone.name, "seed": run.seed, "settings": asdict(run.settings)}
         write_record(folder, key, about, report, run.losses)
         check_saved(folder, golden)

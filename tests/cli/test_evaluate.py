@@ -217,6 +217,26 @@ def test_pairs_are_read_as_in_training_unless_told_otherwise(model, tmp_path, po
     assert json.loads(evaluate(out, *options).stdout)["held_out"]["max_length"] == 512
 
 
+def test_pairs_that_were_trained_on_are_told_from_held_out_ones(model, tmp_path):
+    rows = [{**WHOLE, "prompt": f"What is the capital of land {n}, of all the lands?"} for n in range(40)]
+    file, out = write(tmp_path / "pairs.jsonl", rows), tmp_path / "rm"
+    command = ["train", "reward", "--preferences", str(file), "--model", f"hf/{model.parent / 'base'}"]
+    done = CliRunner().invoke(main, [*command, "--test-share", "0.1", "--out", str(out), "--set", "epochs=0.2"])
+    assert done.exit_code == 0, done.output
+    sides = {share: json.loads(evaluate(out, *told(file, share), "--json").stdout) for share in (0.1, 0.5)}
+    assert sides[0.1]["trained_on"] == 0 < sides[0.5]["trained_on"]
+    assert sides[0.5]["trained_on"] + sides[0.1]["held_out"]["pairs"] == sides[0.5]["held_out"]["pairs"]
+    said = evaluate(out, *told(file, 0.5)).stdout
+    assert f"note           of {sides[0.5]['trained_on']} of these pairs the model was trained on the prompt" in said
+    assert "held-out" not in said and "held-out pairs" in evaluate(out, *told(file, 0.1)).stdout
+    (out / "trained_prompts.txt").unlink()
+    assert json.loads(evaluate(out, *told(file, 0.5), "--json").stdout)["trained_on"] is None
+
+
+def told(file: Path, share: float) -> tuple[object, ...]:
+    return "--preferences", file, "--test-share", share
+
+
 def test_training_on_prompts_most_of_which_are_cut_is_refused(model, tmp_path):
     file = write(tmp_path / "pairs.jsonl", [{**WHOLE, "prompt": f"{n}? " + "What? " * 9} for n in range(30)])
     out = tmp_path / "rm"

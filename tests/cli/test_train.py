@@ -237,7 +237,7 @@ def test_sft_is_trained_on_a_file_of_messages(base, tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = cai("train", "sft", "--data", file, "--model", f"hf/{base}", "--out", tmp_path / "sft", "--set", "lr=1e-3")
     assert done.exit_code == 0, done.output
-    assert "20 given, 20 used" in done.stdout and (tmp_path / "sft/model.safetensors").is_file()
+    assert "20 to learn from, 20 used" in done.stdout and (tmp_path / "sft/model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
@@ -347,9 +347,9 @@ def test_figures_that_do_not_exist_are_null_and_dashes(base, tmp_path, labels):
         ({"p_chosen": -0.1}, ":9: p_chosen is -0.1, expected a number from 0 to 1"),
         ({"p_chosen": "0,9"}, ":9: p_chosen is '0,9', expected a number from 0 to 1"),
         ({"p_chosen": "1.9"}, ":9: p_chosen is '1.9', expected a number from 0 to 1"),
-        ({"p_chosen": "0.9"}, "9 given, 9 used"),
-        ({"prompt": "please " * 400}, "9 given, 9 used, 1 truncated"),
-        ({"chosen": "Paris. " * 400}, "9 given, 8 used, 1 too long"),
+        ({"p_chosen": "0.9"}, "9 to learn from, 9 used"),
+        ({"prompt": "please " * 400}, "9 to learn from, 9 used, 1 truncated"),
+        ({"chosen": "Paris. " * 400}, "9 to learn from, 8 used, 1 too long"),
         ({"prompt": "What?", "rejected": "a"}, "packed, "),
     ],
 )
@@ -402,7 +402,7 @@ def test_prompts_that_are_too_long_are_rejected_as_asked_up_to_a_threshold(base,
         assert "2 of 8 rows cannot be trained on: 2 too long for 128 tokens" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "rm").exists()
     else:
-        assert "8 given, 6 used, 2 too long" in done.stdout
+        assert "8 to learn from, 6 used, 2 too long" in done.stdout
 
 
 def test_a_dialogue_that_ends_with_the_user_has_its_line(base, tmp_path):
