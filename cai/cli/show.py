@@ -33,7 +33,8 @@ def show(
     """Read rows of STAGE of RUN; "revise" means its last round. Without STAGE, list what there is.
 
     Of a vote: the log-probability that the judge gave each answer in each order ("ab": a stands first), what a has of
-    the two together, and the mass, which is how much of its probability the judge gave the two at all.
+    the two together, and the mass, which is how much of its probability the judge gave the two at all. The mean of an
+    order is of its votes as they are; the label that weighs and debiases them is in "preferences".
 
     \b
     Example:

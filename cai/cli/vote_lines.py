@@ -1,4 +1,7 @@
-"""The judge's votes on a pair as `cai show` prints them: both log-probabilities of every vote, then their means."""
+"""The judge's votes on a pair as `cai show` prints them: both log-probabilities of every vote, then their plain means.
+
+The label, which weighs principles, is in `preferences.jsonl`.
+"""
 
 from __future__ import annotations
 
@@ -44,4 +47,4 @@ def _means(votes: Sequence[Json]) -> Iterator[tuple[str, ...]]:
             continue
         a, b, mass = (fmean(one[key] for one in some) for key in ("logprob_a", "logprob_b", "mass"))
         both = fmean(share(one["logprob_a"], one["logprob_b"]) for one in some)
-        yield (order, f"{a:.3f}", f"{b:.3f}", f"{both:.3f}", f"{mass:.3f}", f"mean of {len(some)} votes")
+        yield (order, f"{a:.3f}", f"{b:.3f}", f"{both:.3f}", f"{mass:.3f}", f"plain mean of {len(some)} votes")
