@@ -117,7 +117,7 @@ def test_votes_are_averaged_an_order_and_one_that_was_not_read_has_no_figures() 
     assert lines[2].split() == ["ba", "-0.100", "-2.000", "0.870", "0.900", "[kind]", "(3", "×", "a,", "1", "×", "b)"]
     assert lines[5].endswith("[true] no verdict could be read") and "-1.000" not in lines[5]
     shares = (1 / (1 + math.exp(-1.9)) + 1 / (1 + math.exp(-2.7))) / 2
-    assert lines[7].split() == ["ab", "-0.200", "-2.500", f"{shares:.3f}", "0.800", "mean", "of", "2", "votes"]
+    assert lines[7].split() == ["ab", "-0.200", "-2.500", f"{shares:.3f}", "0.800", "plain", "mean", "of", "2", "votes"]
 
 
 def test_status_is_a_table_and_json(run: str) -> None:
