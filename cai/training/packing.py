@@ -178,10 +178,10 @@ def _attended_at_once(
     if at_ends:
         query = query.index_select(2, packed.ends)
         query_starts, queries = torch.arange(len(query_starts), dtype=torch.int32, device=query.device), 1
-    one, *read = (side[0].to(dtype) for side in (query, key, value))
-    other, third = (side.index_select(1, spans.places).transpose(0, 1) for side in read)
+    asking, *told = (side[0].to(dtype) for side in (query, key, value))
+    key_rows, value_rows = (side.index_select(1, spans.places).transpose(0, 1) for side in told)
     states = flash_attention(
-        one.transpose(0, 1), other, third, query_starts, spans.key_starts, queries, keys, dropout, scaling
+        asking.transpose(0, 1), key_rows, value_rows, query_starts, spans.key_starts, queries, keys, dropout, scaling
     )[None]
     return spread(states, packed.ends, key.shape[2]) if at_ends else states
 
