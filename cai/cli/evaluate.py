@@ -13,6 +13,7 @@ import click
 from cai.cli.pair_files import model_folder, read_pairs, tell_left_out
 from cai.cli.progress import Bars
 from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
+from cai.cli.split_option import test_share_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,10 +43,7 @@ def evaluate() -> None:
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
     help="Which pairs; of a benchmark always all.",
 )  # fmt: skip
-@click.option(
-    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True, metavar="SHARE",
-    help="Share of prompts held out, where the file does not say; drawn by opening turn.",
-)  # fmt: skip
+@test_share_option
 @click.option(
     "--max-length", type=click.IntRange(min=8),
     help="Most tokens of a dialogue; default: as the model was trained (its training.json), else its context.",
