@@ -125,6 +125,7 @@ WRONG = [
         "p_chosen is 1.5, expected a number from 0 to 1",
     ),
     ({"prompt": "a", "chosen": "c", "rejected": None}, "'rejected' holds nothing"),
+    ({"prompt": "a", "chosen": 3, "rejected": "b"}, "'chosen' holds a number, expected a text or a list of messages"),
     (["a"], "expected an object with the columns"),
 ]
 
@@ -217,7 +218,7 @@ WRONG_SHAPES = [
     ({**ANNOTATED, "preference": 3}, "preference is 3, expected 0, null, or a number from 1 to 2"),
     ({**ANNOTATED, "preference": 0.5}, "preference is 0.5, expected 0, null, or"),
     ({**ANNOTATED, "preference": "A"}, "preference is 'A', expected 0"),
-    ({**ANNOTATED, "output_1": None, "preference": 1}, "'output_1' must be a text"),
+    ({**ANNOTATED, "output_1": None, "preference": 1}, "'output_1' holds nothing, expected a text"),
     ({"instruction": "q", "completions": "x"}, "'completions' must be a list of objects with response"),
     ({"instruction": "q", "completions": [completion("a", "x"), completion("b", 1)]}, "overall_score is 'x'"),
     ({"completions": [completion("a", 2), completion("b", 1)]}, "no column that holds a prompt"),

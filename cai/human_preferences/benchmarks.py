@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from cai.errors import InputError
 from cai.prompts.files import Row, read_rows
-from cai.prompts.shapes import check_messages, find_column, read_cell
+from cai.prompts.shapes import check_messages, find_column, kind_of, read_cell
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.records import KINDS, Kind, Message, Messages, Preference, Prompt
 
@@ -100,8 +100,16 @@ def _answers(row: Row, cells: dict[str, Any], name: str) -> tuple[str, ...]:
     if isinstance(cell, str):
         return (cell,)
     if not _is_texts(cell):
-        raise row.error(f"'{name}' must be a text or a list of texts, at least one")
+        raise row.error(f"'{name}' holds {_found(cell)}, expected a text or a list of texts")
     return tuple(cell)
+
+
+def _found(cell: Any) -> str:
+    """What a cell holds that is neither a text nor a list of texts."""
+    if not isinstance(cell, list):
+        return kind_of(cell)
+    other = next((one for one in cell if not isinstance(one, str)), "")
+    return f"a list with {kind_of(other)} in it" if cell else "an empty list"
 
 
 def _is_texts(cell: Any) -> bool:

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
+from cai.prompts.shapes import UnusableRow, find_column, kind_of, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import READS_SO
 from cai.records import Message, Messages
@@ -135,7 +135,7 @@ def _numeric(value: Any) -> float | None:
 
 def _text(row: Row, cell: Any, column: str) -> str:
     if not isinstance(cell, str):
-        raise row.error(f"'{column}' must be a text")
+        raise row.error(f"'{column}' holds {kind_of(cell)}, expected a text")
     return cell.strip()
 
 

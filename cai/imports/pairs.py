@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cai.human_preferences.shapes import Ranked, ranked_pairs
 from cai.imports.cells import (
+    OR_TEXT,
     Cells,
     Columns,
     answer,
@@ -58,7 +59,8 @@ def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 def implicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """Two whole dialogues that differ in their last answer."""
-    better, worse = (turns(row, cell(cells, one), one, columns.tags) for one in (columns.chosen, columns.rejected))
+    both = (columns.chosen, columns.rejected)
+    better, worse = (turns(row, cell(cells, one), one, columns.tags, OR_TEXT) for one in both)
     if not better or not worse or better[-1].role != "assistant" or worse[-1].role != "assistant":
         raise UnusableRow("a dialogue does not end with the assistant's answer")
     if better[:-1] != worse[:-1]:
@@ -89,7 +91,7 @@ def native(row: Row, cells: Cells, columns: Columns) -> Pairs:
         messages = read_cell(row, prompt, "prompt").messages
     else:
         record = isinstance(prompt, dict) and "messages" in prompt
-        messages = turns(row, prompt["messages"] if record else prompt, "prompt")
+        messages = turns(row, prompt["messages"] if record else prompt, "prompt", or_text=OR_TEXT)
     yield Ranked(messages, text(cells, "response_a"), text(cells, "response_b"), share(cells, "p_a"))
 
 

@@ -124,6 +124,23 @@ def test_where_nothing_can_be_carried_no_output_is_left(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({**PAIR, "chosen": 3}, "'chosen' holds a number, expected a text or a list of messages"),
+        ({**PAIR, "prompt": 3}, "'prompt' holds a number, expected a text"),
+        ({**PAIR, "rejected": True}, "'rejected' holds a boolean, expected a text or a list of messages"),
+        ({"chosen": TWO, "rejected": 3}, "'rejected' holds a number, expected a text or a list of messages"),
+        ({"prompt": 3, "response_a": "a", "response_b": "b", "p_a": 1}, "'prompt' holds a number, expected a text or"),
+    ],
+)
+def test_a_cell_of_the_wrong_type_is_told_with_what_is_allowed(row, told, tmp_path):
+    file = write_rows(tmp_path, {"chosen": TWO, "rejected": TWO} if "prompt" not in row else PAIR, row)
+    run(file, "--out", tmp_path / "out")
+    refused = (tmp_path / "out/preferences.rejected.jsonl").read_text()
+    assert told in json.loads(refused.splitlines()[-1])["reason"]
+
+
 @pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
 @pytest.mark.parametrize("more", [["--format", "preference"], ["--as", "prompts"], ["--format", "sft"], []])
 def test_a_file_without_rows_is_said_to_be_one(more, name, tmp_path):

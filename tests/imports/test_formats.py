@@ -266,7 +266,7 @@ def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(t
 REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED}, "no column 'rejected'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": None}, "'rejected' holds nothing"),
-    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' is not a list of messages"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' holds a number, expected a text or a list of messages"),
     ({"prompt": [], "chosen": ANSWERED, "rejected": [SAID]}, "the prompt has no turns"),
     ({"prompt": ANSWERED, "chosen": ANSWERED, "rejected": [SAID]}, "the prompt ends with the role assistant"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ANSWERED}, "both answers are the same text"),
@@ -362,4 +362,4 @@ def test_a_text_where_messages_are_expected_rejects_its_row(name, tmp_path):
     row = {**PAIRS, **PROMPTS, "messages_label": JUDGED["messages_label"]("a", True)}[name]
     column = "conversations" if name == "sharegpt" else "messages"
     read, report = read_prompt_rows(find_sources(write_rows(tmp_path, row, row | {column: "a text"})))
-    assert len(read) == 1 and dict(report.rejected) == {f"'{column}' is not a list of messages": 1}
+    assert len(read) == 1 and dict(report.rejected) == {f"'{column}' holds a text, expected a list of messages": 1}
