@@ -136,6 +136,33 @@ def test_bad_rows_are_one_clear_line(row, message, tmp_path):
         read_human_preferences(write_rows(tmp_path, row))
 
 
+KTO = [
+    {"prompt": "q", "completion": "a", "label": True},
+    {"prompt": AS_JSON, "completion": answer("good"), "label": 0},
+    {"messages": AS_JSON + answer("good"), "kto_tag": "false"},
+    {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "Label": 1},
+    {"prompt": "q", "response": "a", "label": "good"},
+]
+
+
+@pytest.mark.parametrize("row", KTO, ids=["text", "messages", "dialogue", "sharegpt", "words"])
+def test_single_rated_answers_are_told_to_be_no_pairs(row, tmp_path):
+    with pytest.raises(InputError) as raised:
+        read_human_preferences(write_rows(tmp_path, row))
+    label = "kto_tag" if "kto_tag" in row else "label"
+    assert raised.value.message.startswith(f"a single answer that its '{label}' rates (a KTO row), not a pair; a pair")
+    assert "chosen and rejected; `cai import FILE --out FOLDER` makes pairs of good and bad" in raised.value.message
+    assert "did you mean" not in raised.value.message
+
+
+def test_a_single_answer_is_no_misspelt_list_of_completions(tmp_path):
+    with pytest.raises(InputError, match="a single answer that nothing rates, not a pair; a pair has two answers"):
+        read_human_preferences(write_rows(tmp_path, {"prompt": "q", "completion": "a"}))
+    rated = [{"response": "a", "overall_score": 1}, {"response": "b", "overall_score": 2}]
+    with pytest.raises(InputError, match="did you mean 'completion'"):
+        read_human_preferences(write_rows(tmp_path, {"prompt": "q", "completion": rated}))
+
+
 ANNOTATED = {"instruction": "q", "output_1": "one", "output_2": "two", "generator_1": "x", "generator_2": "y"}
 
 

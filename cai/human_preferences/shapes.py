@@ -25,6 +25,11 @@ SHAPES = (
     "or response_a, response_b and p_a"
 )
 
+_LABELS = ("label", "kto_tag")
+_ONE_ANSWER = ("completion", "response", "output", "answer", "messages", "conversations")
+_TWO = "a pair has two answers to one prompt, chosen and rejected"
+_JOINED = "`cai import FILE --out FOLDER` makes pairs of good and bad answers to one prompt"
+
 
 class Ranked(NamedTuple):
     """Two answers to one prompt and the probability that the first is better; 0.5 is a tie."""
@@ -177,10 +182,29 @@ def _chosen(row: Row, cells: dict[str, Any]) -> Ranked:
     columns = [next((name for name in names if name in cells), names[0]) for names in (_CHOSEN, _REJECTED)]
     if not any(name in cells for name in columns) and not {one.lower() for one in cells} & set(columns):
         found = ", ".join(repr(name[:40]) for name in list(cells)[:12])
+        if said := _one_answer(cells):
+            raise row.error(f"{said} (columns: {found})")
         near = next((hint for name in (*columns, "output_1", "completions") if (hint := _near(name, cells))), "")
         raise row.error(f"no ranked answers (columns: {found}){near}; {SHAPES}")
     chosen, rejected = (find_column(row, cells, (name,)) for name in columns)
     return Ranked(*_dialogues(row, cells, chosen, rejected), _p_chosen(row, cells))
+
+
+def _one_answer(cells: dict[str, Any]) -> str:
+    """What a row with one answer is, in words, and what a pair is; the empty string for a row of anything else."""
+    there = {name.lower(): value for name, value in cells.items() if value is not None}
+    if not any(_is_answer(there.get(name)) for name in _ONE_ANSWER):
+        return ""
+    if label := next((name for name in _LABELS if name in there), ""):
+        return f"a single answer that its '{label}' rates (a KTO row), not a pair; {_TWO}; {_JOINED}"
+    return f"a single answer that nothing rates, not a pair; {_TWO}" if _is_answer(there.get("completion")) else ""
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether a cell is a text or the messages of one answer, and not a list of completions."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, dict) and {"role", "from"} & one.keys() for one in value)
+    return isinstance(value, str)
 
 
 def _p_chosen(row: Row, cells: dict[str, Any]) -> float:

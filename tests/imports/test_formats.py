@@ -266,7 +266,7 @@ def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(t
 REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED}, "no column 'rejected'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": None}, "'rejected' holds nothing"),
-    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' holds a number, expected a text or a list of messages"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' holds a number, expected a text or a list"),
     ({"prompt": [], "chosen": ANSWERED, "rejected": [SAID]}, "the prompt has no turns"),
     ({"prompt": ANSWERED, "chosen": ANSWERED, "rejected": [SAID]}, "the prompt ends with the role assistant"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ANSWERED}, "both answers are the same text"),
