@@ -156,12 +156,12 @@ def _mix_entry(job: Job, mix: Mix) -> Json:
     if not job.recipe.preferences.human:
         return {}
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
-    unused = sum(one["available"] - one["human"] for one in mix.counts.values())
+    unused = {split: one["available"] - one["human"] for split, one in mix.counts.items()}
     return {
         "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
         "human": notes,
         "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
-        "left_out": {"beyond the human share": unused} if unused else {},
+        "left_out": {f"human {split} pairs beyond the share": count for split, count in unused.items() if count},
     }
 
 
