@@ -67,11 +67,14 @@ def _mix(mix: Json | None) -> list[str]:
     if mix.get("by") == "rules":
         of = f"{human:,} by the embedded world's rules, which stand for people"
         return [f"mix          {ai:,} AI labels and {of} ({share}{asked}{short})"]
-    return [f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"]
+    told = f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"
+    if not (rejects := mix.get("rejects")):
+        return [told]
+    return [told, f"{_INDENT}left out: {number_of(mix['rejected'], 'human row')}, each with its reason in {rejects}"]
 
 
 def _short(mix: Json) -> str:
-    """How many more human pairs the share that is asked wants, by side: one side may lack some while another has more."""
+    """How many more human pairs the share that is asked wants, by side, for another side may have more than it wants."""
     lacking = {split: one["wanted"] - one["human"] for split, one in mix["splits"].items()}
     wanted = [number_of(count, f"more {split} pair") for split, count in lacking.items() if count]
     return f"; {' and '.join(wanted)} would be needed" if wanted else ""

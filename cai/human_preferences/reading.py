@@ -39,7 +39,7 @@ class PairNotes:
     of the first of each; `contradicting` counts repeated pairs that were ranked the other way, whose label is then the
     mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on); `unread`
     names columns that nothing was taken from, `annotators` counts rows by who their column of that name says ranked
-    them.
+    them. `left_out` has the rows of `skipped` as they are in the file, not once for each pair that one ranks.
     """
 
     rows: int = 0
@@ -54,11 +54,15 @@ class PairNotes:
     kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     annotators: Counter[str] = field(default_factory=Counter)
+    left_out: list[tuple[Row, str]] = field(default_factory=list)
 
-    def skip(self, reason: UnusableRow, place: str) -> None:
-        """Count a row or pair that is left out."""
-        self.skipped[str(reason)] += 1
-        self.first.setdefault(str(reason), place)
+    def skip(self, reason: UnusableRow, row: Row) -> None:
+        """Count a row or pair that is left out, and keep it."""
+        why = str(reason)
+        self.skipped[why] += 1
+        self.first.setdefault(why, row.place)
+        if not any(one is row and told == why for one, told in self.left_out[-1:]):
+            self.left_out.append((row, why))
 
     def told(self, file: str) -> list[str]:
         """For people: what was not read or left out, with the place of its first row, what repeats a pair or was moved.
@@ -133,7 +137,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     notes, watch = PairNotes(), Watch()
     for row in read_rows(spec):
         notes.rows += 1
-        for new in _read_pairs(_watched(flat(row), watch, notes), spec, notes):
+        for new in _read_pairs(row, watch, spec, notes):
             known = pairs.setdefault(new.preference.id, new)
             if known is not new:
                 notes.duplicates += 1
@@ -174,9 +178,10 @@ def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> lis
     return settled
 
 
-def _read_pairs(row: Row, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]:
+def _read_pairs(row: Row, watch: Watch, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]:
     """The pairs of one row that are of use; the others are counted."""
-    coming = ranked_pairs(row, spec)
+    read = _watched(flat(row), watch, notes)
+    coming = ranked_pairs(read, spec)
     while True:
         try:
             found = None
@@ -186,10 +191,10 @@ def _read_pairs(row: Row, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]
             notes.pairs += 1
             if isinstance(found, UnusableRow):
                 raise found
-            pair = _pair(row, spec, found, notes)
+            pair = _pair(read, spec, found, notes)
         except UnusableRow as reason:
             notes.pairs += found is None
-            notes.skip(reason, row.place)
+            notes.skip(reason, row)
             continue
         yield pair
 

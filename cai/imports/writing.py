@@ -13,7 +13,7 @@ from cai.imports.formats import FORMATS, check_format, recognise
 from cai.imports.labels import Ranker
 from cai.imports.reading import ImportReport, Reading
 from cai.imports.sources import Source
-from cai.prompts.files import Row
+from cai.prompts.files import Row, rejected_line
 from cai.records import Kind, Preference, Prompt
 from cai.storage.run import atomic_write
 
@@ -67,16 +67,7 @@ class _Rejects:
     def __call__(self, row: Row, why: str) -> None:
         if self._handle is None:
             self._handle = self._stack.enter_context(atomic_write(self._path))
-        self._handle.write(_told(row, why) + "\n")
-
-
-def _told(row: Row, why: str) -> str:
-    """A rejected row as JSON; one with a number that JSON has not, such as Infinity, as the text under `row_text`."""
-    told = {"place": row.place, "reason": why}
-    try:
-        return json.dumps({**told, "row": row.value}, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps({**told, "row_text": json.dumps(row.value, default=str)})
+        self._handle.write(rejected_line(row, why))
 
 
 def _carried(sources: Sequence[Source], format_name: str) -> Wanted:

@@ -41,6 +41,15 @@ class Row:
         return f"{self.path}:{self.line}" if self.number is None else f"{self.path} row {self.number}"
 
 
+def rejected_line(row: Row, why: str) -> str:
+    """A line of a file of rejected rows: place, reason and row; one with a number that JSON has not as `row_text`."""
+    told = {"place": row.place, "reason": why}
+    try:
+        return json.dumps({**told, "row": row.value}, default=str, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps({**told, "row_text": json.dumps(row.value, default=str)}) + "\n"
+
+
 def read_rows(spec: PromptFile) -> Iterator[Row]:
     """The rows of a file, one at a time; only a JSON document of columns is held in memory.
 
