@@ -74,7 +74,7 @@ def _mix(mix: Json | None) -> list[str]:
 
 
 def _short(mix: Json) -> str:
-    """How many more human pairs the share that is asked wants, by side, for another side may have more than it wants."""
+    """How many more human pairs the share that is asked wants, by side; another may have some left over."""
     lacking = {split: one["wanted"] - one["human"] for split, one in mix["splits"].items()}
     wanted = [number_of(count, f"more {split} pair") for split, count in lacking.items() if count]
     return f"; {' and '.join(wanted)} would be needed" if wanted else ""

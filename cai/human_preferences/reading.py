@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple
 from cai.errors import InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked, flat, is_own, number, ranked_pairs
-from cai.prompts.files import Row, read_rows
+from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow, check_messages
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
@@ -125,7 +126,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     `p_chosen` column is kept as a soft label, a tie is 0.5, and rows without a verdict are left out and counted, like
     those whose answers are equal or empty, or whose two dialogues differ before the last answer. Which answer is
     response_a is drawn by hash, so p_a is near 0 as often as near 1. The side of the split is drawn by the opening user
-    turn. Raises `InputError` for rows that are not pairs.
+    turn. Raises `InputError` for a row that is no pair, `SeveralErrors` for several (`Mistakes`).
     """
     check_share(test_share)
     spec = parse_spec(file)
@@ -134,16 +135,15 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
     pairs: dict[str, _Pair] = {}
-    notes, watch = PairNotes(), Watch()
-    for row in read_rows(spec):
+    notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
+    for row in mistakes.rows(spec):
         notes.rows += 1
-        for new in _read_pairs(row, watch, spec, notes):
-            known = pairs.setdefault(new.preference.id, new)
-            if known is not new:
-                notes.duplicates += 1
-                notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
-                known.labels += new.labels
-                known.weights += new.weights
+        try:
+            for new in _read_pairs(row, watch, spec, notes):
+                _keep(new, pairs, notes)
+        except InputError as error:
+            mistakes.add(error)
+    mistakes.check()
     if not pairs:
         why = "; ".join(
             f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
@@ -153,6 +153,16 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     settled = _settled(list(pairs.values()), test_share, notes)
     notes.ties = sum(one.p_a == 0.5 for one in settled)
     return HumanPreferences(settled, notes)
+
+
+def _keep(new: _Pair, pairs: dict[str, _Pair], notes: PairNotes) -> None:
+    """Add a pair, or the label of one that is there to it."""
+    known = pairs.setdefault(new.preference.id, new)
+    if known is not new:
+        notes.duplicates += 1
+        notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
+        known.labels += new.labels
+        known.weights += new.weights
 
 
 def _watched(row: Row, watch: Watch, notes: PairNotes) -> Row:

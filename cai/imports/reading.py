@@ -20,6 +20,7 @@ from cai.imports.scratch import Scratch
 from cai.imports.sources import Source, named_format
 from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
@@ -197,8 +198,8 @@ def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
     """Every row with how it is to be read: as its file was mapped, as was asked for, or as the first row looks."""
     asked = check_format(reading.format_name)
     for source in reading.sources:
-        name = asked
-        for row in source.rows():
+        name, mistakes = asked, Mistakes(source.spec.path)
+        for row in source.rows(mistakes):
             reading.report.rows += 1
             if name == "auto":
                 name = "dataset_info.json" if source.mapped is not None else recognise(row)
@@ -210,6 +211,7 @@ def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
                 reading.reject(row, why)
                 continue
             yield reading.watch.row(row), source, named_format(name, source)
+        mistakes.check()
 
 
 def _ranked(reading: Reading, scratch: Scratch) -> Iterator[tuple[Row, PromptFile, Ranked]]:

@@ -14,6 +14,7 @@ from cai.imports.labels import Ranker
 from cai.imports.reading import ImportReport, Reading
 from cai.imports.sources import Source
 from cai.prompts.files import Row, rejected_line
+from cai.prompts.mistakes import Mistakes
 from cai.records import Kind, Preference, Prompt
 from cai.storage.run import atomic_write
 
@@ -75,7 +76,7 @@ def _carried(sources: Sequence[Source], format_name: str) -> Wanted:
     for source in sources:
         form = source.mapped or (FORMATS[format_name] if format_name != "auto" else None)
         if form is None:
-            first = next(source.rows(), None)
+            first = next(source.rows(Mistakes(source.spec.path)), None)
             form = FORMATS[recognise(first)] if first is not None else None
         if form is not None:
             return "prompts" if form.carries == "prompts" else "preferences"
