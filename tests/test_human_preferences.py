@@ -126,6 +126,10 @@ WRONG = [
     ),
     ({"prompt": "a", "chosen": "c", "rejected": None}, "'rejected' holds nothing"),
     ({"prompt": "a", "chosen": 3, "rejected": "b"}, "'chosen' holds a number, expected a text or a list of messages"),
+    (
+        {"instruction": "a", "history": [["b"]], "chosen": "c", "rejected": "d"},
+        "'history' is not a list of pairs of texts",
+    ),
     (["a"], "expected an object with the columns"),
 ]
 

@@ -13,7 +13,7 @@ from cai.prompts.files import Row
 from cai.prompts.shapes import UnusableRow, find_column, kind_of, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import READS_SO
-from cai.records import Message, Messages
+from cai.records import Message, Messages, user
 
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
@@ -228,7 +228,7 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")
-        messages = _with_system(cells, messages)
+        messages = _with_system(cells, _alpaca(row, cells, messages) if column == "instruction" else messages)
         if messages[-1].role != "user":
             raise row.error(f"the prompt must end with a user turn, this one ends with the role {messages[-1].role}")
         return (
@@ -240,6 +240,18 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
     both = (_whole(row, cells[one], one, near) for one in (chosen, rejected))
     messages, better, worse = _apart(*both)
     return _with_system(cells, messages), better, worse
+
+
+def _alpaca(row: Row, cells: dict[str, Any], messages: Messages) -> Messages:
+    """An instruction with what Alpaca's `input` and `history` columns say, as `cai import` joins them."""
+    given, earlier = cells.get("input"), cells.get("history") or []
+    if isinstance(given, str) and given and len(messages) == 1:
+        messages = (user(f"{messages[0].content}\n{given}"),)
+    if not isinstance(earlier, list) or not all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in earlier
+    ):
+        raise row.error("'history' is not a list of pairs of texts")
+    return (*(turn for asked, said in earlier for turn in (user(asked), Message("assistant", said))), *messages)
 
 
 def _with_system(cells: dict[str, Any], messages: Messages) -> Messages:

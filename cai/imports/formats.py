@@ -150,6 +150,29 @@ def recognise(row: Row) -> str:
     raise row.error(f"no format that is known here has these columns: {columns}; name one with --format")
 
 
+class RowFormats:
+    """The format of each row of a file by its own columns, which the rows of a file of answers need not share.
+
+    A row that is of no format with answers is read, and told, as `first` is, the format of the file's first row; so are
+    all rows where that holds prompts.
+    """
+
+    def __init__(self, first: str) -> None:
+        self.first = first
+        self._known: dict[tuple[tuple[str, type], ...], str] = {}
+
+    def of(self, cells: Cells) -> str:
+        """The name of the format of a row with these cells."""
+        if FORMATS[self.first].carries == "prompts":
+            return self.first
+        shape = tuple((name, type(one)) for name, one in cells.items())
+        known = self._known.get(shape)
+        if known is None or not FORMATS[known].fits(cells):
+            fitting = (name for name, one in FORMATS.items() if one.carries != "prompts" and one.fits(cells))
+            known = self._known[shape] = next(fitting, self.first)
+        return known
+
+
 _ANSWERS = re.compile(r"(chosen|rejected|response|answer|completion|output_).*", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"(chosen|rejected)([_-].*)?|(response|answer|completion|output)s?[_-]?([0-9]+|[a-z])|completion", re.IGNORECASE

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cai.errors import InputError
 from cai.human_preferences.shapes import Ranked, ranked_pairs
 from cai.imports.cells import (
     OR_TEXT,
@@ -50,7 +51,13 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 
 def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
-    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
+    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn.
+
+    A prompt that is a transcript is read as `texts` reads it.
+    """
+    if is_transcript(text(cells, columns.prompt or "")):
+        yield from texts(row, cells, columns)
+        return
     asked, both = user(text(cells, columns.prompt or "")), (columns.chosen, columns.rejected)
     said = [(name, cell(cells, name)) for name in both]
     whole = all(isinstance(one, list) and asked in turns(row, one, name)[:-1] for name, one in said)
@@ -149,11 +156,14 @@ def _split(written: str) -> Messages:
 
 def texts(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """A prompt and two answers as texts: to the letter where the row's `id` proves that reading; else as `tolerant`."""
-    for found in explicit(row, cells, columns):
-        if isinstance(found, Ranked) and proven(found, cells):
-            yield found
-            return
-    yield from tolerant(row, cells, columns)
+    try:
+        [found] = explicit(row, cells, columns)
+    except (UnusableRow, InputError):
+        found = None
+    if isinstance(found, Ranked) and proven(found, cells):
+        yield found
+    else:
+        yield from tolerant(row, cells, columns)
 
 
 def tolerant(row: Row, cells: Cells, columns: Columns) -> Pairs:

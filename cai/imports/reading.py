@@ -12,7 +12,7 @@ from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.answers import Answer, Answers
 from cai.imports.cells import Cells, check_prompt, check_text
-from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
+from cai.imports.formats import FORMATS, Format, RowFormats, check_format, loses_answers, recognise
 from cai.imports.held import Held, Known, Settled
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
@@ -195,14 +195,16 @@ def read_prompt_rows(
 
 
 def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
-    """Every row with how it is to be read: as its file was mapped, as was asked for, or as the first row looks."""
+    """Every row with how it is to be read: as its file was mapped, as was asked for, or as it looks (`RowFormats`)."""
     asked = check_format(reading.format_name)
     for source in reading.sources:
-        name, mistakes = asked, Mistakes(source.spec.path)
+        name = asked if asked != "auto" or source.mapped is None else "dataset_info.json"
+        formats, mistakes = None, Mistakes(source.spec.path)
         for row in source.rows(mistakes):
             reading.report.rows += 1
-            if name == "auto":
-                name = "dataset_info.json" if source.mapped is not None else recognise(row)
+            if asked == "auto" and source.mapped is None:
+                formats = formats or RowFormats(recognise(row))
+                name = formats.of(row.value) if isinstance(row.value, dict) else formats.first
             reading.report.formats[name] += 1
             if not isinstance(row.value, dict):
                 reading.reject(row, "the row is not an object with columns")

@@ -156,7 +156,7 @@ def mixed_in(job: Job, splits: Mapping[Split, int]) -> Mix:
 
 
 def _write_left_out(job: Job) -> int:
-    """Write the rows of the human files that were left out to `HUMAN_REJECTED`, if there are any; how many there are."""
+    """Write `HUMAN_REJECTED` if the human files have rows that were left out; how many there are."""
     lines = [rejected_line(*one) for read in job.human().values() for one in read.notes.left_out]
     if lines:
         with atomic_write(job.run.path(HUMAN_REJECTED)) as handle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 
 import pytest
@@ -261,6 +262,51 @@ def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(t
     file = write_rows(tmp_path, *rows)
     for read in (read_preferences(find_sources(file))[0], read_human_preferences(file).preferences):
         assert [(one.chosen, one.p_chosen, one.weight) for one in read] == [("a", pytest.approx(0.8), 2.0)]
+
+
+STEM = "\n\nHuman: q\n\nAssistant: x\n\nHuman: r\n\nAssistant:"
+TURNS = [{"role": role, "content": text} for role, text in (("user", "q"), ("assistant", "x"), ("user", "r"))]
+MIXED = [
+    *(row for name, row in PAIRS.items() if name not in ("nemo_rl_preference", "axolotl_reward", "pku_safe_rlhf")),
+    {"chosen": STEM + " a", "rejected": STEM + " b\n"},
+    {"prompt": STEM, "chosen": " a", "rejected": " b"},
+    {"prompt": STEM, "chosen": ANSWERED, "rejected": [SAID]},
+    {"prompt": STEM, "chosen": TURNS + ANSWERED, "rejected": [*TURNS, SAID]},
+    {"prompt": json.dumps(TURNS), "chosen": "a", "rejected": "b"},
+    {"prompt": TURNS, "chosen": "a", "rejected": "b"},
+    {"prompt": "q", "response_a": "a", "response_b": "b", "p_a": 0.8},
+    {"question": "q", "chosen": "a", "rejected": "b"},
+    {"instruction": "q", "input": "r", "history": [["s", "t"]], "chosen": "a", "rejected": "b"},
+    {"system": "s", "chosen": STEM + " a", "rejected": STEM + " b"},
+]  # fmt: skip
+
+
+def said(one: Preference) -> tuple[object, ...]:
+    return one.prompt.messages, one.chosen, one.rejected, one.p_chosen, one.prompt.split
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_of_mixed_formats_are_each_read_as_evaluate_and_train_read_them(seed, tmp_path):
+    rows = [json.loads(re.sub(r"\bq\b", f"q{number}", json.dumps(row))) for number, row in enumerate(MIXED)]
+    random.Random(seed).shuffle(rows)
+    file = write_rows(tmp_path, *rows)
+    read, report = read_preferences(find_sources(file))
+    assert [*map(said, read)] == [*map(said, read_human_preferences(file).preferences)]
+    assert report.kept == len(rows) == report.formats.total() and not report.rejected
+
+
+LACKS = "no column 'rejected' (columns: 'prompt', 'chosen')"
+
+
+def test_rated_answers_among_pairs_are_joined_and_a_row_of_no_format_is_told(tmp_path):
+    rows = [PAIRS["preference_text"], *(JUDGED["axolotl_kto"](text, text == "a") | {"prompt": "r"} for text in "ab")]
+    told: list[tuple[int | None, str]] = []
+    read, report = read_preferences(
+        find_sources(write_rows(tmp_path, *rows, {"prompt": "s", "chosen": "a"})),
+        told=lambda row, why: told.append((row.line, why)),
+    )
+    assert [one.prompt.messages for one in read] == [(user("q"),), (user("r"),)]
+    assert report.formats == {"preference_text": 2, "axolotl_kto": 2} and told == [(4, LACKS)]
 
 
 REFUSED = [
