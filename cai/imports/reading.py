@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
 from cai.errors import ConfigError, InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.answers import Answer, Answers
 from cai.imports.cells import Cells, check_prompt, check_text
-from cai.imports.formats import FORMATS, Format, RowFormats, check_format, loses_answers, recognise
+from cai.imports.formats import FORMATS, HEAD, Format, RowFormats, check_format, first_format, loses_answers
 from cai.imports.held import Held, Known, Settled
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
@@ -199,11 +200,13 @@ def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
     asked = check_format(reading.format_name)
     for source in reading.sources:
         name = asked if asked != "auto" or source.mapped is None else "dataset_info.json"
-        formats, mistakes = None, Mistakes(source.spec.path)
-        for row in source.rows(mistakes):
+        mistakes = Mistakes(source.spec.path)
+        rows = source.rows(mistakes)
+        head = list(islice(rows, HEAD))
+        formats = RowFormats(first_format(head)) if name == "auto" and head else None
+        for row in chain(head, rows):
             reading.report.rows += 1
-            if asked == "auto" and source.mapped is None:
-                formats = formats or RowFormats(recognise(row))
+            if formats is not None:
                 name = formats.of(row.value) if isinstance(row.value, dict) else formats.first
             reading.report.formats[name] += 1
             if not isinstance(row.value, dict):

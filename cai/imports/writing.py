@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
 from cai.errors import InputError
-from cai.imports.formats import FORMATS, check_format, recognise
+from cai.imports.formats import FORMATS, HEAD, check_format, first_format
 from cai.imports.labels import Ranker
 from cai.imports.reading import ImportReport, Reading
 from cai.imports.sources import Source
@@ -72,12 +73,12 @@ class _Rejects:
 
 
 def _carried(sources: Sequence[Source], format_name: str) -> Wanted:
-    """What the format of the first row carries; judged answers are taken for preferences."""
+    """What the format of the first file with rows carries; judged answers are taken for preferences."""
     for source in sources:
         form = source.mapped or (FORMATS[format_name] if format_name != "auto" else None)
         if form is None:
-            first = next(source.rows(Mistakes(source.spec.path)), None)
-            form = FORMATS[recognise(first)] if first is not None else None
+            head = list(islice(source.rows(Mistakes(source.spec.path)), HEAD))
+            form = FORMATS[first_format(head)] if head else None
         if form is not None:
             return "prompts" if form.carries == "prompts" else "preferences"
     raise InputError(_NO_ROWS, sources[0].spec.path)

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from cai.cli import main
 from cai.human_preferences import read_human_preferences
+from cai.imports.formats import HEAD
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.prompts import read_prompts
 from cai.records import Preference, user
@@ -152,10 +153,10 @@ def test_a_file_without_rows_is_said_to_be_one(more, name, tmp_path):
 
 def test_a_file_that_breaks_half_way_leaves_nothing(tmp_path):
     Path(tmp_path / "p.jsonl").write_text(
-        json.dumps({**PAIR, "chosen": "b"}) + "\n" + json.dumps(PAIR) + "\n{", "utf-8"
+        json.dumps({**PAIR, "chosen": "b"}) + "\n" + (json.dumps(PAIR) + "\n") * HEAD + "{", "utf-8"
     )
     done = run(tmp_path / "p.jsonl", "--out", tmp_path / "out")
-    assert (done.exit_code, "p.jsonl:3" in done.stderr) == (2, True)
+    assert (done.exit_code, f"p.jsonl:{HEAD + 2}:" in done.stderr) == (2, True)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -295,6 +295,17 @@ def test_rows_of_mixed_formats_are_each_read_as_evaluate_and_train_read_them(see
     assert report.kept == len(rows) == report.formats.total() and not report.rejected
 
 
+def test_a_first_row_of_no_format_is_told_like_any_other(tmp_path):
+    told: list[tuple[int | None, str]] = []
+    file = write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, PAIRS["preference_text"])
+    read, _ = read_preferences(find_sources(file), told=lambda row, why: told.append((row.line, why)))
+    assert len(read) == 1 and told == [(1, LACKS)]
+    path, report = import_data(find_sources(file), tmp_path / "out")
+    assert path.name == "preferences.jsonl" and report.rejected == {LACKS: 1}
+    with pytest.raises(InputError, match=r"p\.jsonl:1: columns that look like answers"):
+        import_data(find_sources(write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, {"prompt": "t"})), tmp_path / "o")
+
+
 LACKS = "no column 'rejected' (columns: 'prompt', 'chosen')"
 
 
