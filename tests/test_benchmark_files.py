@@ -67,8 +67,9 @@ def test_other_pairs_are_no_benchmark(tmp_path, row):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"rejected": None}, "'rejected' must be a text or a list of texts"),
-        ({"chosen": []}, "'chosen' must be a text or a list of texts, at least one"),
+        ({"rejected": None}, "'rejected' holds nothing, expected a text or a list of texts"),
+        ({"chosen": []}, "'chosen' holds an empty list, expected a text or a list of texts"),
+        ({"chosen": ["a", 3]}, "'chosen' holds a list with a number in it, expected a text or a list of texts"),
         ({"num_correct": 2}, "num_correct is 2, but the row holds 1"),
         ({"total_completions": 5}, "total_completions is 5, but the row holds 4"),
         ({"prompt": " "}, "is empty"),

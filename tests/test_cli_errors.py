@@ -269,3 +269,19 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "the same command goes on" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("share", ["2", "1", "-0.1", "nan"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["prompts", "p.jsonl"], ["import", "p.jsonl", "--out", "o"],
+        ["train", "reward", "--preferences", "p.jsonl", "--model", "embedded", "--out", "o"],
+        ["evaluate", "reward", "--preferences", "p.jsonl", "--model", "m"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_a_share_that_is_none_is_told_by_the_option_that_was_typed(command, share):
+    done = CliRunner().invoke(main, [*command, "--test-share", share])
+    assert done.exit_code == 2
+    assert "Invalid value for '--test-share': " in done.stderr and "is not in the range 0<=x<1" in done.stderr

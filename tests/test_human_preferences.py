@@ -125,6 +125,11 @@ WRONG = [
         "p_chosen is 1.5, expected a number from 0 to 1",
     ),
     ({"prompt": "a", "chosen": "c", "rejected": None}, "'rejected' holds nothing"),
+    ({"prompt": "a", "chosen": 3, "rejected": "b"}, "'chosen' holds a number, expected a text or a list of messages"),
+    (
+        {"instruction": "a", "history": [["b"]], "chosen": "c", "rejected": "d"},
+        "'history' is not a list of pairs of texts",
+    ),
     (["a"], "expected an object with the columns"),
 ]
 
@@ -133,6 +138,33 @@ WRONG = [
 def test_bad_rows_are_one_clear_line(row, message, tmp_path):
     with pytest.raises(InputError, match=re.escape(message)):
         read_human_preferences(write_rows(tmp_path, row))
+
+
+KTO = [
+    {"prompt": "q", "completion": "a", "label": True},
+    {"prompt": AS_JSON, "completion": answer("good"), "label": 0},
+    {"messages": AS_JSON + answer("good"), "kto_tag": "false"},
+    {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "Label": 1},
+    {"prompt": "q", "response": "a", "label": "good"},
+]
+
+
+@pytest.mark.parametrize("row", KTO, ids=["text", "messages", "dialogue", "sharegpt", "words"])
+def test_single_rated_answers_are_told_to_be_no_pairs(row, tmp_path):
+    with pytest.raises(InputError) as raised:
+        read_human_preferences(write_rows(tmp_path, row))
+    label = "kto_tag" if "kto_tag" in row else "label"
+    assert raised.value.message.startswith(f"a single answer that its '{label}' rates (a KTO row), not a pair; a pair")
+    assert "chosen and rejected; `cai import FILE --out FOLDER` makes pairs of good and bad" in raised.value.message
+    assert "did you mean" not in raised.value.message
+
+
+def test_a_single_answer_is_no_misspelt_list_of_completions(tmp_path):
+    with pytest.raises(InputError, match="a single answer that nothing rates, not a pair; a pair has two answers"):
+        read_human_preferences(write_rows(tmp_path, {"prompt": "q", "completion": "a"}))
+    rated = [{"response": "a", "overall_score": 1}, {"response": "b", "overall_score": 2}]
+    with pytest.raises(InputError, match="did you mean 'completion'"):
+        read_human_preferences(write_rows(tmp_path, {"prompt": "q", "completion": rated}))
 
 
 ANNOTATED = {"instruction": "q", "output_1": "one", "output_2": "two", "generator_1": "x", "generator_2": "y"}
@@ -217,7 +249,7 @@ WRONG_SHAPES = [
     ({**ANNOTATED, "preference": 3}, "preference is 3, expected 0, null, or a number from 1 to 2"),
     ({**ANNOTATED, "preference": 0.5}, "preference is 0.5, expected 0, null, or"),
     ({**ANNOTATED, "preference": "A"}, "preference is 'A', expected 0"),
-    ({**ANNOTATED, "output_1": None, "preference": 1}, "'output_1' must be a text"),
+    ({**ANNOTATED, "output_1": None, "preference": 1}, "'output_1' holds nothing, expected a text"),
     ({"instruction": "q", "completions": "x"}, "'completions' must be a list of objects with response"),
     ({"instruction": "q", "completions": [completion("a", "x"), completion("b", 1)]}, "overall_score is 'x'"),
     ({"completions": [completion("a", 2), completion("b", 1)]}, "no column that holds a prompt"),

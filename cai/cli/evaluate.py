@@ -13,11 +13,12 @@ import click
 from cai.cli.pair_files import model_folder, read_pairs, tell_left_out
 from cai.cli.progress import Bars
 from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
+from cai.cli.split_option import test_share_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cai.human_preferences.benchmarks import BenchmarkRow
+    from cai.human_preferences.benchmarks import Benchmark, BenchmarkRow
     from cai.records import Json, Preference
 
 
@@ -42,10 +43,7 @@ def evaluate() -> None:
     "--split", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
     help="Which pairs; of a benchmark always all.",
 )  # fmt: skip
-@click.option(
-    "--test-share", type=click.FloatRange(0, 1), default=0.2, show_default=True, metavar="SHARE",
-    help="Share of prompts held out, where the file does not say; drawn by opening turn.",
-)  # fmt: skip
+@test_share_option
 @click.option(
     "--max-length", type=click.IntRange(min=8),
     help="Most tokens of a dialogue; default: as the model was trained (its training.json), else its context.",
@@ -118,27 +116,41 @@ def _read(
     Pairs of a benchmark are among the first. Raises `ConfigError` for a file without a pair on the side that is asked.
     """
     from cai.errors import ConfigError
-    from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
+    from cai.human_preferences.benchmarks import Benchmark
 
     pairs: list[Preference] = []
     of_benchmarks: list[Preference] = []
     benchmarks: dict[str, list[BenchmarkRow]] = {}
     unused: dict[str, int] = {}
-    for file in files:
-        if is_benchmark(file):
-            read = read_benchmark(file)
+    for file, read in _read_all(files, test_share):
+        if isinstance(read, Benchmark):
             tell_left_out(read.skipped, read.first, "row")
             benchmarks[file] = read.rows
             of_benchmarks += [pair for row in read.rows if (pair := row.preference)]
             continue
-        every = read_pairs(file, test_share)
-        found = [one for one in every if split in (one.prompt.split, "all")]
+        found = [one for one in read if split in (one.prompt.split, "all")]
         if not found:
             raise ConfigError(f"{file}: no pair is on the side '{split}'; --split all takes every pair")
         pairs += found
-        if len(found) < len(every):
-            unused[file] = len(every) - len(found)
+        if len(found) < len(read):
+            unused[file] = len(read) - len(found)
     return _each_once(pairs) + of_benchmarks, benchmarks, unused
+
+
+def _read_all(files: tuple[str, ...], test_share: float) -> list[tuple[str, Benchmark | list[Preference]]]:
+    """What each file holds; the mistakes in all of them are told together."""
+    from cai.errors import CAIError, InputError, SeveralErrors, raise_all
+    from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
+
+    held: list[tuple[str, Benchmark | list[Preference]]] = []
+    wrong: list[CAIError] = []
+    for file in files:
+        try:
+            held.append((file, read_benchmark(file) if is_benchmark(file) else read_pairs(file, test_share)))
+        except (InputError, SeveralErrors) as error:
+            wrong.append(error)
+    raise_all(wrong)
+    return held
 
 
 def _each_once(pairs: list[Preference]) -> list[Preference]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cai.cli.split_option import test_share_option
 from cai.cli.tables import number_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _SHOWN = 10
     help="Who ranked the pairs of rows that do not say so.",
 )
 @click.option("--kind", type=click.Choice(["red_team", "helpful", "lookalike"]), help="Kind of rows that name none.")
-@click.option("--test-share", type=float, default=0.2, show_default=True, help="Share of prompts held out as test.")
+@test_share_option
 @click.option("--dataset", metavar="NAME", help="The entry to read of LLaMA-Factory's dataset_info.json.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")

@@ -61,13 +61,23 @@ def _mix(mix: Json | None) -> list[str]:
     if not mix:
         return []
     human, ai = (sum(one[source] for one in mix["splits"].values()) for source in ("human", "ai"))
-    asked = "" if mix["asked"] is None else f", {mix['asked']:.1%} asked"
-    short = f"; {mix['short']:,} more would be needed" if mix["short"] else ""
+    short = _short(mix)
+    asked = "" if mix["asked"] is None else f", {mix['asked']:.1%} asked{' on each side of the split' * bool(short)}"
     share = "-" if mix["share"] is None else f"{mix['share']:.1%}"
     if mix.get("by") == "rules":
         of = f"{human:,} by the embedded world's rules, which stand for people"
         return [f"mix          {ai:,} AI labels and {of} ({share}{asked}{short})"]
-    return [f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"]
+    told = f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"
+    if not (rejects := mix.get("rejects")):
+        return [told]
+    return [told, f"{_INDENT}left out: {number_of(mix['rejected'], 'human row')}, each with its reason in {rejects}"]
+
+
+def _short(mix: Json) -> str:
+    """How many more human pairs the share that is asked wants, by side; another may have some left over."""
+    lacking = {split: one["wanted"] - one["human"] for split, one in mix["splits"].items()}
+    wanted = [number_of(count, f"more {split} pair") for split, count in lacking.items() if count]
+    return f"; {' and '.join(wanted)} would be needed" if wanted else ""
 
 
 def rubric_lines(rubric: Json | None) -> list[str]:

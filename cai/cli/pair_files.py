@@ -88,9 +88,15 @@ def model_folder(name: str) -> Path:
 
 def _run_pairs(spec: PromptFile, told: bool) -> list[Preference]:
     from cai.errors import InputError
-    from cai.prompts.files import read_rows
+    from cai.prompts.mistakes import Mistakes
 
-    rows = [(row.place, _preference(row)) for row in read_rows(spec)]
+    rows, mistakes = [], Mistakes(spec.path)
+    for row in mistakes.rows(spec):
+        try:
+            rows.append((row.place, _preference(row)))
+        except InputError as error:
+            mistakes.add(error)
+    mistakes.check()
     kept = [one for _, one in rows if one.response_a != one.response_b]
     same = [place for place, one in rows if one.response_a == one.response_b]
     if not kept:

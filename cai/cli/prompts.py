@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cai.cli.split_option import test_share_option
 from cai.cli.tables import number_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     help="Kind of every file that names none with ?kind=.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Keep the first N prompts of each kind.")
-@click.option("--test-share", type=float, default=0.2, show_default=True, help="Share of prompts held out as test.")
+@test_share_option
 @click.option(
     "--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Prompts of each kind to show."
 )

@@ -12,6 +12,9 @@ import click
 
 from cai.cli.vote_lines import counted, share, vote_table
 
+HUMAN = "human.rejected.jsonl"
+"""As `cai.pipeline.label_work` writes it, which takes long to load."""
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -36,11 +39,14 @@ def show(
     the two together, and the mass, which is how much of its probability the judge gave the two at all. The mean of an
     order is of its votes as they are; the label that weighs and debiases them is in "preferences".
 
+    With --rejected, STAGE "human" is the rows of the recipe's human files that were left out.
+
     \b
     Example:
       cai show outputs/demo revise --id 3f2a
       cai show outputs/demo preferences -n 10
       cai show outputs/demo revise --rejected
+      cai show outputs/mine human --rejected
     """
     from cai.errors import RunError
     from cai.storage.run import read_rows
@@ -50,7 +56,7 @@ def show(
         click.echo("\n".join(files))
         return
     path = _find(run, stage, files, rejected)
-    warn_if_stale(run, path.name.partition(".")[0] if path.parent == run else path.parent.name)
+    warn_if_stale(run, _step_of(path) if path.parent == run else path.parent.name)
     rows = (row for row in read_rows(path) if _wanted(row, prefix, kind)) if path.exists() else iter(())
     shown = list(islice(rows, number))
     if not shown:
@@ -60,6 +66,13 @@ def show(
         click.echo(f"{path.name.partition('.')[0]}: nothing{about} was rejected", err=as_json)
     for row in shown:
         click.echo(json.dumps(row, ensure_ascii=False) if as_json else _page(row))
+    if rejected and _step_of(path) == "preferences" and path.name != HUMAN and (run / HUMAN).exists():
+        click.echo(f"note: rows of the human files that were left out are in {run / HUMAN}: stage human", err=True)
+
+
+def _step_of(path: Path) -> str:
+    """The step that wrote a file of the run's folder."""
+    return "preferences" if path.name == HUMAN else path.name.partition(".")[0]
 
 
 def warn_if_stale(run: Path, step: str) -> None:
@@ -86,6 +99,8 @@ def _find(run: Path, stage: str, files: list[str], rejected: bool) -> Path:
     suffix = ".rejected.jsonl" if rejected else ".jsonl"
     if stage == "audit" and (run / "audit" / f"votes{suffix}").exists():
         return run / "audit" / f"votes{suffix}"
+    if rejected and stage == "human" and "preferences" in files:
+        return run / HUMAN
     candidates = [name for name in files if stage in (name, name.rpartition("-")[0])]
     if not candidates and not (run / f"{stage}{suffix}").exists():
         raise RunError(f"{run}: no stage '{stage}'{did_you_mean(stage, files)} (there: {', '.join(files)})")
@@ -99,6 +114,10 @@ def _prompt(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wanted(row: dict[str, Any], prefix: str, kind: str | None) -> bool:
+    if "place" in row:
+        cells = row.get("row")
+        said = cells if isinstance(cells, dict) else {}
+        return kind in (None, said.get("kind")) and str(said.get("id", "")).startswith(prefix)
     return kind in (None, _prompt(row)["kind"]) and any(one.startswith(prefix) for one in _ids(row))
 
 
@@ -113,6 +132,8 @@ def _ids(row: dict[str, Any]) -> list[str]:
 
 
 def _page(row: dict[str, Any]) -> str:
+    if "place" in row:
+        return _page_of_a_file(row)
     prompt = _prompt(row)
     lines = [click.style(f"── {prompt['id']}  {prompt['kind']}, {prompt['split']}, {prompt['source']}", bold=True)]
     if "reason" in row:
@@ -121,6 +142,18 @@ def _page(row: dict[str, Any]) -> str:
     lines += _body(row.get("record", row))
     if "answers" in row:
         lines += [_part("raw answer", json.dumps(answer, ensure_ascii=False)) for answer in row["answers"]]
+    return "\n".join([*lines, ""])
+
+
+def _page_of_a_file(row: dict[str, Any]) -> str:
+    """A row of a user's file that was left out, as it is there."""
+    cells = row["row"] if "row" in row else row["row_text"]
+    parts = cells.items() if isinstance(cells, dict) else [("row", cells)]
+    lines = [click.style(f"── {_printable(row['place'])}", bold=True), _part("rejected", row["reason"])]
+    lines += [
+        _part(_printable(name), one if isinstance(one, str) else json.dumps(one, ensure_ascii=False))
+        for name, one in parts
+    ]
     return "\n".join([*lines, ""])
 
 

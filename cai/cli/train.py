@@ -11,6 +11,7 @@ import click
 
 from cai.cli.pair_files import check_some_train, model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
+from cai.cli.split_option import test_share_option
 
 if TYPE_CHECKING:
     from cai.recipe import RewardSettings
@@ -22,10 +23,6 @@ _sets = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, such as lr=1e-4 or lora.r=8; repeatable."
 )
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
-_share = click.option(
-    "--test-share", type=click.FloatRange(0, 1, max_open=True), default=0.2, show_default=True,
-    help="Share of prompts held out, where the file does not say; drawn by opening turn.",
-)  # fmt: skip
 _quiet = click.option("--quiet", is_flag=True, help="No progress, no figures.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 
@@ -59,7 +56,7 @@ def train() -> None:
 @_preferences
 @_model
 @_out
-@_share
+@test_share_option
 @_sets
 @_seed
 @click.option(

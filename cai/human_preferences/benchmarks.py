@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from cai.errors import InputError
 from cai.prompts.files import Row, read_rows
-from cai.prompts.shapes import check_messages, find_column, read_cell
+from cai.prompts.mistakes import Mistakes
+from cai.prompts.shapes import check_messages, find_column, kind_of, read_cell
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.records import KINDS, Kind, Message, Messages, Preference, Prompt
 
@@ -50,8 +51,8 @@ class Benchmark:
 
 
 def is_benchmark(file: str) -> bool:
-    """Whether the first row has a `subset` beside its hard-labelled texts, or lists of texts as its answers."""
-    row = next(read_rows(parse_spec(file)), None)
+    """Whether the first row that can be read has a `subset` beside hard-labelled texts, or lists of texts."""
+    row = next(read_rows(parse_spec(file), told=lambda error: None), None)
     cells = row.value if row else None
     if not isinstance(cells, dict) or not {"prompt", "chosen", "rejected"} <= cells.keys() or "p_chosen" in cells:
         return False
@@ -65,16 +66,22 @@ def read_benchmark(file: str) -> Benchmark:
     The answers are a text each, or in the second version's shape lists of texts, which must be as many as `num_correct`
     and `total_completions` say where these are there. Repeated rows stay: the benchmark counts them. A row is left out,
     and counted, where a right answer is also a wrong one. Raises `InputError` at the place of a row that is of neither
-    shape, and for a file without rows. An empty answer stays as well.
+    shape, `SeveralErrors` for several, and `InputError` for a file without rows. An empty answer stays as well.
     """
     spec, found = parse_spec(file), Benchmark()
-    for row in read_rows(spec):
-        one = _row(row, spec)
+    mistakes = Mistakes(spec.path)
+    for row in mistakes.rows(spec):
+        try:
+            one = _row(row, spec)
+        except InputError as error:
+            mistakes.add(error)
+            continue
         if set(one.chosen) & set(one.rejected):
             found.skipped["both answers are the same text"] += 1
             found.first.setdefault("both answers are the same text", row.place)
         else:
             found.rows.append(one)
+    mistakes.check()
     if not found.rows:
         raise InputError("holds no rows" + (": every one was left out" if found.skipped else ""), spec.path)
     return found
@@ -100,8 +107,16 @@ def _answers(row: Row, cells: dict[str, Any], name: str) -> tuple[str, ...]:
     if isinstance(cell, str):
         return (cell,)
     if not _is_texts(cell):
-        raise row.error(f"'{name}' must be a text or a list of texts, at least one")
+        raise row.error(f"'{name}' holds {_found(cell)}, expected a text or a list of texts")
     return tuple(cell)
+
+
+def _found(cell: Any) -> str:
+    """What a cell holds that is neither a text nor a list of texts."""
+    if not isinstance(cell, list):
+        return kind_of(cell)
+    other = next((one for one in cell if not isinstance(one, str)), "")
+    return f"a list with {kind_of(other)} in it" if cell else "an empty list"
 
 
 def _is_texts(cell: Any) -> bool:

@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple
 from cai.errors import InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked, flat, is_own, number, ranked_pairs
-from cai.prompts.files import Row, read_rows
+from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow, check_messages
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
@@ -39,7 +40,7 @@ class PairNotes:
     of the first of each; `contradicting` counts repeated pairs that were ranked the other way, whose label is then the
     mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on); `unread`
     names columns that nothing was taken from, `annotators` counts rows by who their column of that name says ranked
-    them.
+    them. `left_out` has the rows of `skipped` as they are in the file, not once for each pair that one ranks.
     """
 
     rows: int = 0
@@ -54,11 +55,15 @@ class PairNotes:
     kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     annotators: Counter[str] = field(default_factory=Counter)
+    left_out: list[tuple[Row, str]] = field(default_factory=list)
 
-    def skip(self, reason: UnusableRow, place: str) -> None:
-        """Count a row or pair that is left out."""
-        self.skipped[str(reason)] += 1
-        self.first.setdefault(str(reason), place)
+    def skip(self, reason: UnusableRow, row: Row) -> None:
+        """Count a row or pair that is left out, and keep it."""
+        why = str(reason)
+        self.skipped[why] += 1
+        self.first.setdefault(why, row.place)
+        if not any(one is row and told == why for one, told in self.left_out[-1:]):
+            self.left_out.append((row, why))
 
     def told(self, file: str) -> list[str]:
         """For people: what was not read or left out, with the place of its first row, what repeats a pair or was moved.
@@ -121,7 +126,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     `p_chosen` column is kept as a soft label, a tie is 0.5, and rows without a verdict are left out and counted, like
     those whose answers are equal or empty, or whose two dialogues differ before the last answer. Which answer is
     response_a is drawn by hash, so p_a is near 0 as often as near 1. The side of the split is drawn by the opening user
-    turn. Raises `InputError` for rows that are not pairs.
+    turn. Raises `InputError` for a row that is no pair, `SeveralErrors` for several (`Mistakes`).
     """
     check_share(test_share)
     spec = parse_spec(file)
@@ -130,16 +135,15 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
     pairs: dict[str, _Pair] = {}
-    notes, watch = PairNotes(), Watch()
-    for row in read_rows(spec):
+    notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
+    for row in mistakes.rows(spec):
         notes.rows += 1
-        for new in _read_pairs(_watched(flat(row), watch, notes), spec, notes):
-            known = pairs.setdefault(new.preference.id, new)
-            if known is not new:
-                notes.duplicates += 1
-                notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
-                known.labels += new.labels
-                known.weights += new.weights
+        try:
+            for new in _read_pairs(row, watch, spec, notes):
+                _keep(new, pairs, notes)
+        except InputError as error:
+            mistakes.add(error)
+    mistakes.check()
     if not pairs:
         why = "; ".join(
             f"{count:,} because {reason} (first: {notes.first[reason]})" for reason, count in notes.skipped.items()
@@ -149,6 +153,16 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     settled = _settled(list(pairs.values()), test_share, notes)
     notes.ties = sum(one.p_a == 0.5 for one in settled)
     return HumanPreferences(settled, notes)
+
+
+def _keep(new: _Pair, pairs: dict[str, _Pair], notes: PairNotes) -> None:
+    """Add a pair, or the label of one that is there to it."""
+    known = pairs.setdefault(new.preference.id, new)
+    if known is not new:
+        notes.duplicates += 1
+        notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
+        known.labels += new.labels
+        known.weights += new.weights
 
 
 def _watched(row: Row, watch: Watch, notes: PairNotes) -> Row:
@@ -174,9 +188,10 @@ def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> lis
     return settled
 
 
-def _read_pairs(row: Row, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]:
+def _read_pairs(row: Row, watch: Watch, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]:
     """The pairs of one row that are of use; the others are counted."""
-    coming = ranked_pairs(row, spec)
+    read = _watched(flat(row), watch, notes)
+    coming = ranked_pairs(read, spec)
     while True:
         try:
             found = None
@@ -186,10 +201,10 @@ def _read_pairs(row: Row, spec: PromptFile, notes: PairNotes) -> Iterator[_Pair]
             notes.pairs += 1
             if isinstance(found, UnusableRow):
                 raise found
-            pair = _pair(row, spec, found, notes)
+            pair = _pair(read, spec, found, notes)
         except UnusableRow as reason:
             notes.pairs += found is None
-            notes.skip(reason, row.place)
+            notes.skip(reason, row)
             continue
         yield pair
 

@@ -10,10 +10,10 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, find_column, read_cell, read_dialogue, read_messages
+from cai.prompts.shapes import UnusableRow, find_column, kind_of, read_cell, read_dialogue, read_messages
 from cai.prompts.spec import PromptFile
 from cai.prompts.transcripts import READS_SO
-from cai.records import Message, Messages
+from cai.records import Message, Messages, user
 
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
@@ -24,6 +24,11 @@ SHAPES = (
     "expected chosen and rejected, or output_1, output_2 and preference, or completions with overall_score, "
     "or response_a, response_b and p_a"
 )
+
+_LABELS = ("label", "kto_tag")
+_ONE_ANSWER = ("completion", "response", "output", "answer", "messages", "conversations")
+_TWO = "a pair has two answers to one prompt, chosen and rejected"
+_JOINED = "`cai import FILE --out FOLDER` makes pairs of good and bad answers to one prompt"
 
 
 class Ranked(NamedTuple):
@@ -135,7 +140,7 @@ def _numeric(value: Any) -> float | None:
 
 def _text(row: Row, cell: Any, column: str) -> str:
     if not isinstance(cell, str):
-        raise row.error(f"'{column}' must be a text")
+        raise row.error(f"'{column}' holds {kind_of(cell)}, expected a text")
     return cell.strip()
 
 
@@ -177,10 +182,29 @@ def _chosen(row: Row, cells: dict[str, Any]) -> Ranked:
     columns = [next((name for name in names if name in cells), names[0]) for names in (_CHOSEN, _REJECTED)]
     if not any(name in cells for name in columns) and not {one.lower() for one in cells} & set(columns):
         found = ", ".join(repr(name[:40]) for name in list(cells)[:12])
+        if said := _one_answer(cells):
+            raise row.error(f"{said} (columns: {found})")
         near = next((hint for name in (*columns, "output_1", "completions") if (hint := _near(name, cells))), "")
         raise row.error(f"no ranked answers (columns: {found}){near}; {SHAPES}")
     chosen, rejected = (find_column(row, cells, (name,)) for name in columns)
     return Ranked(*_dialogues(row, cells, chosen, rejected), _p_chosen(row, cells))
+
+
+def _one_answer(cells: dict[str, Any]) -> str:
+    """What a row with one answer is, in words, and what a pair is; the empty string for a row of anything else."""
+    there = {name.lower(): value for name, value in cells.items() if value is not None}
+    if not any(_is_answer(there.get(name)) for name in _ONE_ANSWER):
+        return ""
+    if label := next((name for name in _LABELS if name in there), ""):
+        return f"a single answer that its '{label}' rates (a KTO row), not a pair; {_TWO}; {_JOINED}"
+    return f"a single answer that nothing rates, not a pair; {_TWO}" if _is_answer(there.get("completion")) else ""
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether a cell is a text or the messages of one answer, and not a list of completions."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, dict) and {"role", "from"} & one.keys() for one in value)
+    return isinstance(value, str)
 
 
 def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
@@ -204,7 +228,7 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")
-        messages = _with_system(cells, messages)
+        messages = _with_system(cells, _alpaca(row, cells, messages) if column == "instruction" else messages)
         if messages[-1].role != "user":
             raise row.error(f"the prompt must end with a user turn, this one ends with the role {messages[-1].role}")
         return (
@@ -216,6 +240,18 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
     both = (_whole(row, cells[one], one, near) for one in (chosen, rejected))
     messages, better, worse = _apart(*both)
     return _with_system(cells, messages), better, worse
+
+
+def _alpaca(row: Row, cells: dict[str, Any], messages: Messages) -> Messages:
+    """An instruction with what Alpaca's `input` and `history` columns say, as `cai import` joins them."""
+    given, earlier = cells.get("input"), cells.get("history") or []
+    if isinstance(given, str) and given and len(messages) == 1:
+        messages = (user(f"{messages[0].content}\n{given}"),)
+    if not isinstance(earlier, list) or not all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in earlier
+    ):
+        raise row.error("'history' is not a list of pairs of texts")
+    return (*(turn for asked, said in earlier for turn in (user(asked), Message("assistant", said))), *messages)
 
 
 def _with_system(cells: dict[str, Any], messages: Messages) -> Messages:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cai.prompts.files import Row
-from cai.prompts.shapes import ALWAYS_LISTS, UnusableRow, keys_beside, read_messages
+from cai.prompts.shapes import ALWAYS_LISTS, UnusableRow, keys_beside, kind_of, read_messages
 from cai.prompts.watched import WatchedCells
 from cai.records import Message, Messages, assistant, user
 
 Cells = dict[str, Any]
+OR_TEXT = "a text or "
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def text(cells: Cells, name: str) -> str:
     """The text of a column, to the letter."""
     value = cell(cells, name)
     if not isinstance(value, str):
-        raise UnusableRow(f"'{name}' is not a text")
+        raise UnusableRow(f"'{name}' holds {kind_of(value)}, expected a text")
     return value
 
 
@@ -80,12 +81,16 @@ def optional_text(cells: Cells, name: str | None) -> str:
     return "" if name is None or cells.get(name) is None else text(cells, name)
 
 
-def turns(row: Row, value: Any, name: str, tags: Tags | None = None) -> Messages:
-    """Messages in a cell: one or a list, as chat APIs, ShareGPT or `tags` name their parts."""
+def turns(row: Row, value: Any, name: str, tags: Tags | None = None, or_text: str = "") -> Messages:
+    """Messages in a cell: one or a list, as chat APIs, ShareGPT or `tags` name their parts.
+
+    Raises `UnusableRow` for anything else; `or_text` names what else its column may hold, which the caller has read.
+    """
     if tags is not None:
         value = [_translated(one, tags) for one in (value if isinstance(value, list) else [value])]
     if not isinstance(value, list | dict):
-        raise UnusableRow(f"'{name}' is not a list of messages")
+        more = "" if isinstance(value, str) else or_text
+        raise UnusableRow(f"'{name}' holds {kind_of(value)}, expected {more}a list of messages")
     messages = read_messages(row, value, name)
     if isinstance(row.value, WatchedCells):
         row.value.leave(f"{name}[].{key}" for key in keys_beside(value))
@@ -113,7 +118,8 @@ def prompt_turns(row: Row, cells: Cells, columns: Columns) -> Messages:
         query = optional_text(cells, columns.query)
         messages: Messages = (*_history(cells, columns), user(f"{value}\n{query}" if query else value))
     else:
-        messages = turns(row, value, columns.prompt, columns.tags)
+        plain = columns.tags is None and columns.prompt not in ALWAYS_LISTS
+        messages = turns(row, value, columns.prompt, columns.tags, OR_TEXT * plain)
     return with_system(messages, cells, columns)
 
 
@@ -142,7 +148,7 @@ def answer(row: Row, cells: Cells, name: str, prompt: Messages, tags: Tags | Non
     value = cell(cells, name)
     if isinstance(value, str):
         return value
-    messages = turns(row, value, name, tags)
+    messages = turns(row, value, name, tags, OR_TEXT)
     if len(messages) > 1 and messages[:-1] in (prompt, without_system(prompt)):
         messages = messages[-1:]
     if len(messages) != 1 or messages[0].role != "assistant":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cai.errors import ConfigError, did_you_mean
+from cai.errors import ConfigError, InputError, did_you_mean
 from cai.imports import pairs
 from cai.imports.cells import Cells, Columns, truth
 from cai.prompts.files import Row
@@ -148,6 +148,50 @@ def recognise(row: Row) -> str:
             return name
     columns = ", ".join(repr(name[:40]) for name in list(row.value)[:12])
     raise row.error(f"no format that is known here has these columns: {columns}; name one with --format")
+
+
+HEAD = 100
+"""So many rows of a file are looked at for its format where the first ones are of none."""
+
+
+def first_format(head: Sequence[Row]) -> str:
+    """The format of a file that begins so: of its first row, else of the first row that is of one with answers.
+
+    Raises as `recognise` does of the first row where there is none.
+    """
+    try:
+        return recognise(head[0])
+    except InputError:
+        found = next((name for row in head if isinstance(row.value, dict) if (name := _with_answers(row.value))), "")
+        if not found:
+            raise
+        return found
+
+
+def _with_answers(cells: Cells) -> str:
+    return next((name for name, one in FORMATS.items() if one.carries != "prompts" and one.fits(cells)), "")
+
+
+class RowFormats:
+    """The format of each row of a file by its own columns, which the rows of a file of answers need not share.
+
+    A row that is of no format with answers is read, and told, as `first` is, the format of the file (`first_format`);
+    so are all rows where that holds prompts.
+    """
+
+    def __init__(self, first: str) -> None:
+        self.first = first
+        self._known: dict[tuple[tuple[str, type], ...], str] = {}
+
+    def of(self, cells: Cells) -> str:
+        """The name of the format of a row with these cells."""
+        if FORMATS[self.first].carries == "prompts":
+            return self.first
+        shape = tuple((name, type(one)) for name, one in cells.items())
+        known = self._known.get(shape)
+        if known is None or not FORMATS[known].fits(cells):
+            known = self._known[shape] = _with_answers(cells) or self.first
+        return known
 
 
 _ANSWERS = re.compile(r"(chosen|rejected|response|answer|completion|output_).*", re.IGNORECASE)

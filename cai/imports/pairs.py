@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cai.errors import InputError
 from cai.human_preferences.shapes import Ranked, ranked_pairs
 from cai.imports.cells import (
+    OR_TEXT,
     Cells,
     Columns,
     answer,
@@ -49,7 +51,13 @@ def explicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 
 def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
-    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn."""
+    """As `explicit`, with the prompt a text; as `implicit` where both answers are dialogues that hold that turn.
+
+    A prompt that is a transcript is read as `texts` reads it.
+    """
+    if is_transcript(text(cells, columns.prompt or "")):
+        yield from texts(row, cells, columns)
+        return
     asked, both = user(text(cells, columns.prompt or "")), (columns.chosen, columns.rejected)
     said = [(name, cell(cells, name)) for name in both]
     whole = all(isinstance(one, list) and asked in turns(row, one, name)[:-1] for name, one in said)
@@ -58,7 +66,8 @@ def mixed(row: Row, cells: Cells, columns: Columns) -> Pairs:
 
 def implicit(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """Two whole dialogues that differ in their last answer."""
-    better, worse = (turns(row, cell(cells, one), one, columns.tags) for one in (columns.chosen, columns.rejected))
+    both = (columns.chosen, columns.rejected)
+    better, worse = (turns(row, cell(cells, one), one, columns.tags, OR_TEXT) for one in both)
     if not better or not worse or better[-1].role != "assistant" or worse[-1].role != "assistant":
         raise UnusableRow("a dialogue does not end with the assistant's answer")
     if better[:-1] != worse[:-1]:
@@ -89,7 +98,7 @@ def native(row: Row, cells: Cells, columns: Columns) -> Pairs:
         messages = read_cell(row, prompt, "prompt").messages
     else:
         record = isinstance(prompt, dict) and "messages" in prompt
-        messages = turns(row, prompt["messages"] if record else prompt, "prompt")
+        messages = turns(row, prompt["messages"] if record else prompt, "prompt", or_text=OR_TEXT)
     yield Ranked(messages, text(cells, "response_a"), text(cells, "response_b"), share(cells, "p_a"))
 
 
@@ -147,11 +156,14 @@ def _split(written: str) -> Messages:
 
 def texts(row: Row, cells: Cells, columns: Columns) -> Pairs:
     """A prompt and two answers as texts: to the letter where the row's `id` proves that reading; else as `tolerant`."""
-    for found in explicit(row, cells, columns):
-        if isinstance(found, Ranked) and proven(found, cells):
-            yield found
-            return
-    yield from tolerant(row, cells, columns)
+    try:
+        [found] = explicit(row, cells, columns)
+    except (UnusableRow, InputError):
+        found = None
+    if isinstance(found, Ranked) and proven(found, cells):
+        yield found
+    else:
+        yield from tolerant(row, cells, columns)
 
 
 def tolerant(row: Row, cells: Cells, columns: Columns) -> Pairs:

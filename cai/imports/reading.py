@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
 from cai.errors import ConfigError, InputError
 from cai.human_preferences.merged import merge
 from cai.human_preferences.shapes import Ranked
 from cai.imports.answers import Answer, Answers
 from cai.imports.cells import Cells, check_prompt, check_text
-from cai.imports.formats import FORMATS, Format, check_format, loses_answers, recognise
+from cai.imports.formats import FORMATS, HEAD, Format, RowFormats, check_format, first_format, loses_answers
 from cai.imports.held import Held, Known, Settled
 from cai.imports.judged import join_judged
 from cai.imports.labels import Ranker, labelled, prompt_source, ranker_of, tags_of, weight_of
@@ -20,6 +21,7 @@ from cai.imports.scratch import Scratch
 from cai.imports.sources import Source, named_format
 from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow
 from cai.prompts.spec import PromptFile
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
@@ -194,14 +196,18 @@ def read_prompt_rows(
 
 
 def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
-    """Every row with how it is to be read: as its file was mapped, as was asked for, or as the first row looks."""
+    """Every row with how it is to be read: as its file was mapped, as was asked for, or as it looks (`RowFormats`)."""
     asked = check_format(reading.format_name)
     for source in reading.sources:
-        name = asked
-        for row in source.rows():
+        name = asked if asked != "auto" or source.mapped is None else "dataset_info.json"
+        mistakes = Mistakes(source.spec.path)
+        rows = source.rows(mistakes)
+        head = list(islice(rows, HEAD))
+        formats = RowFormats(first_format(head)) if name == "auto" and head else None
+        for row in chain(head, rows):
             reading.report.rows += 1
-            if name == "auto":
-                name = "dataset_info.json" if source.mapped is not None else recognise(row)
+            if formats is not None:
+                name = formats.of(row.value) if isinstance(row.value, dict) else formats.first
             reading.report.formats[name] += 1
             if not isinstance(row.value, dict):
                 reading.reject(row, "the row is not an object with columns")
@@ -210,6 +216,7 @@ def _rows(reading: Reading) -> Iterator[tuple[Row, Source, Format]]:
                 reading.reject(row, why)
                 continue
             yield reading.watch.row(row), source, named_format(name, source)
+        mistakes.check()
 
 
 def _ranked(reading: Reading, scratch: Scratch) -> Iterator[tuple[Row, PromptFile, Ranked]]:

@@ -12,7 +12,8 @@ from cai.errors import InputError, did_you_mean, json_limit
 from cai.imports.cells import Columns, Tags
 from cai.imports.formats import FORMATS, Format
 from cai.imports.pairs import dialogue, explicit, judged
-from cai.prompts.files import Row, head_of_json, read_rows
+from cai.prompts.files import Row, head_of_json
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.spec import FORMATS as FILES
 from cai.prompts.spec import PromptFile, parse_spec
 
@@ -31,10 +32,10 @@ class Source:
     part: str | None = None
     mapped: Format | None = None
 
-    def rows(self) -> Iterator[Row]:
-        """The rows, each with the split that the file's name gives."""
+    def rows(self, mistakes: Mistakes) -> Iterator[Row]:
+        """The rows that can be read, each with the split that the file's name gives; the others are `mistakes`."""
         annotator = ""
-        for row in read_rows(self.spec):
+        for row in mistakes.rows(self.spec):
             if isinstance(row.value, dict) and "annotations" in row.value and self.spec.format == "json":
                 annotator = annotator or _default_annotator(self.spec.path)
                 row = replace(row, value={"default_annotator": annotator, **row.value})

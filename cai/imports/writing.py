@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
 from cai.errors import InputError
-from cai.imports.formats import FORMATS, check_format, recognise
+from cai.imports.formats import FORMATS, HEAD, check_format, first_format
 from cai.imports.labels import Ranker
 from cai.imports.reading import ImportReport, Reading
 from cai.imports.sources import Source
-from cai.prompts.files import Row
+from cai.prompts.files import Row, rejected_line
+from cai.prompts.mistakes import Mistakes
 from cai.records import Kind, Preference, Prompt
 from cai.storage.run import atomic_write
 
@@ -67,25 +69,16 @@ class _Rejects:
     def __call__(self, row: Row, why: str) -> None:
         if self._handle is None:
             self._handle = self._stack.enter_context(atomic_write(self._path))
-        self._handle.write(_told(row, why) + "\n")
-
-
-def _told(row: Row, why: str) -> str:
-    """A rejected row as JSON; one with a number that JSON has not, such as Infinity, as the text under `row_text`."""
-    told = {"place": row.place, "reason": why}
-    try:
-        return json.dumps({**told, "row": row.value}, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps({**told, "row_text": json.dumps(row.value, default=str)})
+        self._handle.write(rejected_line(row, why))
 
 
 def _carried(sources: Sequence[Source], format_name: str) -> Wanted:
-    """What the format of the first row carries; judged answers are taken for preferences."""
+    """What the format of the first file with rows carries; judged answers are taken for preferences."""
     for source in sources:
         form = source.mapped or (FORMATS[format_name] if format_name != "auto" else None)
         if form is None:
-            first = next(source.rows(), None)
-            form = FORMATS[recognise(first)] if first is not None else None
+            head = list(islice(source.rows(Mistakes(source.spec.path)), HEAD))
+            form = FORMATS[first_format(head)] if head else None
         if form is not None:
             return "prompts" if form.carries == "prompts" else "preferences"
     raise InputError(_NO_ROWS, sources[0].spec.path)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cai.constitution import Constitution, Form, load_constitution
 from cai.embedded import model_spec, people_file, prompt_file
-from cai.errors import ConfigError, did_you_mean
+from cai.errors import CAIError, ConfigError, InputError, SeveralErrors, did_you_mean, raise_all
 from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
 from cai.pipeline.spending import Meter, Spending
@@ -140,10 +140,18 @@ class Job:
         self._engines.clear()
 
     def human(self) -> dict[str, HumanPreferences]:
-        """The pairs of each file of `preferences.human`, read once; raises `InputError` with the line of a bad row."""
+        """The pairs of each file of `preferences.human`, read once.
+
+        Raises `InputError` with the line of a bad row, `SeveralErrors` for several.
+        """
+        wrong: list[CAIError] = []
         for file in self.recipe.preferences.human:
-            if file not in self._human:
-                self._human[file] = read_human_preferences(people_file(file), test_share=self.recipe.test_share)
+            try:
+                if file not in self._human:
+                    self._human[file] = read_human_preferences(people_file(file), test_share=self.recipe.test_share)
+            except (InputError, SeveralErrors) as error:
+                wrong.append(error)
+        raise_all(wrong)
         return self._human
 
     def weights(self, init: str) -> Path:

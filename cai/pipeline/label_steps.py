@@ -85,7 +85,7 @@ def _preferences(job: Job) -> Step:
     settings |= {"own_weights": own} if own else {}
     settings["seed"] = job.recipe.seed if job.recipe.preferences.human else None
     settings["human"] = {file: file_sha256(parse_spec(people_file(file)).path) for file in job.recipe.preferences.human}
-    beside = ("preferences.rejected.jsonl", "metrics/label.json")
+    beside = ("preferences.rejected.jsonl", label_work.HUMAN_REJECTED, "metrics/label.json")
     reads = ("label", "prompts") if job.recipe.preferences.human else ("label",)
     return Step("preferences", reads, "preferences.jsonl", settings, label_work.make_preferences, beside)
 

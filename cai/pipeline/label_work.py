@@ -25,10 +25,14 @@ from cai.preferences import (
     tie_strength,
 )  # fmt: skip
 from cai.preferences.rankings import FITTED, Compared
+from cai.prompts.files import rejected_line
 from cai.prompts.splits import opening_turn
 from cai.records import Json, Judgement, Preference, Prompt, Sampling, Split, content_id
 from cai.stages import STAGES, Stage
 from cai.storage.run import atomic_write, read_rows, write_json
+
+HUMAN_REJECTED = "human.rejected.jsonl"
+"""The rows of the human files that were left out, each with its place and reason."""
 
 
 def judging_stage(job: Job, step: str) -> Stage:
@@ -110,7 +114,7 @@ def make_preferences(job: Job) -> Json:
         rejected.unlink()
     _count_unanswered(job, figures)
     write_json(job.run.path("metrics/label.json"), figures.to_json())
-    return result.to_json() | _mix_entry(job, mix)
+    return result.to_json() | _mix_entry(job, mix, _write_left_out(job))
 
 
 def _labelled(job: Job) -> Iterator[tuple[Judgement, Preference | ParseError]]:
@@ -151,17 +155,26 @@ def mixed_in(job: Job, splits: Mapping[Split, int]) -> Mix:
     return mixed(on_the_side_of(sides, human), splits, settings.human_share, job.recipe.seed)
 
 
-def _mix_entry(job: Job, mix: Mix) -> Json:
+def _write_left_out(job: Job) -> int:
+    """Write `HUMAN_REJECTED` if the human files have rows that were left out; how many there are."""
+    lines = [rejected_line(*one) for read in job.human().values() for one in read.notes.left_out]
+    if lines:
+        with atomic_write(job.run.path(HUMAN_REJECTED)) as handle:
+            handle.writelines(lines)
+    return len(lines)
+
+
+def _mix_entry(job: Job, mix: Mix, left_out: int) -> Json:
     """What the manifest says of the human labels: how each file was read, and the ratio that came out."""
-    if not job.recipe.preferences.human:
+    if not (human := job.recipe.preferences.human):
         return {}
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
-    unused = sum(one["available"] - one["human"] for one in mix.counts.values())
+    unused = {split: one["available"] - one["human"] for split, one in mix.counts.items()}
     return {
-        "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, job.recipe.preferences.human)) else "people"},
+        "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, human)) else "people", "rejected": left_out},
         "human": notes,
         "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
-        "left_out": {"beyond the human share": unused} if unused else {},
+        "left_out": {f"human {split} pairs beyond the share": count for split, count in unused.items() if count},
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cai.pipeline.job import Job
+from cai.pipeline.label_work import HUMAN_REJECTED
 from cai.pipeline.stage_loop import COUNTED
 from cai.pipeline.staleness import stale_steps
 from cai.pipeline.steps import last_step
@@ -48,7 +49,9 @@ def _label(run: Run) -> Json:
     """The judge's figures, how its verdicts were read, and the mix with human labels if there is one."""
     figures = _metrics(run, "label") or {}
     read = run.steps["label"]["settings"]["verdicts"] if "label" in run.steps else None
-    return {**figures, "verdicts": read, "mix": run.steps["preferences"].get("mix")}
+    mix = run.steps["preferences"].get("mix")
+    rejects = {"rejects": str(run.path(HUMAN_REJECTED))} if mix and mix.get("rejected") else {}
+    return {**figures, "verdicts": read, "mix": mix and mix | rejects}
 
 
 def _rubric(run: Run) -> Json:

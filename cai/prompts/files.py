@@ -18,6 +18,8 @@ from cai.prompts.spec import PromptFile
 
 _LIST_KEYS = ("data", "rows", "prompts", "examples", "instances", "comparisons")
 _LONGEST_FIELD = 1 << 26
+_OPENS_A_DOCUMENT = ("{", "[")
+"""Lines that no line after them can follow in JSONL: the file is one document over several lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,35 @@ class Row:
         return f"{self.path}:{self.line}" if self.number is None else f"{self.path} row {self.number}"
 
 
-def read_rows(spec: PromptFile) -> Iterator[Row]:
+def rejected_line(row: Row, why: str) -> str:
+    """A line of a file of rejected rows: place, reason and row; one with a number that JSON has not as `row_text`."""
+    told = {"place": row.place, "reason": why}
+    try:
+        return json.dumps({**told, "row": row.value}, default=str, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps({**told, "row_text": json.dumps(row.value, default=str)}) + "\n"
+
+
+Told = Callable[[InputError], None]
+"""Hears of a row that cannot be read where those after it can."""
+
+
+def _raised(error: InputError) -> None:
+    raise error
+
+
+def read_rows(spec: PromptFile, told: Told = _raised) -> Iterator[Row]:
     """The rows of a file, one at a time; only a JSON document of columns is held in memory.
 
-    Raises `InputError` with line and column for invalid UTF-8, broken JSON and broken CSV.
+    Raises `InputError` with line and column for invalid UTF-8, broken JSON and broken CSV. A line of JSONL that is no
+    JSON, and a row of a table with too few or too many cells, are `told`, which raises where nothing else is given.
     """
-    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
+    readers: dict[str, Callable[[Path, Told], Iterator[Row]]] = {
         "jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _tsv, "txt": _text, "parquet": _parquet,
         "dataset": _dataset,
     }  # fmt: skip
     try:
-        yield from readers[spec.format](spec.path)
+        yield from readers[spec.format](spec.path, told)
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read: {reason}", spec.path) from None
@@ -79,7 +99,7 @@ def _decode(raw: bytes, path: Path, line: int = 1) -> str:
         raise bad_utf8(error, path, line) from None
 
 
-def _text(path: Path) -> Iterator[Row]:
+def _text(path: Path, told: Told) -> Iterator[Row]:
     for number, line in _lines(path):
         if text := line.strip():
             yield Row(path, text, number)
@@ -88,10 +108,18 @@ def _text(path: Path) -> Iterator[Row]:
 # --------------------------------------------------------------------------------------------------------- JSON
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
+def _jsonl(path: Path, told: Told) -> Iterator[Row]:
     for number, line in _lines(path):
-        if line.strip():
-            yield Row(path, _loads(line.rstrip("\n"), path, number), number)
+        if not line.strip():
+            continue
+        try:
+            value = _loads(line.rstrip("\n"), path, number)
+        except InputError as error:
+            if line.strip() in _OPENS_A_DOCUMENT:
+                raise
+            told(error)
+        else:
+            yield Row(path, value, number)
 
 
 def _loads(text: str, path: Path, line: int) -> Any:
@@ -103,7 +131,7 @@ def _loads(text: str, path: Path, line: int) -> Any:
         raise InputError(f"JSON that cannot be read: {json_limit(error)}", path, line) from None
 
 
-def _json(path: Path) -> Iterator[Row]:
+def _json(path: Path, told: Told) -> Iterator[Row]:
     with _open(path) as handle:
         text = JsonText(handle, path)
         while (first := text.next()).isspace():
@@ -115,11 +143,11 @@ def _json(path: Path) -> Iterator[Row]:
             return
     outline = _outline(path)
     if outline is not None and outline.more:
-        yield from _jsonl(path)
+        yield from _jsonl(path, told)
     elif outline is not None and outline.lists in [(key,) for key in _LIST_KEYS]:
         yield from _rows_under(outline.lists[0], path)
     else:
-        yield from _whole(path)
+        yield from _whole(path, told)
 
 
 class _Outline(NamedTuple):
@@ -168,14 +196,14 @@ def _rows_under(key: str, path: Path) -> Iterator[Row]:
                 yield Row(path, value, number=number)
 
 
-def _whole(path: Path) -> Iterator[Row]:
+def _whole(path: Path, told: Told) -> Iterator[Row]:
     with _open(path) as handle:
         text = _decode(handle.read().removeprefix(BOM), path)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from _jsonl(path)
+            yield from _jsonl(path, told)
             return
         raise bad_json(error, path, error.lineno, error.colno) from None
     except (RecursionError, ValueError) as error:
@@ -204,16 +232,16 @@ def _rows_of_object(value: Any, path: Path) -> Iterator[Row]:
 # ------------------------------------------------------------------------------------------------------- tables
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path, told: Told) -> Iterator[Row]:
     first = next(_lines(path), (1, ""))[1]
-    return _delimited(path, ";" if ";" in first and "," not in first else ",")
+    return _delimited(path, ";" if ";" in first and "," not in first else ",", told)
 
 
-def _tsv(path: Path) -> Iterator[Row]:
-    return _delimited(path, "\t")
+def _tsv(path: Path, told: Told) -> Iterator[Row]:
+    return _delimited(path, "\t", told)
 
 
-def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
+def _delimited(path: Path, delimiter: str, told: Told) -> Iterator[Row]:
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     line = 1
@@ -225,13 +253,14 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise InputError(f"{len(cells)} cells under {len(header)} columns", path, start)
+                told(InputError(f"{len(cells)} cells under {len(header)} columns", path, start))
+                continue
             yield Row(path, dict(zip(header, cells, strict=True)), start)
     except csv.Error as error:
         raise InputError(f"broken CSV in the row that starts here: {error}", path, line + 1) from None
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, told: Told) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -247,7 +276,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise InputError(f"not a Parquet file that can be read: {str(error).splitlines()[0]}", path) from None
 
 
-def _dataset(path: Path) -> Iterator[Row]:
+def _dataset(path: Path, told: Told) -> Iterator[Row]:
     """A folder that `datasets` wrote with `save_to_disk`: one dataset, or several under the names of their splits."""
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         raise InputError("a folder, but not one that datasets.save_to_disk wrote; name the files in it", path)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cai.errors import ConfigError, InputError
-from cai.prompts.files import Row, read_rows
+from cai.errors import CAIError, ConfigError, InputError, SeveralErrors, raise_all
+from cai.prompts.files import Row
 from cai.prompts.kinds import GROUNDS, Ground, find_kind
+from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow, keys_beside, read_dialogue
 from cai.prompts.spec import PromptFile, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
@@ -133,7 +134,8 @@ def read_prompts(files: Sequence[str], *, limit: int | None = None, test_share: 
 
     Equal dialogues are merged; `limit` keeps the first N of each kind. A kind that is not given is derived (file
     names, XSTest's labels) and red_team where nothing speaks of one; a split that is not given is drawn by the opening
-    user turn. Raises `InputError` with the place of the first row that is wrong; nothing is dropped uncounted.
+    user turn. Raises `InputError` with the place of a row that is wrong, `SeveralErrors` for several, of each file the
+    first `MOST`; nothing is dropped uncounted.
     """
     check_share(test_share)
     if limit is not None and limit < 1:
@@ -141,35 +143,47 @@ def read_prompts(files: Sequence[str], *, limit: int | None = None, test_share: 
     if not files:
         raise InputError("no prompt file was given")
     found: dict[str, _Found] = {}
-    reports = tuple(_read_file(parse_spec(name), found) for name in files)
+    reports: list[FileReport] = []
+    wrong: list[CAIError] = []
+    for name in files:
+        try:
+            reports.append(_read_file(parse_spec(name), found))
+        except (InputError, SeveralErrors) as error:
+            wrong.append(error)
+    raise_all(wrong)
     prompts, moved = _with_splits(list(found.values()), test_share)
     kept = _first_of_each_kind(prompts, limit)
     skipped: Counter[str] = Counter()
     for report in reports:
         skipped.update(report.skipped)
     duplicates = sum(report.duplicates for report in reports)
-    return PromptSet(kept, duplicates, dict(skipped), reports, len(prompts) - len(kept), moved)
+    return PromptSet(kept, duplicates, dict(skipped), tuple(reports), len(prompts) - len(kept), moved)
 
 
 def _read_file(spec: PromptFile, found: dict[str, _Found]) -> FileReport:
-    counts = _Counts()
-    for row in read_rows(spec):
+    counts, mistakes = _Counts(), Mistakes(spec.path)
+    for row in mistakes.rows(spec):
         counts.rows += 1
         try:
-            one = _read_row(row, spec, counts)
+            _keep(_read_row(row, spec, counts), row, counts, found)
         except UnusableRow as reason:
             counts.skipped[str(reason)] += 1
             counts.first.setdefault(str(reason), row.place)
-            continue
-        if (known := found.get(one.prompt.id)) is None:
-            found[one.prompt.id] = one
-            counts.new += 1
-        else:
-            _merge(known, one, row)
-            counts.duplicates += 1
+        except InputError as error:
+            mistakes.add(error)
+    mistakes.check()
     if counts.rows == counts.skipped.total():
         raise InputError("holds no prompts" + (": every row was left out" if counts.rows else ""), spec.path)
     return counts.report(spec.path)
+
+
+def _keep(one: _Found, row: Row, counts: _Counts, found: dict[str, _Found]) -> None:
+    if (known := found.get(one.prompt.id)) is None:
+        found[one.prompt.id] = one
+        counts.new += 1
+    else:
+        _merge(known, one, row)
+        counts.duplicates += 1
 
 
 def _read_row(row: Row, spec: PromptFile, counts: _Counts) -> _Found:

@@ -14,7 +14,7 @@ from cai.prompts.transcripts import UnusableRow, is_transcript, parse_transcript
 from cai.records import Message, Role, user
 
 __all__ = [
-    "ALWAYS_LISTS", "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "read_cell",
+    "ALWAYS_LISTS", "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "kind_of", "read_cell",
     "read_dialogue", "read_messages",
 ]  # fmt: skip
 
@@ -57,7 +57,7 @@ def read_dialogue(row: Row, spec: PromptFile) -> Dialogue:
     elif isinstance(row.value, list | str):
         dialogue = read_cell(row, row.value, "messages" if isinstance(row.value, list) else "text", spec.first_turn)
     else:
-        raise row.error(f"the row is {_kind_of(row.value)}, expected an object, a text or a list of messages")
+        raise row.error(f"the row is {kind_of(row.value)}, expected an object, a text or a list of messages")
     check_messages(row, dialogue.messages)
     last = dialogue.messages[-1].role if dialogue.messages else None
     if last == "assistant" and (spec.drop_answer or dialogue.column in WHOLE_DIALOGUES):
@@ -164,7 +164,7 @@ def read_messages(row: Row, cell: Any, column: str) -> tuple[Message, ...]:
     """Messages as chat APIs and TRL (`role`, `content`) or ShareGPT (`from`, `value`) write them; one or a list."""
     cell = _listed(cell)
     if not isinstance(cell, list):
-        raise row.error(f"'{column}' holds {_kind_of(cell)}, expected a text or a list of messages")
+        raise row.error(f"'{column}' holds {kind_of(cell)}, expected a text or a list of messages")
     return tuple(_message(row, one, f"'{column}' message {number}") for number, one in enumerate(cell, 1))
 
 
@@ -183,14 +183,15 @@ def keys_beside(cell: Any) -> Iterator[str]:
             yield from (key for key, value in turn.items() if key not in _MESSAGE and value not in (None, "", [], {}))
 
 
-def _kind_of(cell: Any) -> str:
+def kind_of(cell: Any) -> str:
+    """What a cell holds, in words: "a number", "a list", "nothing"."""
     names = {str: "a text", list: "a list", dict: "an object", bool: "a boolean", int: "a number", float: "a number"}
     return "nothing" if cell is None else names.get(type(cell), f"a {type(cell).__name__}")
 
 
 def _message(row: Row, turn: Any, where: str) -> Message:
     if not isinstance(turn, dict):
-        raise row.error(f"{where} is {_kind_of(turn)}, expected an object with role and content")
+        raise row.error(f"{where} is {kind_of(turn)}, expected an object with role and content")
     name, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
     role = _ROLES.get(name) if isinstance(name, str) else None
     if role is None:
@@ -201,7 +202,7 @@ def _message(row: Row, turn: Any, where: str) -> Message:
     if more := [key for key in _MORE_THAN_TEXT if turn.get(key) not in (None, "", [], {})]:
         raise row.error(f"{where} has {' and '.join(more)} beside its text; only messages that are text alone are read")
     if not isinstance(content, str):
-        raise row.error(f"{where} has {_kind_of(content)} as its content, expected a text")
+        raise row.error(f"{where} has {kind_of(content)} as its content, expected a text")
     return Message(role, content)
 
 

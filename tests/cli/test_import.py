@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from cai.cli import main
 from cai.human_preferences import read_human_preferences
+from cai.imports.formats import HEAD
 from cai.pipeline.export_run import ExportRequest, export_run
 from cai.prompts import read_prompts
 from cai.records import Preference, user
@@ -124,6 +125,23 @@ def test_where_nothing_can_be_carried_no_output_is_left(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({**PAIR, "chosen": 3}, "'chosen' holds a number, expected a text or a list of messages"),
+        ({**PAIR, "prompt": 3}, "'prompt' holds a number, expected a text"),
+        ({**PAIR, "rejected": True}, "'rejected' holds a boolean, expected a text or a list of messages"),
+        ({"chosen": TWO, "rejected": 3}, "'rejected' holds a number, expected a text or a list of messages"),
+        ({"prompt": 3, "response_a": "a", "response_b": "b", "p_a": 1}, "'prompt' holds a number, expected a text or"),
+    ],
+)
+def test_a_cell_of_the_wrong_type_is_told_with_what_is_allowed(row, told, tmp_path):
+    file = write_rows(tmp_path, {"chosen": TWO, "rejected": TWO} if "prompt" not in row else PAIR, row)
+    run(file, "--out", tmp_path / "out")
+    refused = (tmp_path / "out/preferences.rejected.jsonl").read_text()
+    assert told in json.loads(refused.splitlines()[-1])["reason"]
+
+
 @pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
 @pytest.mark.parametrize("more", [["--format", "preference"], ["--as", "prompts"], ["--format", "sft"], []])
 def test_a_file_without_rows_is_said_to_be_one(more, name, tmp_path):
@@ -135,10 +153,10 @@ def test_a_file_without_rows_is_said_to_be_one(more, name, tmp_path):
 
 def test_a_file_that_breaks_half_way_leaves_nothing(tmp_path):
     Path(tmp_path / "p.jsonl").write_text(
-        json.dumps({**PAIR, "chosen": "b"}) + "\n" + json.dumps(PAIR) + "\n{", "utf-8"
+        json.dumps({**PAIR, "chosen": "b"}) + "\n" + (json.dumps(PAIR) + "\n") * HEAD + "{", "utf-8"
     )
     done = run(tmp_path / "p.jsonl", "--out", tmp_path / "out")
-    assert (done.exit_code, "p.jsonl:3" in done.stderr) == (2, True)
+    assert (done.exit_code, f"p.jsonl:{HEAD + 2}:" in done.stderr) == (2, True)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -185,3 +185,36 @@ def test_rows_that_are_merged_or_left_out_are_told(tmp_path: Path) -> None:
     assert "2 rows repeat a prompt and are merged with it" in done.stderr
     assert f"{human}: 2 rows repeat a pair, 1 of them the other way round, so that its label is the mean" in done.stderr
     assert f"1 pair left out: both answers are the same text ({human}:4)" in done.stderr
+
+
+def test_human_rows_that_are_left_out_lie_in_the_run_with_place_and_reason(tmp_path: Path) -> None:
+    prompts, human, out = write_prompts(tmp_path), tmp_path / "human.jsonl", tmp_path / "run"
+    pair = {"prompt": "How do I bake?", "chosen": "Mix flour.", "rejected": "No."}
+    scored = [{"response": "a", "overall_score": 1}, {"response": "b", "overall_score": None}, {"response": "c"}]
+    rows = [
+        pair, {**pair, "chosen": "No.", "id": "x1"}, {"instruction": "q", "output_1": "a", "output_2": "b"},
+        {"prompt": "Why?", "completions": scored},
+    ]  # fmt: skip
+    human.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = (
+        "run", "--model", "fake", "--prompts", str(prompts), "--out", str(out),
+        "--set", f'preferences.human=["{human}"]', "--until", "preferences", *DATA,
+    )  # fmt: skip
+    done = invoke(*command)
+    assert done.exit_code == 0, done.stderr
+    file = out / "human.rejected.jsonl"
+    assert f"left out: 3 human rows, each with its reason in {file}" in done.stdout
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"place": f"{human}:2", "reason": "both answers are the same text", "row": rows[1]},
+        {"place": f"{human}:3", "reason": "no verdict (preference is null)", "row": rows[2]},
+        {"place": f"{human}:4", "reason": "a completion has no overall_score", "row": rows[3]},
+    ]
+    shown = invoke("show", str(out), "human", "--rejected")
+    assert shown.exit_code == 0 and f"── {human}:3\n" in shown.stdout and "no verdict (preference is" in shown.stdout
+    [row] = invoke("show", str(out), "human", "--rejected", "--id", "x", "--json").stdout.splitlines()
+    assert json.loads(row)["row"] == rows[1]
+    assert str(file) in invoke("show", str(out), "preferences", "--rejected").stderr
+    human.write_text(json.dumps(pair) + "\n")
+    again = invoke(*command)
+    assert again.exit_code == 0 and "human row" not in again.stdout and not file.exists()
+    assert "human: nothing was rejected" in invoke("show", str(out), "human", "--rejected").output

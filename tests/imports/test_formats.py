@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 
 import pytest
@@ -263,10 +264,66 @@ def test_a_repeated_pair_has_its_rows_mean_weight_and_a_label_weighted_by_them(t
         assert [(one.chosen, one.p_chosen, one.weight) for one in read] == [("a", pytest.approx(0.8), 2.0)]
 
 
+STEM = "\n\nHuman: q\n\nAssistant: x\n\nHuman: r\n\nAssistant:"
+TURNS = [{"role": role, "content": text} for role, text in (("user", "q"), ("assistant", "x"), ("user", "r"))]
+MIXED = [
+    *(row for name, row in PAIRS.items() if name not in ("nemo_rl_preference", "axolotl_reward", "pku_safe_rlhf")),
+    {"chosen": STEM + " a", "rejected": STEM + " b\n"},
+    {"prompt": STEM, "chosen": " a", "rejected": " b"},
+    {"prompt": STEM, "chosen": ANSWERED, "rejected": [SAID]},
+    {"prompt": STEM, "chosen": TURNS + ANSWERED, "rejected": [*TURNS, SAID]},
+    {"prompt": json.dumps(TURNS), "chosen": "a", "rejected": "b"},
+    {"prompt": TURNS, "chosen": "a", "rejected": "b"},
+    {"prompt": "q", "response_a": "a", "response_b": "b", "p_a": 0.8},
+    {"question": "q", "chosen": "a", "rejected": "b"},
+    {"instruction": "q", "input": "r", "history": [["s", "t"]], "chosen": "a", "rejected": "b"},
+    {"system": "s", "chosen": STEM + " a", "rejected": STEM + " b"},
+]  # fmt: skip
+
+
+def said(one: Preference) -> tuple[object, ...]:
+    return one.prompt.messages, one.chosen, one.rejected, one.p_chosen, one.prompt.split
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_of_mixed_formats_are_each_read_as_evaluate_and_train_read_them(seed, tmp_path):
+    rows = [json.loads(re.sub(r"\bq\b", f"q{number}", json.dumps(row))) for number, row in enumerate(MIXED)]
+    random.Random(seed).shuffle(rows)
+    file = write_rows(tmp_path, *rows)
+    read, report = read_preferences(find_sources(file))
+    assert [*map(said, read)] == [*map(said, read_human_preferences(file).preferences)]
+    assert report.kept == len(rows) == report.formats.total() and not report.rejected
+
+
+def test_a_first_row_of_no_format_is_told_like_any_other(tmp_path):
+    told: list[tuple[int | None, str]] = []
+    file = write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, PAIRS["preference_text"])
+    read, _ = read_preferences(find_sources(file), told=lambda row, why: told.append((row.line, why)))
+    assert len(read) == 1 and told == [(1, LACKS)]
+    path, report = import_data(find_sources(file), tmp_path / "out")
+    assert path.name == "preferences.jsonl" and report.rejected == {LACKS: 1}
+    with pytest.raises(InputError, match=r"p\.jsonl:1: columns that look like answers"):
+        import_data(find_sources(write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, {"prompt": "t"})), tmp_path / "o")
+
+
+LACKS = "no column 'rejected' (columns: 'prompt', 'chosen')"
+
+
+def test_rated_answers_among_pairs_are_joined_and_a_row_of_no_format_is_told(tmp_path):
+    rows = [PAIRS["preference_text"], *(JUDGED["axolotl_kto"](text, text == "a") | {"prompt": "r"} for text in "ab")]
+    told: list[tuple[int | None, str]] = []
+    read, report = read_preferences(
+        find_sources(write_rows(tmp_path, *rows, {"prompt": "s", "chosen": "a"})),
+        told=lambda row, why: told.append((row.line, why)),
+    )
+    assert [one.prompt.messages for one in read] == [(user("q"),), (user("r"),)]
+    assert report.formats == {"preference_text": 2, "axolotl_kto": 2} and told == [(4, LACKS)]
+
+
 REFUSED = [
     ({"prompt": ASKED, "chosen": ANSWERED}, "no column 'rejected'"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": None}, "'rejected' holds nothing"),
-    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' is not a list of messages"),
+    ({"prompt": ASKED, "chosen": ANSWERED, "rejected": 3}, "'rejected' holds a number, expected a text or a list"),
     ({"prompt": [], "chosen": ANSWERED, "rejected": [SAID]}, "the prompt has no turns"),
     ({"prompt": ANSWERED, "chosen": ANSWERED, "rejected": [SAID]}, "the prompt ends with the role assistant"),
     ({"prompt": ASKED, "chosen": ANSWERED, "rejected": ANSWERED}, "both answers are the same text"),
@@ -362,4 +419,4 @@ def test_a_text_where_messages_are_expected_rejects_its_row(name, tmp_path):
     row = {**PAIRS, **PROMPTS, "messages_label": JUDGED["messages_label"]("a", True)}[name]
     column = "conversations" if name == "sharegpt" else "messages"
     read, report = read_prompt_rows(find_sources(write_rows(tmp_path, row, row | {column: "a text"})))
-    assert len(read) == 1 and dict(report.rejected) == {f"'{column}' is not a list of messages": 1}
+    assert len(read) == 1 and dict(report.rejected) == {f"'{column}' holds a text, expected a list of messages": 1}

@@ -401,6 +401,22 @@ def test_human_labels_are_mixed_in_by_the_stated_share_and_keep_their_source(tmp
     assert {row["source"] for row in exported} == {"ai", "human"}
 
 
+def test_human_pairs_that_lack_on_one_side_and_are_too_many_on_the_other_are_told_by_side(
+    tmp_path: Path, prompts: Path
+) -> None:
+    many, few = human_file(tmp_path, 40), human_file(tmp_path, 1, "few.jsonl")
+    few.write_text(few.read_text().replace("scarf", "shawl"))
+    done = invoke(
+        "run", "--model", "fake", "--prompts", f"{prompts}?split=test", "--out", str(tmp_path / "run"),
+        "--set", f'preferences.human=["{many}?split=train", "{few}?split=test"]', "--until", "preferences",
+        "--set", "preferences.human_share=0.5", "--set", "train=[]", "--set", "sample.policy=base",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "left out: 40 human train pairs beyond the share" in done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("mix ")]
+    assert line.endswith("50.0% asked on each side of the split; 11 more test pairs would be needed)")
+
+
 def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) -> None:
     human = tmp_path / "same.jsonl"
     rows = [{**json.loads(line), "chosen": "gladly", "rejected": "no"} for line in prompts.read_text().splitlines()]
