@@ -65,6 +65,34 @@ def test_planted_faults(old: str, new: str, level: str, code: str, line: int, sa
     assert says in finding.message
 
 
+def test_what_the_schema_cannot_say_is_told_beside_what_it_says() -> None:
+    tests = """tests:
+  - {prompt: p, better: x, worse: y, principle: aa}
+  - {messages: [{role: assistant, content: x}], better: x, worse: y, principle: a}
+  - {prompt: p, better: x, worse: y, principle: b c}
+  - {prompt: p, better: x, principle: zzz}
+"""
+    said = [(one.line, one.message) for one in found(f"nme: t\n{GOOD}{tests}")]
+    assert said == [
+        (1, "unknown key 'nme'; did you mean 'name'?"),
+        (13, "no principle has the id 'aa'; did you mean 'a'?"),
+        (14, "the dialogue must end with a user turn"),
+        (
+            15,
+            "tests[3].principle: 'b c' cannot be used; use up to 80 letters, digits, '-', '_' and '.', beginning with a letter or digit",
+        ),
+        (16, "tests[4] has no 'worse'"),
+        (16, "no principle has the id 'zzz'"),
+    ]
+
+
+@pytest.mark.parametrize("principles", ["5", "{a: {id: a}}", "[]", "[1, null, {id: 5}, {comparison: x}]"])
+def test_where_no_principle_has_an_id_the_tests_are_not_blamed(principles: str) -> None:
+    tests = "tests: [1, {prompt: p, better: x, worse: y, principle: a}, {messages: [2], principle: [a]}]\n"
+    said = " ".join(one.message for one in found(f"name: t\nprinciples: {principles}\n{tests}"))
+    assert "principles" in said and "tests[1] must be a mapping" in said and "no principle has" not in said
+
+
 def test_a_form_that_no_principle_has_is_a_warning() -> None:
     findings = found("name: t\nprinciples:\n  - {id: a, comparison: x}\n  - {id: b, comparison: y}\n")
     assert [(one.level, one.code) for one in findings] == [("warning", "missing-form")] * 2
