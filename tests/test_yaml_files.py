@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cai.constitution import shipped_names
 from cai.constitution.loading import SHIPPED, constitution_from, document_problems
 from cai.errors import InputError
-from cai.yaml_files import Limits, parse_yaml, read_yaml, resolve
+from cai.yaml_files import UNREAD, Limits, parse_yaml, read_yaml, resolve
 
 
 def refused(text: str | bytes, **limits: int) -> InputError:
@@ -88,6 +88,27 @@ def test_refusals_say_where(text: str, line: int, column: int, says: str) -> Non
     assert says in str(error)
     assert (error.line, error.column) == (line, column)
     assert "\n" not in str(error)
+
+
+def test_all_that_is_refused_is_told_at_once_if_asked_for() -> None:
+    text = """a: .nan
+b: {c: 1, c: {c: 2, c: -.inf}, d: x}
+e: &x [1]
+f: *x
+g: !!int 7
+"h\\0": 1e999
+<<: "y\\0"
+i: 3
+"""
+    document = parse_yaml(text.encode(), "f.yaml", all_refused=True)
+    assert [(one.line, one.column, one.message.split()[0]) for one in document.refused] == [
+        (1, 4, ".nan:"), (2, 11, "the"), (2, 21, "the"), (2, 24, "-.inf:"), (3, 4, "anchors"), (4, 4, "aliases"),
+        (5, 4, "tags"), (6, 1, "the"), (6, 8, "1e999:"), (7, 1, "merge"), (7, 5, "the"),
+    ]  # fmt: skip
+    assert (document.value["b"], document.value["e"], document.value["i"]) == ({"c": 1, "d": "x"}, [1], 3)
+    assert {key for key, value in document.value.items() if value is UNREAD} == {"a", "f", "g", "h\0", "<<"}
+    assert document.where(("b", "c")) == (2, 8) and document.where_key(("b", "c")) == (2, 5)
+    assert str(refused(text)) == str(document.refused[0])
 
 
 def test_invalid_utf8_has_line_and_column() -> None:
@@ -174,7 +195,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @given(damaged())
 def test_damaged_files_raise_nothing_but_input_errors(data: bytes) -> None:
     try:
-        document = parse_yaml(data, "f.yaml")
+        document = parse_yaml(data, "f.yaml", all_refused=True)
     except InputError as error:
         assert error.line is not None and error.column is not None
         breaks = re.findall("\r\n|[\r\n\x85\u2028\u2029]", data.decode("utf-8", "replace"))

@@ -41,7 +41,7 @@ def check_file(name_or_path: str | Path) -> tuple[Path | None, list[Finding]]:
     path = None
     try:
         path = find_constitution(name_or_path)
-        document = read_yaml(path)
+        document = read_yaml(path, all_refused=True)
     except InputError as error:
         return path, [Finding("error", "unreadable", error.message, error.line, error.column)]
     return path, check_document(document)

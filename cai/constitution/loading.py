@@ -37,14 +37,15 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
     document = read_constitution_file(name_or_path)
     if found := document_problems(document):
         more = f" (and {len(found) - 1} more: `cai constitution check` lists them)" if len(found) > 1 else ""
-        worst = next((one for one in found if one.message.startswith("unknown key")), found[0])
+        unknown = [one for one in found if one.message.startswith("unknown key")]
+        worst = [*document.refused, *unknown, *found][0]
         raise InputError(f"{worst.message}{more}", document.path, worst.line, worst.column)
     return constitution_from(document)
 
 
 def read_constitution_file(name_or_path: str | Path) -> Document:
-    """The YAML of a constitution, not yet validated."""
-    return read_yaml(find_constitution(name_or_path))
+    """The YAML of a constitution, not yet validated; what is refused of it is for `document_problems` to tell."""
+    return read_yaml(find_constitution(name_or_path), all_refused=True)
 
 
 def document_problems(document: Document) -> list[InputError]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.errors import InputError, did_you_mean
-from cai.yaml_files import Document, Where
+from cai.yaml_files import UNREAD, Document, Where
 
 FOLDER = Path(__file__).parent
 
@@ -26,12 +26,14 @@ def validate(document: Document, schema: dict[str, Any]) -> None:
 
 
 def problems(document: Document, schema: dict[str, Any]) -> list[InputError]:
-    """Every departure of `document` from a JSON Schema, each with the line and column of the node that is wrong."""
+    """Every departure of `document` from a JSON Schema, each with the line and column of the node that is wrong.
+
+    What was refused when it was read is among them, and said once.
+    """
     from jsonschema import Draft202012Validator
 
-    found = [
-        one for error in Draft202012Validator(schema).iter_errors(document.value) for one in _said(document, error)
-    ]
+    errors = [one for one in Draft202012Validator(schema).iter_errors(document.value) if one.instance is not UNREAD]
+    found = [*document.refused, *(one for error in errors for one in _said(document, error))]
     return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
 
 

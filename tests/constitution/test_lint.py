@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+from cai.constitution import load_constitution
 from cai.constitution.lint import Finding, check_document, check_file, pieces, similarity
+from cai.errors import InputError
 from cai.yaml_files import parse_yaml
 
 GOOD = """name: t
@@ -91,6 +94,28 @@ def test_where_no_principle_has_an_id_the_tests_are_not_blamed(principles: str) 
     tests = "tests: [1, {prompt: p, better: x, worse: y, principle: a}, {messages: [2], principle: [a]}]\n"
     said = " ".join(one.message for one in found(f"name: t\nprinciples: {principles}\n{tests}"))
     assert "principles" in said and "tests[1] must be a mapping" in said and "no principle has" not in said
+
+
+def test_a_value_that_cannot_be_read_is_told_beside_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    rest = f"{GOOD}    comparison: Which is dull?\ntests:\n  - {{prompt: p, better: x, worse: !t y, principle: c}}\n"
+    path.write_text(f"zz: 1\n{rest}".replace("id: b\n", "id: b\n    weight: .nan\n    title: -.inf\n"))
+    said = [(one.line, one.message) for one in check_file(path)[1]]
+    assert said == [
+        (1, "unknown key 'zz' (allowed: name, description, language, principles, examples, tests)"),
+        (9, ".nan: infinity and not-a-number are not read; put it in quotes if it is a text"),
+        (10, "-.inf: infinity and not-a-number are not read; put it in quotes if it is a text"),
+        (14, "the key 'comparison' is here a second time; it is already on line 13"),
+        (16, "tags ('!t') are not read; a text goes in quotes"),
+        (16, "no principle has the id 'c'"),
+    ]
+    with pytest.raises(
+        InputError, match=r"c.yaml:9:13: \.nan: infinity .* \(and 5 more: `cai constitution check` lists"
+    ):
+        load_constitution(path)
+    path.write_text(GOOD.replace("id: b\n", "id: b\n    weight: .nan\n"))
+    with pytest.raises(InputError, match=r"c.yaml:8:13: \.nan: infinity"):
+        load_constitution(path)
 
 
 def test_a_form_that_no_principle_has_is_a_warning() -> None:
