@@ -211,7 +211,8 @@ class _Builder:
         first = next(events)
         value = self.node(first, events, (), 1)
         if not isinstance(value, dict):
-            raise self.refuse(first, "a mapping ('key: value') is expected at the top of the file")
+            found = "a list" if isinstance(value, list) else "one value alone"
+            raise self.refuse(first, f"a mapping ('key: value') is expected at the top of the file, not {found}")
         next(events)
         if not isinstance(after := next(events), self.yaml.StreamEndEvent):
             raise self.refuse(after, "a second document begins here; one file holds one document")

@@ -43,6 +43,10 @@ def test_schemas_are_schemas(path: object) -> None:
         ("name: t\nprinciples: []\n", 2, 13, "0 entries; at least 1"),
         ("name: t\nlanguage: English\nprinciples: [{id: a, rubric: x}]\n", 2, 11, "a language code"),
         ("name: t\nprinciples: [{id: a b, rubric: x}]\n", 2, 19, "use up to 80 letters"),
+        ("name: t\nprinciples:\n  - id: |\n      a\n    rubric: x\n", 3, 9, "principles[1].id: 'a' with white space at its ends cannot be used; use"),
+        ("name: t\nprinciples: [{id: ' a', rubric: x}]\n", 2, 19, "'a' with white space at its ends cannot be used"),
+        ("name: t\nlanguage: \"en\\n\"\nprinciples: [{id: a, rubric: x}]\n", 2, 11, "'en' with white space at its ends"),
+        ("name: t\n\"k\\ny\": 1\nprinciples: [{id: a, rubric: x}]\n", 2, 1, "unknown key 'k y' (allowed: name,"),
         (f"{BASE}tests:\n  - {{better: b, worse: c, principle: a}}\n", 6, 5, "needs 'prompt' or 'messages'"),
         (
             f"{BASE}tests:\n  - {{prompt: a, messages: [{{role: user, content: x}}], better: b, worse: c, principle: a}}\n",

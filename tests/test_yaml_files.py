@@ -59,7 +59,8 @@ def test_quoted_scalars_are_texts() -> None:
     [
         ("", 1, 1, "empty"),
         ("# only a comment\n", 1, 1, "empty"),
-        ("- a\n", 1, 1, "a mapping"),
+        ("- a\n", 1, 1, "a mapping ('key: value') is expected at the top of the file, not a list"),
+        ("a\n", 1, 1, "a mapping ('key: value') is expected at the top of the file, not one value alone"),
         ("a: 1\nb: &x 2\n", 2, 4, "anchors ('&x')"),
         ("a: 1\nb: *x\n", 2, 4, "aliases ('*x')"),
         ("a: {<<: {b: 1}}\n", 1, 5, "merge keys"),
@@ -78,6 +79,7 @@ def test_quoted_scalars_are_texts() -> None:
         ("a: 'open\n", 1, 4, "never closed"),
         ("a: x\x00y\n", 1, 5, "U+0000"),
         ('a: "x\\0y"\n', 1, 4, "U+0000"),
+        ('a: 1\n"b\\nc": 1\n"b\\nc": 2\n', 3, 1, "the key 'b c' is here a second time; it is already on line 2"),
         ("a: " + "[" * 100_000, 1, 23, "deeper than 20"),
         ("- " * 100_000, 1, 41, "deeper than 20"),
         ("a: [" + "b," * 6000 + "]", 1, 9999, "more than 5,000"),

@@ -125,7 +125,8 @@ def _pattern(error: Any, called: str) -> str:
     if not error.instance.strip():
         return f"{called} is blank"
     meant = error.schema.get("patternMeans", f"it must match {error.validator_value}")
-    return f"{called}: '{_short(error.instance)}' cannot be used; {meant}"
+    ends = " with white space at its ends" if error.instance != error.instance.strip() else ""
+    return f"{called}: '{_short(error.instance)}'{ends} cannot be used; {meant}"
 
 
 _RULES: dict[str, Callable[[Any, str], str]] = {
