@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.constitution import shipped_names
+from cai.constitution.lint import check_document
 from cai.constitution.loading import SHIPPED, constitution_from, document_problems
 from cai.errors import InputError
 from cai.yaml_files import UNREAD, Limits, parse_yaml, read_yaml, resolve
@@ -204,11 +205,10 @@ def test_damaged_files_raise_nothing_but_input_errors(data: bytes) -> None:
         assert 1 <= error.line <= len(breaks) + 1
         assert "\n" not in str(error)
         return
-    found = document_problems(document)
-    if not found:
+    if not document_problems(document):
         constitution_from(document)
-    for problem in found:
-        assert problem.line is not None and "\n" not in str(problem)
+    for finding in check_document(document):
+        assert finding.line is not None and "\n" not in finding.message
 
 
 @settings(max_examples=200, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cai.constitution.principles import Constitution, Principle, PrincipleTest, 
 from cai.dialogues import ComparisonExample, RevisionExample
 from cai.errors import InputError, did_you_mean
 from cai.records import Message, Messages, user
-from cai.yaml_files import Document, Where, read_yaml
+from cai.yaml_files import Document, Position, Where, read_yaml
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -113,6 +114,47 @@ def _unknown_principles(document: Document) -> list[InputError]:
         for part, name in named
         if ids and isinstance(name, str) and name not in ids
     ]
+
+
+_ENTRIES: dict[tuple[str, ...], str] = {
+    ("principles",): "principle", ("examples", "revision"): "revisionExample",
+    ("examples", "comparison"): "comparisonExample", ("tests",): "test",
+}  # fmt: skip
+
+
+def sound_part(document: Document) -> Document:
+    """Of a document that has problems the entries that are right in themselves, each still where it stands."""
+    from cai.schemas import fits, load_schema
+
+    schema = load_schema("constitution")
+    rows = {
+        part: [(where, row) for where, row in _rows(document, *part) if fits(row, schema, name)]
+        for part, name in _ENTRIES.items()
+    }
+    moved: dict[Where, Where] = {
+        where: (*part, index) for part, kept in rows.items() for index, (where, _) in enumerate(kept)
+    }
+    entries = {part: [row for _, row in kept] for part, kept in rows.items()}
+    value = {
+        "name": "",
+        "principles": entries["principles",],
+        "examples": {kind: entries["examples", kind] for kind in ("revision", "comparison")},
+        "tests": entries["tests",],
+    }
+    positions, key_positions = (_moved(one, moved) for one in (document.positions, document.key_positions))
+    return replace(document, value=value, positions=positions, key_positions=key_positions)
+
+
+def _moved(positions: dict[Where, Position], moved: dict[Where, Where]) -> dict[Where, Position]:
+    """The positions within the entries in `moved` under their new numbers, and those outside of any entry."""
+    found = {}
+    for where, position in positions.items():
+        at = next((size for size in (2, 3) if len(where) >= size and isinstance(where[size - 1], int)), 0)
+        if not at:
+            found[where] = position
+        elif where[:at] in moved:
+            found[(*moved[where[:at]], *where[at:])] = position
+    return found
 
 
 def constitution_from(document: Document) -> Constitution:

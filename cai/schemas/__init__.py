@@ -37,6 +37,13 @@ def problems(document: Document, schema: dict[str, Any]) -> list[InputError]:
     return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
 
 
+def fits(value: Any, schema: dict[str, Any], name: str) -> bool:
+    """Whether a part of a document is what the schema defines under `name`."""
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]}).is_valid(value))
+
+
 def _said(document: Document, error: Any) -> Iterator[InputError]:
     part = tuple(error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):

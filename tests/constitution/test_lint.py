@@ -51,6 +51,7 @@ def test_a_good_file_has_no_findings() -> None:
         ("more honest?", "more honest, {response}?", "warning", "placeholder", 10, "'{response}'"),
         ("more honest?", "more honest?" + " really" * 90, "warning", "over-long", 10, "95 words"),
         ("name: t\n", "name: t\ntests: [{prompt: p, better: x, worse: x, principle: a}]\n", "error", "same-responses", 2, "same text"),
+        ("name: t\n", "name: t\ntests: [{prompt: p, better: 'x ', worse: \"x\\n\", principle: a}]\n", "error", "same-responses", 2, "same text"),
         ("id: b\n", "id: a\n", "error", "invalid", 7, "the id 'a' is already used on line 3"),
         ("id: b\n", "id: b\n    weight: 0\n", "error", "invalid", 8, "must be above 0"),
         ("name: t\n", "name: t\ntests: [{prompt: p, better: x, worse: y, principle: c}]\n", "error", "invalid", 2, "no principle has the id 'c'"),
@@ -116,6 +117,31 @@ def test_a_value_that_cannot_be_read_is_told_beside_all_else(tmp_path: Path) -> 
     path.write_text(GOOD.replace("id: b\n", "id: b\n    weight: .nan\n"))
     with pytest.raises(InputError, match=r"c.yaml:8:13: \.nan: infinity"):
         load_constitution(path)
+
+
+def test_errors_in_sound_entries_are_told_beside_entries_that_are_wrong() -> None:
+    """At their own lines; warnings wait, and what is wrong is not counted as if it were left out."""
+    text = """nme: t
+principles:
+  - {id: bad, critque: x}
+  - {id: a, comparison: Which is kind?, applies_to: {kinds: []}}
+  - {id: half, critique: Say what is unkind.}
+  - {id: b, comparison: Which is kind?, only_for: revision}
+examples:
+  comparison:
+    - {prompt: p, comparison: q, response_a: x, response_b: y}
+    - {prompt: p, comparison: q, response_a: x, response_b: x, better: a}
+tests:
+  - {prompt: p, better: x, worse: 5, principle: a}
+  - {prompt: p, better: x, worse: x, principle: gone}
+  - {prompt: p, better: y, worse: x, principle: b}
+"""
+    assert [(one.level, one.code, one.line) for one in found(text)] == [
+        ("error", "invalid", 1), ("error", "invalid", 1), ("error", "invalid", 3), ("error", "invalid", 3),
+        ("error", "unreachable", 4), ("error", "invalid", 5), ("error", "contradictory-scope", 6),
+        ("error", "invalid", 9), ("error", "same-responses", 10), ("error", "invalid", 12),
+        ("error", "same-responses", 13), ("error", "invalid", 13),
+    ]  # fmt: skip
 
 
 def test_a_form_that_no_principle_has_is_a_warning() -> None:
