@@ -39,6 +39,7 @@ def test_schemas_are_schemas(path: object) -> None:
         (f"{BASE}    tags: [a, a]\n", 5, 11, "the same entry twice"),
         (f"{BASE}    applies_to: {{kinds: [redteam]}}\n", 5, 26, "did you mean 'red_team'?"),
         (f"{BASE}    applies_to: all\n", 5, 17, "must be a mapping ('key: value'), not the text 'all'"),
+        (f"{BASE}tests: [1]\n", 5, 9, "tests[1] must be a mapping ('key: value'), not the number 1"),
         ("name: t\n", 1, 1, "the file has no 'principles'"),
         ("name: t\nprinciples: []\n", 2, 13, "0 entries; at least 1"),
         ("name: t\nlanguage: English\nprinciples: [{id: a, rubric: x}]\n", 2, 11, "a language code"),

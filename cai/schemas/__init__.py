@@ -53,8 +53,11 @@ def _said(document: Document, error: Any) -> Iterator[InputError]:
             line, column = document.where_key((*part, key))
             yield InputError(f"unknown key '{key}'{near}", document.path, line, column)
         return
-    if not (error.validator == "pattern" and error.instance == "" and "minLength" in error.schema):  # told as empty
-        yield document.error(part, _message(error, _called(part)))
+    if error.validator == "pattern" and error.instance == "" and "minLength" in error.schema:
+        return  # told as empty
+    if error.validator in ("anyOf", "oneOf") and _only_keys(error) and not isinstance(error.instance, dict):
+        return  # told as no mapping
+    yield document.error(part, _message(error, _called(part)))
 
 
 def _called(part: Where) -> str:
@@ -72,7 +75,7 @@ def _message(error: Any, called: str) -> str:
 
 def _no_branch(error: Any, called: str) -> str:
     branches = error.schema[error.validator]
-    if all(branch.keys() == {"required"} for branch in branches):
+    if _only_keys(error):
         keys = " or ".join(" with ".join(f"'{key}'" for key in branch["required"]) for branch in branches)
         both = error.validator == "oneOf" and not error.context
         return f"{called} needs {'only one of ' if both else ''}{keys}"
@@ -80,6 +83,10 @@ def _no_branch(error: Any, called: str) -> str:
     if types:
         return _wrong_type(error.instance, types, called)
     return f"{called}: {_short(error.message)}"
+
+
+def _only_keys(error: Any) -> bool:
+    return all(branch.keys() == {"required"} for branch in error.schema[error.validator])
 
 
 def _listed(value: Any) -> list[Any]:
