@@ -20,6 +20,7 @@ class InputError(CAIError):
     def __init__(
         self, message: str, path: str | Path | None = None, line: int | None = None, column: int | None = None
     ) -> None:
+        message = " ".join(message.splitlines())
         self.message, self.path, self.line, self.column = message, path, line, column
         where = ":".join(str(part) for part in (path, line, column) if part is not None)
         super().__init__(f"{where}: {message}" if where else message)

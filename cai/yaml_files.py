@@ -1,7 +1,8 @@
 """The guarded YAML reader: limits on size, and file, line and column (from 1) in every error.
 
 Plain scalars are read by YAML 1.2's core schema: `no`, `on` and `2024-05-01` are texts, `1e-5` is a number. Anchors,
-aliases, merge keys, tags, duplicate keys and a second document are refused. Nothing is imported until a file is read.
+aliases, merge keys, tags, duplicate keys and a second document are refused, the first of them found or, where a caller
+asks for all, one beside the other. Nothing is imported until a file is read.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _CONSTANTS = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 
+UNREAD = float("nan")
+"""What stands in a `Document` for a value that was refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -43,13 +47,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file that was read: its value in plain dicts and lists, and where each part of it stands."""
+    """A file that was read: its value in plain dicts and lists, and where each part of it stands.
+
+    `refused` is what cannot be read of it, always empty unless that was asked for; `UNREAD` stands for such values.
+    """
 
     path: Path
     value: dict[str, Any]
     sha256: str
     positions: dict[Where, Position] = field(repr=False)
     key_positions: dict[Where, Position] = field(repr=False)
+    refused: tuple[InputError, ...] = ()
 
     def where(self, part: Sequence[str | int]) -> Position:
         """Line and column of the value at `part`; of the nearest mapping or list around it, if it is not there."""
@@ -70,10 +78,13 @@ def _nearest(positions: dict[Where, Position], part: Where) -> Position:
     return positions[part]
 
 
-def read_yaml(path: str | Path, *, limit: Limits | None = None) -> Document:
-    """The mapping in the YAML file at `path`. Raises `InputError` for whatever is wrong with it."""
+def read_yaml(path: str | Path, *, limit: Limits | None = None, all_refused: bool = False) -> Document:
+    """The mapping in the YAML file at `path`. Raises `InputError` for the first thing that is wrong with it.
+
+    With `all_refused`, values and keys that are refused are told in `Document.refused`, and the rest is read.
+    """
     limit, path = limit or Limits(), Path(path)
-    return parse_yaml(read_limited(path, limit.bytes), path, limit=limit)
+    return parse_yaml(read_limited(path, limit.bytes), path, limit=limit, all_refused=all_refused)
 
 
 def read_limited(path: Path, most: int) -> bytes:
@@ -108,7 +119,7 @@ def _end_of(text: str) -> Position:
     return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
 
 
-def parse_yaml(data: bytes, path: str | Path, *, limit: Limits | None = None) -> Document:
+def parse_yaml(data: bytes, path: str | Path, *, limit: Limits | None = None, all_refused: bool = False) -> Document:
     """As `read_yaml`, from bytes that are at hand; `path` is only for the messages."""
     import yaml
 
@@ -119,14 +130,15 @@ def parse_yaml(data: bytes, path: str | Path, *, limit: Limits | None = None) ->
     if bad := _UNPRINTABLE.search(text):
         line, column = _end_of(text[: bad.start()])
         raise InputError(f"the control character U+{ord(bad.group()):04X} cannot stand in YAML", path, line, column)
-    builder = _Builder(yaml, path, limit)
+    builder = _Builder(yaml, path, limit, all_refused)
     try:
         value = builder.document(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, path, text) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"this is not YAML: {' '.join(str(error).split())}", path, 1, 1) from None
-    return Document(path, value, hashlib.sha256(data).hexdigest(), builder.positions, builder.key_positions)
+    digest, refused = hashlib.sha256(data).hexdigest(), tuple(builder.refused)
+    return Document(path, value, digest, builder.positions, builder.key_positions, refused)
 
 
 def _syntax_error(error: Any, path: Path, text: str) -> InputError:
@@ -176,13 +188,21 @@ def resolve(text: str) -> Any:
 class _Builder:
     """Turns parser events into plain values, noting where each stands and counting against the limits."""
 
-    def __init__(self, yaml: ModuleType, path: Path, limit: Limits) -> None:
+    def __init__(self, yaml: ModuleType, path: Path, limit: Limits, all_refused: bool) -> None:
         self.yaml, self.path, self.limit, self.nodes = yaml, path, limit, 0
+        self.all_refused, self.refused = all_refused, list[InputError]()
         self.positions: dict[Where, Position] = {}
         self.key_positions: dict[Where, Position] = {}
 
     def refuse(self, event: Any, message: str) -> InputError:
         return InputError(message, self.path, *_position(event))
+
+    def note(self, event: Any, message: str) -> None:
+        """Of what can be read past."""
+        error = self.refuse(event, message)
+        if not self.all_refused:
+            raise error from None
+        self.refused.append(error)
 
     def document(self, events: Iterator[Any]) -> dict[str, Any]:
         next(events)
@@ -191,7 +211,8 @@ class _Builder:
         first = next(events)
         value = self.node(first, events, (), 1)
         if not isinstance(value, dict):
-            raise self.refuse(first, "a mapping ('key: value') is expected at the top of the file")
+            found = "a list" if isinstance(value, list) else "one value alone"
+            raise self.refuse(first, f"a mapping ('key: value') is expected at the top of the file, not {found}")
         next(events)
         if not isinstance(after := next(events), self.yaml.StreamEndEvent):
             raise self.refuse(after, "a second document begins here; one file holds one document")
@@ -200,6 +221,8 @@ class _Builder:
     def node(self, event: Any, events: Iterator[Any], part: Where, depth: int) -> Any:
         self.count(event)
         self.positions[part] = _position(event)
+        if isinstance(event, self.yaml.AliasEvent):
+            return UNREAD
         if isinstance(event, self.yaml.ScalarEvent):
             return self.scalar(event)
         if depth > self.limit.depth:
@@ -209,26 +232,31 @@ class _Builder:
         return self.mapping(events, part, depth)
 
     def count(self, event: Any) -> None:
-        if isinstance(event, self.yaml.AliasEvent):
-            raise self.refuse(event, f"aliases ('*{event.anchor}') are not read; write the value out")
-        if event.anchor is not None:
-            raise self.refuse(event, f"anchors ('&{event.anchor}') are not read; write the value out")
-        if event.tag is not None:
-            raise self.refuse(event, f"tags ('{event.tag}') are not read; a text goes in quotes")
         self.nodes += 1
         if self.nodes > self.limit.nodes:
             raise self.refuse(event, f"the file has more than {self.limit.nodes:,} values")
+        if isinstance(event, self.yaml.AliasEvent):
+            self.note(event, f"aliases ('*{event.anchor}') are not read; write the value out")
+            return
+        if event.anchor is not None:
+            self.note(event, f"anchors ('&{event.anchor}') are not read; write the value out")
+        if event.tag is not None:
+            self.note(event, f"tags ('{event.tag}') are not read; a text goes in quotes")
 
     def scalar(self, event: Any) -> Any:
         text: str = event.value
         if bad := re.search("[\0\ud800-\udfff]", text):
-            raise self.refuse(event, f"the character U+{ord(bad.group()):04X} cannot stand in a text")
+            self.note(event, f"the character U+{ord(bad.group()):04X} cannot stand in a text")
+            return UNREAD
+        if event.tag is not None:
+            return UNREAD
         if event.style:
             return text
         try:
             return resolve(text)
         except ValueError as error:
-            raise self.refuse(event, f"{text[:40]}: {error}; put it in quotes if it is a text") from None
+            self.note(event, f"{text[:40]}: {error}; put it in quotes if it is a text")
+            return UNREAD
 
     def sequence(self, events: Iterator[Any], part: Where, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -242,18 +270,28 @@ class _Builder:
             key = self.key(event)
             if key in items:
                 line, _ = self.key_positions[*part, key]
-                raise self.refuse(event, f"the key '{key}' is here a second time; it is already on line {line}")
+                self.note(event, f"the key '{key}' is here a second time; it is already on line {line}")
+                self.pass_over(events, (*part, key), depth + 1)
+                continue
             self.key_positions[*part, key] = _position(event)
             items[key] = self.node(next(events), events, (*part, key), depth + 1)
         return items
+
+    def pass_over(self, events: Iterator[Any], part: Where, depth: int) -> None:
+        """Read a value that is not kept, whose place in the document another has."""
+        kept = self.positions, self.key_positions
+        self.positions, self.key_positions = {}, {}
+        self.node(next(events), events, part, depth)
+        self.positions, self.key_positions = kept
 
     def key(self, event: Any) -> str:
         self.count(event)
         if not isinstance(event, self.yaml.ScalarEvent):
             raise self.refuse(event, "a key must be a plain text, not a list or a mapping")
         if event.value == "<<" and not event.style:
-            raise self.refuse(event, "merge keys ('<<') are not read; write the values out")
-        self.scalar(event)
+            self.note(event, "merge keys ('<<') are not read; write the values out")
+        else:
+            self.scalar(event)
         return str(event.value)
 
 

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.constitution import shipped_names
+from cai.constitution.lint import check_document
 from cai.constitution.loading import SHIPPED, constitution_from, document_problems
 from cai.errors import InputError
-from cai.yaml_files import Limits, parse_yaml, read_yaml, resolve
+from cai.yaml_files import UNREAD, Limits, parse_yaml, read_yaml, resolve
 
 
 def refused(text: str | bytes, **limits: int) -> InputError:
@@ -59,7 +60,8 @@ def test_quoted_scalars_are_texts() -> None:
     [
         ("", 1, 1, "empty"),
         ("# only a comment\n", 1, 1, "empty"),
-        ("- a\n", 1, 1, "a mapping"),
+        ("- a\n", 1, 1, "a mapping ('key: value') is expected at the top of the file, not a list"),
+        ("a\n", 1, 1, "a mapping ('key: value') is expected at the top of the file, not one value alone"),
         ("a: 1\nb: &x 2\n", 2, 4, "anchors ('&x')"),
         ("a: 1\nb: *x\n", 2, 4, "aliases ('*x')"),
         ("a: {<<: {b: 1}}\n", 1, 5, "merge keys"),
@@ -78,6 +80,7 @@ def test_quoted_scalars_are_texts() -> None:
         ("a: 'open\n", 1, 4, "never closed"),
         ("a: x\x00y\n", 1, 5, "U+0000"),
         ('a: "x\\0y"\n', 1, 4, "U+0000"),
+        ('a: 1\n"b\\nc": 1\n"b\\nc": 2\n', 3, 1, "the key 'b c' is here a second time; it is already on line 2"),
         ("a: " + "[" * 100_000, 1, 23, "deeper than 20"),
         ("- " * 100_000, 1, 41, "deeper than 20"),
         ("a: [" + "b," * 6000 + "]", 1, 9999, "more than 5,000"),
@@ -88,6 +91,27 @@ def test_refusals_say_where(text: str, line: int, column: int, says: str) -> Non
     assert says in str(error)
     assert (error.line, error.column) == (line, column)
     assert "\n" not in str(error)
+
+
+def test_all_that_is_refused_is_told_at_once_if_asked_for() -> None:
+    text = """a: .nan
+b: {c: 1, c: {c: 2, c: -.inf}, d: x}
+e: &x [1]
+f: *x
+g: !!int 7
+"h\\0": 1e999
+<<: "y\\0"
+i: 3
+"""
+    document = parse_yaml(text.encode(), "f.yaml", all_refused=True)
+    assert [(one.line, one.column, one.message.split()[0]) for one in document.refused] == [
+        (1, 4, ".nan:"), (2, 11, "the"), (2, 21, "the"), (2, 24, "-.inf:"), (3, 4, "anchors"), (4, 4, "aliases"),
+        (5, 4, "tags"), (6, 1, "the"), (6, 8, "1e999:"), (7, 1, "merge"), (7, 5, "the"),
+    ]  # fmt: skip
+    assert (document.value["b"], document.value["e"], document.value["i"]) == ({"c": 1, "d": "x"}, [1], 3)
+    assert {key for key, value in document.value.items() if value is UNREAD} == {"a", "f", "g", "h\0", "<<"}
+    assert document.where(("b", "c")) == (2, 8) and document.where_key(("b", "c")) == (2, 5)
+    assert str(refused(text)) == str(document.refused[0])
 
 
 def test_invalid_utf8_has_line_and_column() -> None:
@@ -174,18 +198,17 @@ def damaged(draw: st.DrawFn) -> bytes:
 @given(damaged())
 def test_damaged_files_raise_nothing_but_input_errors(data: bytes) -> None:
     try:
-        document = parse_yaml(data, "f.yaml")
+        document = parse_yaml(data, "f.yaml", all_refused=True)
     except InputError as error:
         assert error.line is not None and error.column is not None
         breaks = re.findall("\r\n|[\r\n\x85\u2028\u2029]", data.decode("utf-8", "replace"))
         assert 1 <= error.line <= len(breaks) + 1
         assert "\n" not in str(error)
         return
-    found = document_problems(document)
-    if not found:
+    if not document_problems(document):
         constitution_from(document)
-    for problem in found:
-        assert problem.line is not None and "\n" not in str(problem)
+    for finding in check_document(document):
+        assert finding.line is not None and "\n" not in finding.message
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -24,10 +24,10 @@ CHECKS = ("identical",)
 
 
 _OPENED = "opened by the recipe"
-NEEDED: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("tests", "noise", "swapped"), "the constitution's tests, disorder or another prompt's answers"),
-    (("place",), "the pull of the first place"),
-    (("attacks", "null_answer"), "attacks on right verdicts, or the empty phrase"),
+NEEDED: tuple[Mapping[str, str], ...] = (
+    {"tests": "the constitution's tests", "noise": "disorder", "swapped": "another prompt's answers"},
+    {"place": "the pull of the first place"},
+    {"attacks": "attacks on right verdicts", "null_answer": "the empty phrase"},
 )
 """What an audit must hold the judge to: of every group one gate that has a bound, on `FEWEST` pairs or more."""
 BOUND_WANTED = "give one gate of each a bound, such as audit.tests=0.7, audit.place=0.3 and audit.attacks=0.8"
@@ -131,16 +131,65 @@ def _failing(gate: Json) -> str:
 
 def too_little(gates: Sequence[Json]) -> str:
     """What of `NEEDED` the gates, as JSON, were not measured on; empty where an audit tells enough of the judge."""
-    measured = _measured(gates)
-    lacking = [what for names, what in NEEDED if not measured.intersection(names)]
-    return f"fewer than {FEWEST} pairs of {'; nor enough of '.join(lacking)}" if lacking else ""
+    lacking = "; nor enough of ".join(_lacking(group, gates) for group in _short(gates))
+    return f"fewer than {FEWEST} pairs of {lacking}" if lacking else ""
+
+
+def _short(gates: Sequence[Json]) -> list[list[str]]:
+    """Of every group of `NEEDED` without enough pairs, the gates with a bound; all of it where none has any."""
+    measured, held = _measured(gates), _held(gates)
+    bound = [[name for name in group if name in held] for group in NEEDED]
+    return [
+        own or list(group) for group, own in zip(NEEDED, bound, strict=True) if not measured.intersection(own or group)
+    ]
+
+
+def _lacking(names: Sequence[str], gates: Sequence[Json]) -> str:
+    """What the gates measure; of tests with a bound also how many there are and how many more are needed."""
+    what = _said(names)
+    if "tests" not in names or "tests" not in _held(gates):
+        return what
+    asked, more = _tests(gates)
+    there = f"{asked} test{' was' if asked == 1 else 's were'} asked, {more} more" if asked else f"no test, {more}"
+    return f"{what} ({there} would be enough)"
+
+
+def _tests(gates: Sequence[Json]) -> tuple[int, int]:
+    """How many of the constitution's tests were asked, and how many more a gate on them needs."""
+    asked = next(int(one["n"]) for one in gates if one["gate"] == "tests")
+    return asked, FEWEST - asked
+
+
+def make_up(gates: Sequence[Json], more: str) -> str:
+    """What to do where there is `too_little`: `more`, or write tests where a group rests on them alone, or both."""
+    todo = dict.fromkeys(_more_tests(gates) if group == ["tests"] else more for group in _short(gates))
+    return ", and ".join(todo)
+
+
+def _more_tests(gates: Sequence[Json]) -> str:
+    loose = [name for name in NEEDED[0] if name in _measured(gates) - _held(gates)]
+    otherwise = f", or give {' or '.join(f'audit.{name}' for name in loose)} a bound" if loose else ""
+    asked, more = _tests(gates)
+    tests = "test" if more == 1 else "tests"
+    return f"write {more} {'more ' if asked else ''}{tests} into the constitution{otherwise}"
 
 
 def unheld(gates: Sequence[Json]) -> str:
-    """What of `NEEDED` was measured but has no bound that a judge could fail; empty where there is nothing of it."""
-    measured, held = _measured(gates), _measured([one for one in gates if one["bound"] is not None])
-    loose = [what for names, what in NEEDED if measured.intersection(names) and not held.intersection(names)]
+    """What of `NEEDED` was measured but has no bound at all; empty where there is nothing of it."""
+    measured, held = _measured(gates), _held(gates)
+    loose = [_said(group) for group in NEEDED if measured.intersection(group) and not held.intersection(group)]
     return "; nor on ".join(loose)
+
+
+def _said(names: Collection[str]) -> str:
+    """``"the constitution's tests, disorder or another prompt's answers"``"""
+    *first, last = (group[name] for group in NEEDED for name in group if name in names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _held(gates: Sequence[Json]) -> set[str]:
+    """The names of those that have a bound."""
+    return {one["gate"] for one in gates if one["bound"] is not None}
 
 
 def _measured(gates: Sequence[Json]) -> set[str]:

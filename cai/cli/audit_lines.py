@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cai.audit import BOUND_WANTED, CHECKS, pairs_to_settle, standing
+from cai.audit import BOUND_WANTED, CHECKS, make_up, pairs_to_settle, standing
 from cai.cli.audit_advice import advice
 from cai.cli.tables import number_of, table
 from cai.records import Json
@@ -25,19 +25,20 @@ def audit_lines(figures: Json) -> list[str]:
         table((f"{'gate':<13}", "figure", "n", "bound", "what it is → what to do"), gates),
         "",
         f"gates             {standing(figures['gates'])}",
-        *_too_little(figures["too_little"]),
+        *_too_little(figures["too_little"], figures["gates"]),
         *_unheld(figures["unheld"]),
         f"plots             {', '.join(figures['plots'])}",
         *(f"note              {note}" for note in figures["notes"]),
     ]
 
 
-def _too_little(few: str) -> list[str]:
+def _too_little(few: str, gates: list[Json]) -> list[str]:
     if not few:
         return []
+    todo = make_up(gates, "take more prompts or `cai run ... --set audit.items=50`")
     return [
         f"not passed        measured too little to tell: {few};",
-        f"{_INDENT}more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit",
+        f"{_INDENT}{todo}; training needs --accept-audit",
     ]
 
 

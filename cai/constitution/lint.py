@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Literal
 
-from cai.constitution.loading import constitution_from, document_problems, find_constitution
+from cai.constitution.loading import constitution_from, document_problems, find_constitution, sound_part
 from cai.constitution.principles import FORMS, Constitution, Form, Principle, lacking
 from cai.errors import InputError, raise_all
 from cai.records import KINDS, Json
@@ -41,7 +41,7 @@ def check_file(name_or_path: str | Path) -> tuple[Path | None, list[Finding]]:
     path = None
     try:
         path = find_constitution(name_or_path)
-        document = read_yaml(path)
+        document = read_yaml(path, all_refused=True)
     except InputError as error:
         return path, [Finding("error", "unreadable", error.message, error.line, error.column)]
     return path, check_document(document)
@@ -55,14 +55,17 @@ def require_sound(name_or_path: str | Path) -> None:
 
 
 def check_document(document: Document) -> list[Finding]:
-    """Findings on a file that is YAML; the finer lints only run when it is a constitution at all."""
-    if found := document_problems(document):
-        return [Finding("error", "invalid", one.message, one.line, one.column) for one in found]
-    return sorted(Lint(document).findings(), key=lambda one: (one.line or 0, one.column or 0))
+    """Findings on a file that is YAML; where it is no constitution, of the finer lints the errors in what is right."""
+    found = [Finding("error", "invalid", one.message, one.line, one.column) for one in document_problems(document)]
+    if found:
+        found += [one for one in Lint(sound_part(document)).findings() if one.level == "error"]
+    else:
+        found = list(Lint(document).findings())
+    return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
 
 
 class Lint:
-    """The lints over one valid document."""
+    """The lints over one document whose entries are valid."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -186,11 +189,12 @@ class Lint:
             yield self.at("warning", "one-sided-examples", message, "examples", "comparison")
 
     def tests(self) -> Iterator[Finding]:
+        principles = {one.id: one for one in self.constitution.principles}
         for index, test in enumerate(self.constitution.tests):
-            one = self.constitution.by_id(test.principle)
-            if test.better == test.worse:
+            if test.better.strip() == test.worse.strip():
                 yield self.at("error", "same-responses", "'better' and 'worse' are the same text", "tests", index)
-            if not one.comparison:
+            one = principles.get(test.principle)
+            if one and not one.comparison:
                 message = f"{lacking(one, 'comparison')}, so this test cannot be asked"
                 yield self.at("warning", "test-without-form", message, "tests", index, "principle")
 

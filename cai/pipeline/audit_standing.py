@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cai.audit import BOUND_WANTED, failings, objections, standing, too_little, unheld
+from cai.audit import BOUND_WANTED, failings, make_up, objections, standing, too_little, unheld
 from cai.errors import AuditError, InputError
 from cai.pipeline.export_facts import FACTS
 from cai.pipeline.job import Job, settings_json
@@ -68,6 +68,7 @@ def audit_of(file: Path, accepted: bool) -> str:
         gates = figures["gates"]
         failed, few, loose = failings(gates), too_little(gates), unheld(gates)
         wrong, said = objections(gates), standing(gates)
+        todo = make_up(gates, "take more prompts or audit.items=50 in the run")
         why = _not_of(run, file, figures.get("audited"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError("not the audit of a judge; delete it, and cai audit makes it again", path) from None
@@ -82,7 +83,7 @@ def audit_of(file: Path, accepted: bool) -> str:
     if few and not accepted:
         raise AuditError(
             f"{file}: the audit of the judge of these labels measured too little to tell: {few} ({path}), so nothing "
-            "was trained on them; more prompts or audit.items=50 in the run, or say --accept-audit"
+            f"was trained on them; {todo}, or say --accept-audit"
         )
     if loose and not accepted:
         raise AuditError(

@@ -21,7 +21,7 @@ from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, pai
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
-VERSION = 9
+VERSION = 10
 DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
@@ -105,7 +105,7 @@ def _refusal(job: Job, gates: Sequence[Json]) -> tuple[str, str]:
     if few := audit.too_little(gates):
         return (
             f"the audit of the judge measured too little to tell: {few}",
-            f"{read}take more prompts or `--set audit.items=50`",
+            f"{read}{audit.make_up(gates, 'take more prompts or `--set audit.items=50`')}",
         )
     return f"the recipe holds the judge to no bound on {audit.unheld(gates)}", audit.BOUND_WANTED
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.errors import InputError, did_you_mean
-from cai.yaml_files import Document, Where
+from cai.yaml_files import UNREAD, Document, Where
 
 FOLDER = Path(__file__).parent
 
@@ -26,13 +26,22 @@ def validate(document: Document, schema: dict[str, Any]) -> None:
 
 
 def problems(document: Document, schema: dict[str, Any]) -> list[InputError]:
-    """Every departure of `document` from a JSON Schema, each with the line and column of the node that is wrong."""
+    """Every departure of `document` from a JSON Schema, each with the line and column of the node that is wrong.
+
+    What was refused when it was read is among them, and said once.
+    """
     from jsonschema import Draft202012Validator
 
-    found = [
-        one for error in Draft202012Validator(schema).iter_errors(document.value) for one in _said(document, error)
-    ]
+    errors = [one for one in Draft202012Validator(schema).iter_errors(document.value) if one.instance is not UNREAD]
+    found = [*document.refused, *(one for error in errors for one in _said(document, error))]
     return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
+
+
+def fits(value: Any, schema: dict[str, Any], name: str) -> bool:
+    """Whether a part of a document is what the schema defines under `name`."""
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]}).is_valid(value))
 
 
 def _said(document: Document, error: Any) -> Iterator[InputError]:
@@ -44,8 +53,11 @@ def _said(document: Document, error: Any) -> Iterator[InputError]:
             line, column = document.where_key((*part, key))
             yield InputError(f"unknown key '{key}'{near}", document.path, line, column)
         return
-    if not (error.validator == "pattern" and error.instance == "" and "minLength" in error.schema):  # told as empty
-        yield document.error(part, _message(error, _called(part)))
+    if error.validator == "pattern" and error.instance == "" and "minLength" in error.schema:
+        return  # told as empty
+    if error.validator in ("anyOf", "oneOf") and _only_keys(error) and not isinstance(error.instance, dict):
+        return  # told as no mapping
+    yield document.error(part, _message(error, _called(part)))
 
 
 def _called(part: Where) -> str:
@@ -63,7 +75,7 @@ def _message(error: Any, called: str) -> str:
 
 def _no_branch(error: Any, called: str) -> str:
     branches = error.schema[error.validator]
-    if all(branch.keys() == {"required"} for branch in branches):
+    if _only_keys(error):
         keys = " or ".join(" with ".join(f"'{key}'" for key in branch["required"]) for branch in branches)
         both = error.validator == "oneOf" and not error.context
         return f"{called} needs {'only one of ' if both else ''}{keys}"
@@ -71,6 +83,10 @@ def _no_branch(error: Any, called: str) -> str:
     if types:
         return _wrong_type(error.instance, types, called)
     return f"{called}: {_short(error.message)}"
+
+
+def _only_keys(error: Any) -> bool:
+    return all(branch.keys() == {"required"} for branch in error.schema[error.validator])
 
 
 def _listed(value: Any) -> list[Any]:
@@ -123,7 +139,8 @@ def _pattern(error: Any, called: str) -> str:
     if not error.instance.strip():
         return f"{called} is blank"
     meant = error.schema.get("patternMeans", f"it must match {error.validator_value}")
-    return f"{called}: '{_short(error.instance)}' cannot be used; {meant}"
+    ends = " with white space at its ends" if error.instance != error.instance.strip() else ""
+    return f"{called}: '{_short(error.instance)}'{ends} cannot be used; {meant}"
 
 
 _RULES: dict[str, Callable[[Any, str], str]] = {

@@ -17,6 +17,7 @@ from cai.audit import (
     failings,
     gates,
     kappa,
+    make_up,
     objections,
     pairs_to_settle,
     planted_figures,
@@ -213,6 +214,45 @@ def test_an_audit_that_measured_too_little_says_of_what(measured, few):
     assert few in too_little(rows) and bool(few) == bool(too_little(rows)) == bool(objections(rows))
 
 
+FEW_TESTS = "fewer than 10 pairs of the constitution's tests"
+
+
+@pytest.mark.parametrize(
+    ("tests", "opened", "few", "todo"),
+    [
+        (3, {"noise", "swapped"}, f"{FEW_TESTS} (3 tests were asked, 7 more would be enough)",
+         "write 7 more tests into the constitution, or give audit.noise or audit.swapped a bound"),
+        (1, {"noise", "swapped"}, f"{FEW_TESTS} (1 test was asked, 9 more would be enough)",
+         "write 9 more tests into the constitution, or give audit.noise or audit.swapped a bound"),
+        (9, {"noise", "swapped", "null_answer", "attacks"}, f"{FEW_TESTS} (9 tests were asked, 1 more would be enough)",
+         "write 1 more test into the constitution, or give audit.noise or audit.swapped a bound"),
+        (0, {"noise", "swapped"}, f"{FEW_TESTS} (no test, 10 would be enough)",
+         "write 10 tests into the constitution, or give audit.noise or audit.swapped a bound"),
+        (10, {"noise", "swapped"}, "", ""), (3, {"noise"}, "", ""),
+    ],
+)  # fmt: skip
+def test_too_few_tests_are_told_as_such_and_how_many_more_are_needed(tests, opened, few, todo):
+    """The bound on them is there: that the audit says nothing is not for want of a bound."""
+    measured = {**ENOUGH, "noise": 24, "swapped": 24, "tests": tests, "null_answer": 24}
+    rows = [
+        {"gate": name, "value": 1.0 if n else None, "n": n, "bound": None if name in opened else 0.5, "passed": None}
+        for name, n in measured.items()
+    ]
+    assert (too_little(rows), make_up(rows, "take more")) == (few, todo)
+    assert unheld(rows) == ("attacks on right verdicts or the empty phrase" if "attacks" in opened else "")
+
+
+def test_tests_beside_other_pairs_that_are_too_few_are_counted_too():
+    bounds = {"tests": (3, 0.7), "noise": (2, 0.8), "swapped": (24, None), "place": (4, 0.3), "attacks": (24, 0.8)}
+    rows = [{"gate": name, "value": 1.0, "n": n, "bound": bound, "passed": True} for name, (n, bound) in bounds.items()]
+    few = f"{FEW_TESTS} or disorder (3 tests were asked, 7 more would be enough); nor enough of the pull of the first"
+    assert too_little(rows) == f"{few} place" and unheld(rows) == ""
+    assert make_up(rows, "take more prompts") == "take more prompts"
+    alone = [{**one, "bound": None} if one["gate"] == "noise" else one for one in rows]
+    todo = "write 7 more tests into the constitution, or give audit.swapped a bound, and take more prompts"
+    assert make_up(alone, "take more prompts") == todo
+
+
 DEMO = {"noise", "swapped", "length", "clear_flip_rate"}
 
 
@@ -220,9 +260,9 @@ DEMO = {"noise", "swapped", "length", "clear_flip_rate"}
     ("opened", "loose"),
     [(set(), ""), (DEMO, ""), (DEMO | {"tests"}, "the constitution's tests, disorder or another prompt's answers"),
      ({"noise", "swapped", "attacks", "abstained", "accuracy", "ece"}, ""), ({"place"}, "the pull of the first place"),
-     ({"attacks", "null_answer"}, "attacks on right verdicts, or the empty phrase"),
+     ({"attacks", "null_answer"}, "attacks on right verdicts or the empty phrase"),
      ({"place", "attacks", "null_answer"},
-      "the pull of the first place; nor on attacks on right verdicts, or the empty phrase")],
+      "the pull of the first place; nor on attacks on right verdicts or the empty phrase")],
 )  # fmt: skip
 def test_an_audit_that_holds_the_judge_to_no_bound_has_not_passed(opened, loose):
     """Of each group one gate on ten pairs or more must have a bound; an open one that is measured holds nothing up."""
@@ -240,7 +280,9 @@ def test_an_audit_that_holds_the_judge_to_no_bound_has_not_passed(opened, loose)
     assert unheld(rows) == loose and too_little(rows) == ""
     assert objections(rows) == (f"the recipe holds the judge to no bound on {loose}" if loose else "")
     rest = [{**one, "value": None, "n": 0} if one["gate"] == "tests" else one for one in rows]
-    assert ("disorder" in unheld(rest)) == (opened >= {"noise", "swapped"})
+    assert ("disorder" in unheld(rest)) == (opened >= {"noise", "swapped", "tests"})
+    tests_alone = opened & {"noise", "swapped", "tests"} == {"noise", "swapped"}
+    assert ("(no test, 10 would be enough)" in too_little(rest)) == tests_alone
 
 
 @pytest.mark.parametrize(("right", "n", "bound"), [(11, 15, 0.8), (9, 12, 0.8), (31, 45, 0.75)])

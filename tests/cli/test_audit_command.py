@@ -16,7 +16,9 @@ from cai.audit import Forecast, calibration, gates
 from cai.cli import main
 from cai.cli.audit_advice import advice
 from cai.constitution import load_constitution
+from cai.errors import AuditError
 from cai.models import ENGINES
+from cai.pipeline.audit_standing import audit_of
 from cai.pipeline.audit_work import NO_GATES
 from cai.recipe import AuditSettings
 from cai.records import Draft, Json
@@ -153,6 +155,22 @@ def test_an_audit_that_measured_too_little_says_so_and_exits_1(run: Path, tmp_pa
     assert figures["failed"] == [] and done.exit_code == 1
     assert f"\nnot passed        measured too little to tell: {figures['too_little']};\n" in done.stdout
     assert "more prompts or `cai run ... --set audit.items=50`; training needs --accept-audit\n" in done.stdout
+
+
+def test_too_few_tests_in_the_constitution_are_told_wherever_the_audit_is(run: Path, tmp_path: Path) -> None:
+    for test in load_constitution("minimal").tests:
+        judges.TRUTH[test.messages[-1].content] = test.better
+    settings = {**SETTINGS, "audit__noise": None, "audit__swapped": None}
+    fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
+    done = invoke("audit", str(run), "--quiet")
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    few = "fewer than 10 pairs of the constitution's tests (3 tests were asked, 7 more would be enough)"
+    todo = "write 7 more tests into the constitution, or give audit.noise a bound"
+    assert (done.exit_code, figures["too_little"], figures["unheld"]) == (1, few, "")
+    assert f"\nnot passed        measured too little to tell: {few};\n" in done.stdout
+    assert f"\n                  {todo}; training needs --accept-audit\n" in done.stdout
+    with pytest.raises(AuditError, match=f"measured too little to tell: {re.escape(few)} .*; {todo}, or say --accept"):
+        audit_of(run / "preferences.jsonl", False)
 
 
 def test_accuracy_stands_beside_judges_that_read_nothing(run: Path, tmp_path: Path) -> None:
