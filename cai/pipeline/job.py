@@ -62,7 +62,7 @@ class Job:
 
     `accept_audit` has the labels of a judge trained on that failed its audit. `readings` says how the judge's verdicts
     are read (`verdicts`) and what its audit forges (`audit_pairs`); it goes into the manifest. `steps` are those that
-    are reached, None for all; `notes` says what is wrong with later ones.
+    are reached, None for all; `notes` says what is wrong with later ones, and which settings change nothing.
     """
 
     recipe: Recipe
@@ -91,7 +91,7 @@ class Job:
 
         for name in recipe.export.formats:
             check_format(name)
-        notes = _later(_contradictions(recipe), steps)
+        notes = [*_idle(recipe), *_later(_contradictions(recipe), steps)]
         constitution = load_constitution(recipe.constitution)
         constitution.require_forms(forms)
         notes += _later(_strange_weights(recipe, constitution), steps)
@@ -229,6 +229,12 @@ def _contradictions(recipe: Recipe) -> Iterator[Problem]:
         yield "sample", "sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft"
     if "reward" in recipe.train and recipe.reward.init == "sft" and "sft" not in recipe.train:
         yield "reward", "reward.init is sft, but train does not name sft; set reward.init=base, or train sft"
+
+
+def _idle(recipe: Recipe) -> Iterator[str]:
+    """Settings that were given and that nothing reads."""
+    if recipe.preferences.human_share is not None and not recipe.preferences.human:
+        yield "preferences.human_share changes nothing without preferences.human, the files of pairs that people ranked"
 
 
 def _strange_weights(recipe: Recipe, constitution: Constitution) -> Iterator[Problem]:

@@ -401,6 +401,18 @@ def test_human_labels_are_mixed_in_by_the_stated_share_and_keep_their_source(tmp
     assert {row["source"] for row in exported} == {"ai", "human"}
 
 
+def test_a_human_share_of_no_human_pairs_is_noted(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    summary = fake_run(tmp_path / "run", prompts, until="respond", preferences__human_share=0.4)
+    said = "preferences.human_share changes nothing without preferences.human, the files of pairs that people ranked"
+    assert summary["notes"] == [said]
+    human = {"preferences__human": [str(human_file(tmp_path))], "preferences__human_share": 0.4}
+    assert fake_run(tmp_path / "run", prompts, until="respond", **human)["notes"] == []
+    command = ["plan", "--model", "fake", "--prompts", str(prompts), "--out", str(tmp_path / "new"), "--probe", "0"]
+    plan = invoke(*command, "--set", "preferences.human_share=0.4", "--until", "respond")
+    assert said in plan.stdout
+
+
 def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) -> None:
     human = tmp_path / "same.jsonl"
     rows = [{**json.loads(line), "chosen": "gladly", "rejected": "no"} for line in prompts.read_text().splitlines()]
