@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cai.errors import CAIError, ConfigError, InputError, did_you_mean, raise_all
+from cai.errors import CAIError, ConfigError, InputError, did_you_mean, json_limit, raise_all
 from cai.recipe import Recipe
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -72,12 +72,15 @@ def recipe_files(name_or_path: str | None) -> list[Path]:
     return files
 
 
-def parse_set(text: str) -> tuple[str, Any]:
-    """``stage.key=value`` of ``--set``; the value is read as YAML reads a plain scalar, or as JSON."""
+def parse_set(text: str, block: str = "") -> tuple[str, Any]:
+    """``stage.key=value`` of ``--set``, or ``key=value`` within `block`.
+
+    The value is read as YAML reads a plain scalar, or as JSON.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
-    return key.strip(), _scalar(key.strip(), value.strip())
+    return key.strip(), _scalar(key.strip(), value.strip(), block)
 
 
 def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
@@ -86,7 +89,7 @@ def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
     wrong: list[CAIError] = []
     for text in texts:
         try:
-            key, value = parse_set(text)
+            key, value = parse_set(text, block)
         except CAIError as error:
             wrong.append(error)
         else:
@@ -100,7 +103,7 @@ def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
     return found
 
 
-def _scalar(key: str, text: str) -> Any:
+def _scalar(key: str, text: str, block: str) -> Any:
     import json
 
     from cai.yaml_files import resolve
@@ -108,12 +111,58 @@ def _scalar(key: str, text: str) -> Any:
     if text.startswith(("[", "{", '"')):
         try:
             return json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"--set {key}: {text!r} is not a JSON list, object or text: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise _no_json(key, text, block, error) from None
     try:
         return resolve(text)
     except ValueError as error:
         raise ConfigError(f"--set {key}: {text!r} cannot be read: {error}") from None
+
+
+def _no_json(key: str, text: str, block: str, error: ValueError | RecursionError) -> ConfigError:
+    """A value that begins as JSON and is none: what the key wants, with an example that a shell leaves as it is."""
+    import json
+
+    hint = _hint_of((f"{block}.{key.removeprefix(f'{block}.')}" if block else key).split("."))
+    wanted, example = "a list, block or text", _OTHER_EXAMPLES[text[0]]
+    if hint is not None:
+        wanted, example = _described(hint), _example(hint)
+    why = json_limit(error)
+    if isinstance(error, json.JSONDecodeError):
+        why = "it ends too early" if error.pos >= len(text) else f"see its character {error.pos + 1}"
+    said = f"expected {wanted}, in JSON as in --set '{key}={example}', found {_shown(text)}, which is no JSON: {why}"
+    return ConfigError(f"--set {key}: {said}")
+
+
+_OTHER_EXAMPLES = {"[": '["name"]', "{": '{"name": 0.5}', '"': '"name"'}
+
+
+def _hint_of(where: Sequence[str]) -> Any:
+    """The type of the setting of that name; None if there is none."""
+    hint: Any = Recipe
+    for name in where:
+        hint = next((one for one in typing.get_args(hint) if is_dataclass(one)), hint)
+        hint = typing.get_type_hints(hint).get(name) if is_dataclass(hint) else None
+    return hint
+
+
+def _example(hint: Any) -> str:
+    """A value of that type, in JSON."""
+    import json
+
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return next((one for one in map(_example, options) if one[0] in "[{"), _example(options[0]))
+    if origin is Literal:
+        return json.dumps(options[0])
+    if origin is tuple:
+        return f"[{', '.join(_example(one) for one in options if one is not Ellipsis)}]"
+    if origin is Mapping:
+        return f'{{"name": {_example(options[1])}}}'
+    if is_dataclass(hint):
+        name, of = next(iter(typing.get_type_hints(hint).items()))
+        return f'{{"{name}": {_example(of)}}}'
+    return {int: "8", float: "0.5", str: '"name"', bool: "true"}.get(hint, "null")
 
 
 def _recipe_path(name_or_path: str) -> Path:
@@ -212,7 +261,8 @@ def _built(cls: Any, values: Mapping[str, Any], where: Where, complain: Complain
 def _value(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
     made = _matched(hint, value, where, complain)
     if made is _NO:
-        raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}", False)
+        near = _nearest(hint, value)
+        raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}{near}", False)
     if where == ("name",) and not _PLAIN.fullmatch(made):
         raise complain(where, f"name: expected the name of one folder under outputs/, found {_shown(value)}", False)
     _check_range(made, where, complain)
@@ -255,11 +305,26 @@ def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complai
 def _mapping(options: tuple[Any, ...], value: Any, where: Where, complain: Complain) -> Any:
     if not isinstance(value, Mapping):
         return _NO
-    made = {
-        _matched(options[0], name, where, complain): _matched(options[1], one, where, complain)
-        for name, one in value.items()
-    }
-    return _NO if _NO in made or _NO in made.values() else made
+    if not all(type(name) is options[0] for name in value):
+        return _NO
+    made = {name: _matched(options[1], one, (*where, name), complain) for name, one in value.items()}
+    for name, one in made.items():
+        if one is _NO:
+            message = f"{'.'.join((*where, name))}: expected {_described(options[1])}, found {_shown(value[name])}"
+            raise complain((*where, name), message, False)
+    return made
+
+
+def _nearest(hint: Any, value: Any) -> str:
+    """`did_you_mean` for the first text of a value that is none of the words that its setting takes."""
+    words = [word for word in _words(hint) if isinstance(word, str)]
+    strange = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return next((did_you_mean(one, words) for one in strange if one not in words), "")
+
+
+def _words(hint: Any) -> tuple[Any, ...]:
+    options = typing.get_args(hint)
+    return options if typing.get_origin(hint) is Literal else tuple(word for one in options for word in _words(one))
 
 
 def _check_range(value: Any, where: Where, complain: Complain) -> None:

@@ -121,6 +121,44 @@ def test_settings(tmp_path: Path, setting: str, message: str) -> None:
     assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
 
 
+WEIGHTS = """expected a block of names, each with a number, in JSON as in --set 'preferences.weights={"name": 0.5}'"""
+TRAIN = """expected a list (each 'sft' | 'reward'), in JSON as in --set 'train=["sft"]'"""
+CLAMP = "expected a list (a number, a number) or 'auto' or nothing (null)"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("train=[sft]", f"train: {TRAIN}, found '[sft]', which is no JSON: see its character 2"),
+        ('preferences.weights={"a": 1', "found '{\"a\": 1', which is no JSON: it ends too early"),
+        ("preferences.weights={a: 1}", f"weights: {WEIGHTS}, found '{{a: 1}}', which is no JSON: see its character 2"),
+        ("preferences.clamp=[0.4,", f"{CLAMP}, in JSON as in --set 'preferences.clamp=[0.5, 0.5]', found '[0.4,'"),
+        ("reward.lora={r: 8}", """nothing (null), in JSON as in --set 'reward.lora={"r": 8}', found '{r: 8}'"""),
+        ("rewrd.lora={r: 8}", """expected a list, block or text, in JSON as in --set 'rewrd.lora={"name": 0.5}'"""),
+        ("train=" + "[" * 20_000, "which is no JSON: nested too deep"),
+        ('preferences.weights={"a": "x"}', "preferences.weights.a: expected a number, found 'x'"),
+        ('train=["sft", "rewrd"]', "found ['sft', 'rewrd']; did you mean 'reward'?"),
+        ("reward.scheduler=cosin", "found 'cosin'; did you mean 'cosine'?"),
+    ],
+)
+def test_a_list_or_block_that_cannot_be_read_is_told_with_an_example(tmp_path: Path, setting: str, told: str) -> None:
+    line = refused(tmp_path / "run", "--model", "fake", "--set", setting)
+    assert told in line and line.startswith(f"Error: --set {setting.partition('=')[0]}")
+    for words in ("Expecting", "delimiter", "char ", "Unterminated"):
+        assert words not in line
+
+
+def test_the_example_of_a_training_names_the_key_as_it_was_given(tmp_path: Path) -> None:
+    command = ("train", "reward", "--preferences", "x", "--model", "hf/x", "--out", str(tmp_path / "rm"))
+    assert """in JSON as in --set 'lora={"r": 8}', found""" in invoke(*command, "--set", "lora={r: 8}")[1]
+
+
+def test_a_weight_in_a_recipe_that_is_no_number_is_told_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("preferences:\n  weights:\n    a: 2\n    b: much\n")
+    told = refused(tmp_path / "run", "--recipe", str(tmp_path / "r.yaml"))
+    assert "r.yaml:4:8: preferences.weights.b: expected a number, found 'much'" in told
+
+
 @pytest.mark.parametrize("block", ["sft", "reward"])
 @pytest.mark.parametrize(
     ("value", "told"),

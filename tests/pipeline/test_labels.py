@@ -136,8 +136,9 @@ def test_weights_of_labels_alone_ask_nothing_and_make_only_labels_stale(
         ({"no-harm": 0}, "preferences.weights.no-harm: expected a number over 0 and up to 1,000,000, found 0"),
         ({"no-harm": -1.0}, "found -1"), ({"no-harm": float("inf")}, "found inf"),
         ({"no-harm": float("nan")}, "found nan"),
-        ({"no-harm": "2"}, "preferences.weights: expected a block of names, each with a number"),
-        ({"no-harm": True}, "expected a block of names"), (2.0, "a block of names, each with a number, found 2.0"),
+        ({"no-harm": "2"}, "preferences.weights.no-harm: expected a number, found '2'"),
+        ({"no-harm": True}, "preferences.weights.no-harm: expected a number, found True"),
+        (2.0, "a block of names, each with a number, found 2.0"),
     ],
 )  # fmt: skip
 def test_weights_that_cannot_be_are_refused_before_anything_is_asked(
