@@ -22,16 +22,21 @@ Where = tuple[str, ...]
 Complain = Callable[[Where, str, bool], CAIError]
 """Makes the error for a part of the document: (where, message, whether the key is to blame)."""
 _RANGES: dict[str, tuple[float, float]] = {
-    "preferences.temperature": (1e-3, 1e3),
-    "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
+    "seed": (0, 2**31 - 1), "limit": (1, 1e9), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
     "max_truncated": (0.0, 1.0),
-    "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
-    "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
-    "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
-    "num_samples": (2, 1e4), "rounds": (1, 100), "reasoning_samples": (0, 1e4), "reasoning_temperature": (0.0, 100.0),
-    "principles_per_answer": (0, 1e6), "human_share": (0.0, 0.99), "evaluate.prompts": (0, 1e4),
-    "evaluate.draw": (0, 1e6),
-    "audit.items": (0, 1e4),
+    "concurrency": (1, 1e4), "timeout": (0.01, 1e5), "retries": (0, 100),
+    "max_tokens": (1, 1e6), "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "rounds": (1, 100),
+    "num_samples": (2, 1e4),
+    "principles_per_pair": (1, 1e6), "pairs": (1, 1e6), "principles_per_answer": (0, 1e6),
+    "fallback_samples": (1, 1e4), "reasoning_samples": (0, 1e4), "reasoning_tokens": (1, 1e6),
+    "reasoning_temperature": (0.0, 100.0),
+    "preferences.temperature": (1e-3, 1e3), "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0),
+    "human_share": (0.0, 0.99),
+    "lr": (0.0, 1.0), "epochs": (0.0, 1e4), "batch_size": (1, 1e6), "mega_batch": (1, 1e4),
+    "max_length": (8, 1e7), "batch_tokens": (16, 1e9), "warmup_ratio": (0.0, 0.99), "weight_decay": (0.0, 10.0),
+    "max_grad_norm": (0.0, 1e9), "centering": (0.0, 1e3), "checkpoint_every": (1, 1e9),
+    "r": (1, 1e4), "alpha": (1, 1e6), "dropout": (0.0, 0.9),
+    "audit.items": (0, 1e4), "evaluate.prompts": (0, 1e4), "evaluate.draw": (0, 1e6),
     **{
         f"audit.{gate}": (0.0, 1.0)
         for gate in (
@@ -40,8 +45,9 @@ _RANGES: dict[str, tuple[float, float]] = {
         )
     },
 }  # fmt: skip
-_OVER_ZERO = ("epochs",)
-"""Keys whose least value is itself not allowed: no epochs are no training."""
+"""Of every number in a recipe, by its key or by its block and key: the least and the greatest value."""
+_OVER_ZERO = ("epochs", "lr", "max_grad_norm")
+"""Keys whose least value is itself not allowed: no epochs are no training, and neither are steps of no length."""
 
 
 MOST_WEIGHT = 1_000_000
@@ -328,20 +334,25 @@ def _words(hint: Any) -> tuple[Any, ...]:
 
 
 def _check_range(value: Any, where: Where, complain: Complain) -> None:
-    least, most = _RANGES.get(".".join(where)) or _RANGES.get(where[-1], (1, float("inf")))
     if where[-1] == "clamp" and isinstance(value, tuple) and not value[0] <= 0.5 <= value[1]:
         raise complain(where, f"{'.'.join(where)}: expected [low, high] around 0.5, found {list(value)}", False)
     if isinstance(value, Mapping):
         _check_weights(value, where, complain)
-    numbers = value if isinstance(value, tuple) else (value,)
-    for number in numbers:
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            continue
-        over = where[-1] in _OVER_ZERO
-        if not least <= number <= most or (over and number == least):
-            bound = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
-            bound = f"over {least:g} and up to {most:,.0f}" if over else bound
-            raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            _check_number(number, where, complain)
+
+
+def _check_number(number: float, where: Where, complain: Complain) -> None:
+    least, most = _RANGES.get(".".join(where)) or _RANGES[where[-1]]
+    over = where[-1] in _OVER_ZERO
+    if not least <= number <= most or (over and number == least):
+        bound = f"over {least:g} and up to {_in_full(most)}" if over else f"from {least:g} to {_in_full(most)}"
+        raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+
+
+def _in_full(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:g}"
 
 
 def _check_weights(value: Mapping[str, float], where: Where, complain: Complain) -> None:

@@ -8,12 +8,18 @@ import resource
 import signal
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.errors import ConfigError
+from cai.recipe import Recipe
 from cai.recipe_files import load_recipe
 from tests.pipeline.runs import write_prompts
 from tests.tiny import build_tiny_model
@@ -119,6 +125,57 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 def test_settings(tmp_path: Path, setting: str, message: str) -> None:
     prompts = write_prompts(tmp_path)
     assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "bound"),
+    [
+        ("sft.max_length=4", "from 8 to 10,000,000, found 4"),
+        ("reward.max_length=4", "from 8 to 10,000,000, found 4"),
+        ("reward.batch_tokens=2", "from 16 to 1,000,000,000, found 2"),
+        ("engine.batch_tokens=0", "from 16 to 1,000,000,000, found 0"),
+        ("sft.batch_size=0", "from 1 to 1,000,000, found 0"),
+        ("reward.mega_batch=99999", "from 1 to 10,000, found 99999"),
+        ("respond.max_tokens=10000000", "from 1 to 1,000,000, found 1e+07"),
+        ("sft.lr=0", "over 0 and up to 1, found 0"),
+        ("reward.lr=5", "over 0 and up to 1, found 5"),
+        ("sft.max_grad_norm=0", "over 0 and up to 1,000,000,000, found 0"),
+        ("reward.warmup_ratio=1", "from 0 to 0.99, found 1"),
+        ('reward.lora={"r": 8, "dropout": 1}', "from 0 to 0.9, found 1"),
+        ("engine.concurrency=100000", "from 1 to 10,000, found 100000"),
+        ("engine.timeout=0", "from 0.01 to 100,000, found 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_the_range(tmp_path: Path, setting: str, bound: str) -> None:
+    told = refused(tmp_path / "run", "--model", "fake", "--set", setting)
+    assert told.endswith(f": expected a number {bound}\n")
+    block, _, rest = setting.partition(".")
+    if block in ("sft", "reward") and "lora" not in rest:
+        command = ("train", block, "--data" if block == "sft" else "--preferences", "x", "--model", "hf/x")
+        assert invoke(*command, "--out", str(tmp_path / "model"), "--set", rest) == (2, told)
+
+
+def test_gradients_can_be_clipped_below_one() -> None:
+    assert load_recipe(None, {"sft.max_grad_norm": 0.3, "reward.max_grad_norm": 0.3}).reward.max_grad_norm == 0.3
+
+
+def numbers(cls: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
+    """The key of every setting that may be a number."""
+    for key, hint in typing.get_type_hints(cls).items():
+        for one in (hint, *typing.get_args(hint)):
+            if is_dataclass(one):
+                yield from numbers(one, (*where, key))
+            elif one in (int, float):
+                yield ".".join((*where, key))
+
+
+def test_every_number_of_a_recipe_is_bounded_on_both_sides() -> None:
+    keys = set(numbers(Recipe))
+    assert {"sft.max_length", "reward.lora.r", "audit.ece", "limit", "label.pairs"} <= keys and len(keys) > 80
+    for key in keys - {"preferences.weights"}:
+        for value in (-1, 10**12):
+            with pytest.raises(ConfigError, match=rf"--set {key}: expected a number .*, found (-1|1e\+12)$"):
+                load_recipe(None, {key: value})
 
 
 WEIGHTS = """expected a block of names, each with a number, in JSON as in --set 'preferences.weights={"name": 0.5}'"""
