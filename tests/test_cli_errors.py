@@ -296,6 +296,58 @@ def test_folders_that_are_not_there_or_of_another_version(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["manifest.json"]
 
 
+BELOW_A_FILE = [
+    ("run", "--model", "fake", "--prompts", "prompts.jsonl", *DATA, "--out", "some.txt/run"),
+    ("plan", "--model", "fake", "--prompts", "prompts.jsonl", *DATA, "--out", "some.txt/run"),
+    ("train", "reward", "--preferences", "pairs.jsonl", "--model", "embedded", "--out", "some.txt/a/run"),
+    ("train", "sft", "--data", "pairs.jsonl", "--model", "embedded", "--out", "some.txt/run"),
+    ("evaluate", "reward", "--preferences", "pairs.jsonl", "--model", "no-model", "--out", "some.txt/run"),
+    ("export", "no-run", "--format", "sft", "--out", "some.txt/run"),
+    ("import", "pairs.jsonl", "--out", "some.txt/run"),
+    ("import", "pairs.jsonl", "--out", "some.txt/run.jsonl"),
+    ("embedded", "train", "--out", "some.txt/run"),
+    ("embedded", "prompts", "--out", "some.txt/run"),
+    ("embedded", "preferences", "--out", "some.txt/run"),
+    ("constitution", "new", "some.txt/run.yaml"),
+    ("constitution", "import", "no-file.json", "--out", "some.txt/run.yaml"),
+]
+
+
+@pytest.mark.parametrize("command", BELOW_A_FILE, ids=lambda words: " ".join((*words[:2], words[-1])))
+def test_a_path_below_a_file_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_prompts(tmp_path)
+    Path("some.txt").write_text("mine")
+    said = f"Error: {command[-1]}: nothing can be written below some.txt, which is a file; name another path\n"
+    assert invoke(*command) == (2, said)
+    if command[-1].endswith("run") and command[1] not in ("prompts", "preferences"):
+        told = "Error: some.txt: this is a file, and a folder is to be written; name another\n"
+        assert invoke(*command[:-1], "some.txt") == (2, told)
+    assert {one.name for one in tmp_path.iterdir()} == {"some.txt", "prompts.jsonl"}
+    assert Path("some.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_outputs_that_is_a_file_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").write_text("mine")
+    told = invoke(command, "--model", "fake", "--prompts", str(write_prompts(tmp_path)), *DATA)
+    assert told == (
+        2,
+        "Error: outputs/rl-cai: nothing can be written below outputs, which is a file; name another path\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("embedded", "prompts", "--out"), ("constitution", "new")], ids=" ".join)
+def test_a_folder_where_a_file_is_to_be_written_is_refused(tmp_path: Path, command: tuple[str, ...]) -> None:
+    for folder in (str(tmp_path), "."):
+        assert invoke(*command, folder) == (2, f"Error: {folder}: this is a folder; name a file\n")
+
+
 def test_roles_that_a_template_cannot_render(tmp_path: Path) -> None:
     model = build_tiny_model(tmp_path / "model")
     (model / "chat_template.jinja").write_text(
