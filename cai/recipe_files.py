@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cai.errors import CAIError, ConfigError, InputError, did_you_mean, raise_all
+from cai.errors import CAIError, ConfigError, InputError, did_you_mean, json_limit, raise_all
 from cai.recipe import Recipe
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -22,16 +22,21 @@ Where = tuple[str, ...]
 Complain = Callable[[Where, str, bool], CAIError]
 """Makes the error for a part of the document: (where, message, whether the key is to blame)."""
 _RANGES: dict[str, tuple[float, float]] = {
-    "preferences.temperature": (1e-3, 1e3),
-    "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
+    "seed": (0, 2**31 - 1), "limit": (1, 1e9), "test_share": (0.0, 1.0), "max_rejected": (0.0, 1.0),
     "max_truncated": (0.0, 1.0),
-    "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0), "seed": (0, 2**31 - 1),
-    "dropout": (0.0, 1.0), "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "warmup_ratio": (0.0, 1.0),
-    "centering": (0.0, 1e3), "retries": (0, 100), "fallback_samples": (1, 1e4), "epochs": (0.0, 1e4),
-    "num_samples": (2, 1e4), "rounds": (1, 100), "reasoning_samples": (0, 1e4), "reasoning_temperature": (0.0, 100.0),
-    "principles_per_answer": (0, 1e6), "human_share": (0.0, 0.99), "evaluate.prompts": (0, 1e4),
-    "evaluate.draw": (0, 1e6),
-    "audit.items": (0, 1e4),
+    "concurrency": (1, 1e4), "timeout": (0.01, 1e5), "retries": (0, 100),
+    "max_tokens": (1, 1e6), "temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "rounds": (1, 100),
+    "num_samples": (2, 1e4),
+    "principles_per_pair": (1, 1e6), "pairs": (1, 1e6), "principles_per_answer": (0, 1e6),
+    "fallback_samples": (1, 1e4), "reasoning_samples": (0, 1e4), "reasoning_tokens": (1, 1e6),
+    "reasoning_temperature": (0.0, 100.0),
+    "preferences.temperature": (1e-3, 1e3), "mass_floor": (0.0, 1.0), "tie_band": (0.0, 0.5), "clamp": (0.0, 1.0),
+    "human_share": (0.0, 0.99),
+    "lr": (0.0, 1.0), "epochs": (0.0, 1e4), "batch_size": (1, 1e6), "mega_batch": (1, 1e4),
+    "max_length": (8, 1e7), "batch_tokens": (16, 1e9), "warmup_ratio": (0.0, 0.99), "weight_decay": (0.0, 10.0),
+    "max_grad_norm": (0.0, 1e9), "centering": (0.0, 1e3), "checkpoint_every": (1, 1e9),
+    "r": (1, 1e4), "alpha": (1, 1e6), "dropout": (0.0, 0.9),
+    "audit.items": (0, 1e4), "evaluate.prompts": (0, 1e4), "evaluate.draw": (0, 1e6),
     **{
         f"audit.{gate}": (0.0, 1.0)
         for gate in (
@@ -40,8 +45,9 @@ _RANGES: dict[str, tuple[float, float]] = {
         )
     },
 }  # fmt: skip
-_OVER_ZERO = ("epochs",)
-"""Keys whose least value is itself not allowed: no epochs are no training."""
+"""Of every number in a recipe, by its key or by its block and key: the least and the greatest value."""
+_OVER_ZERO = ("epochs", "lr", "max_grad_norm")
+"""Keys whose least value is itself not allowed: no epochs are no training, and neither are steps of no length."""
 
 
 MOST_WEIGHT = 1_000_000
@@ -72,12 +78,15 @@ def recipe_files(name_or_path: str | None) -> list[Path]:
     return files
 
 
-def parse_set(text: str) -> tuple[str, Any]:
-    """``stage.key=value`` of ``--set``; the value is read as YAML reads a plain scalar, or as JSON."""
+def parse_set(text: str, block: str = "") -> tuple[str, Any]:
+    """``stage.key=value`` of ``--set``, or ``key=value`` within `block`.
+
+    The value is read as YAML reads a plain scalar, or as JSON.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: expected key=value, such as reward.lr=1e-5")
-    return key.strip(), _scalar(key.strip(), value.strip())
+    return key.strip(), _scalar(key.strip(), value.strip(), block)
 
 
 def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
@@ -86,7 +95,7 @@ def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
     wrong: list[CAIError] = []
     for text in texts:
         try:
-            key, value = parse_set(text)
+            key, value = parse_set(text, block)
         except CAIError as error:
             wrong.append(error)
         else:
@@ -100,7 +109,7 @@ def parse_sets(texts: Sequence[str], block: str = "") -> dict[str, Any]:
     return found
 
 
-def _scalar(key: str, text: str) -> Any:
+def _scalar(key: str, text: str, block: str) -> Any:
     import json
 
     from cai.yaml_files import resolve
@@ -108,12 +117,58 @@ def _scalar(key: str, text: str) -> Any:
     if text.startswith(("[", "{", '"')):
         try:
             return json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"--set {key}: {text!r} is not a JSON list, object or text: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise _no_json(key, text, block, error) from None
     try:
         return resolve(text)
     except ValueError as error:
         raise ConfigError(f"--set {key}: {text!r} cannot be read: {error}") from None
+
+
+def _no_json(key: str, text: str, block: str, error: ValueError | RecursionError) -> ConfigError:
+    """A value that begins as JSON and is none: what the key wants, with an example that a shell leaves as it is."""
+    import json
+
+    hint = _hint_of((f"{block}.{key.removeprefix(f'{block}.')}" if block else key).split("."))
+    wanted, example = "a list, block or text", _OTHER_EXAMPLES[text[0]]
+    if hint is not None:
+        wanted, example = _described(hint), _example(hint)
+    why = json_limit(error)
+    if isinstance(error, json.JSONDecodeError):
+        why = "it ends too early" if error.pos >= len(text) else f"see its character {error.pos + 1}"
+    said = f"expected {wanted}, in JSON as in --set '{key}={example}', found {_shown(text)}, which is no JSON: {why}"
+    return ConfigError(f"--set {key}: {said}")
+
+
+_OTHER_EXAMPLES = {"[": '["name"]', "{": '{"name": 0.5}', '"': '"name"'}
+
+
+def _hint_of(where: Sequence[str]) -> Any:
+    """The type of the setting of that name; None if there is none."""
+    hint: Any = Recipe
+    for name in where:
+        hint = next((one for one in typing.get_args(hint) if is_dataclass(one)), hint)
+        hint = typing.get_type_hints(hint).get(name) if is_dataclass(hint) else None
+    return hint
+
+
+def _example(hint: Any) -> str:
+    """A value of that type, in JSON."""
+    import json
+
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return next((one for one in map(_example, options) if one[0] in "[{"), _example(options[0]))
+    if origin is Literal:
+        return json.dumps(options[0])
+    if origin is tuple:
+        return f"[{', '.join(_example(one) for one in options if one is not Ellipsis)}]"
+    if origin is Mapping:
+        return f'{{"name": {_example(options[1])}}}'
+    if is_dataclass(hint):
+        name, of = next(iter(typing.get_type_hints(hint).items()))
+        return f'{{"{name}": {_example(of)}}}'
+    return {int: "8", float: "0.5", str: '"name"', bool: "true"}.get(hint, "null")
 
 
 def _recipe_path(name_or_path: str) -> Path:
@@ -212,7 +267,8 @@ def _built(cls: Any, values: Mapping[str, Any], where: Where, complain: Complain
 def _value(hint: Any, value: Any, where: Where, complain: Complain) -> Any:
     made = _matched(hint, value, where, complain)
     if made is _NO:
-        raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}", False)
+        near = _nearest(hint, value)
+        raise complain(where, f"{'.'.join(where)}: expected {_described(hint)}, found {_shown(value)}{near}", False)
     if where == ("name",) and not _PLAIN.fullmatch(made):
         raise complain(where, f"name: expected the name of one folder under outputs/, found {_shown(value)}", False)
     _check_range(made, where, complain)
@@ -255,28 +311,48 @@ def _tuple(options: tuple[Any, ...], value: Any, where: Where, complain: Complai
 def _mapping(options: tuple[Any, ...], value: Any, where: Where, complain: Complain) -> Any:
     if not isinstance(value, Mapping):
         return _NO
-    made = {
-        _matched(options[0], name, where, complain): _matched(options[1], one, where, complain)
-        for name, one in value.items()
-    }
-    return _NO if _NO in made or _NO in made.values() else made
+    if not all(type(name) is options[0] for name in value):
+        return _NO
+    made = {name: _matched(options[1], one, (*where, name), complain) for name, one in value.items()}
+    for name, one in made.items():
+        if one is _NO:
+            message = f"{'.'.join((*where, name))}: expected {_described(options[1])}, found {_shown(value[name])}"
+            raise complain((*where, name), message, False)
+    return made
+
+
+def _nearest(hint: Any, value: Any) -> str:
+    """`did_you_mean` for the first text of a value that is none of the words that its setting takes."""
+    words = [word for word in _words(hint) if isinstance(word, str)]
+    strange = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return next((did_you_mean(one, words) for one in strange if one not in words), "")
+
+
+def _words(hint: Any) -> tuple[Any, ...]:
+    options = typing.get_args(hint)
+    return options if typing.get_origin(hint) is Literal else tuple(word for one in options for word in _words(one))
 
 
 def _check_range(value: Any, where: Where, complain: Complain) -> None:
-    least, most = _RANGES.get(".".join(where)) or _RANGES.get(where[-1], (1, float("inf")))
     if where[-1] == "clamp" and isinstance(value, tuple) and not value[0] <= 0.5 <= value[1]:
         raise complain(where, f"{'.'.join(where)}: expected [low, high] around 0.5, found {list(value)}", False)
     if isinstance(value, Mapping):
         _check_weights(value, where, complain)
-    numbers = value if isinstance(value, tuple) else (value,)
-    for number in numbers:
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            continue
-        over = where[-1] in _OVER_ZERO
-        if not least <= number <= most or (over and number == least):
-            bound = f"from {least:g} to {most:g}" if most != float("inf") else f"of {least:g} or more"
-            bound = f"over {least:g} and up to {most:,.0f}" if over else bound
-            raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            _check_number(number, where, complain)
+
+
+def _check_number(number: float, where: Where, complain: Complain) -> None:
+    least, most = _RANGES.get(".".join(where)) or _RANGES[where[-1]]
+    over = where[-1] in _OVER_ZERO
+    if not least <= number <= most or (over and number == least):
+        bound = f"over {least:g} and up to {_in_full(most)}" if over else f"from {least:g} to {_in_full(most)}"
+        raise complain(where, f"{'.'.join(where)}: expected a number {bound}, found {number:g}", False)
+
+
+def _in_full(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:g}"
 
 
 def _check_weights(value: Mapping[str, float], where: Where, complain: Complain) -> None:

@@ -8,12 +8,18 @@ import resource
 import signal
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
+from cai.errors import ConfigError
+from cai.recipe import Recipe
 from cai.recipe_files import load_recipe
 from tests.pipeline.runs import write_prompts
 from tests.tiny import build_tiny_model
@@ -121,6 +127,95 @@ def test_settings(tmp_path: Path, setting: str, message: str) -> None:
     assert message in refused(tmp_path / "run", "--model", "fake", "--prompts", str(prompts), "--set", setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "bound"),
+    [
+        ("sft.max_length=4", "from 8 to 10,000,000, found 4"),
+        ("reward.max_length=4", "from 8 to 10,000,000, found 4"),
+        ("reward.batch_tokens=2", "from 16 to 1,000,000,000, found 2"),
+        ("engine.batch_tokens=0", "from 16 to 1,000,000,000, found 0"),
+        ("sft.batch_size=0", "from 1 to 1,000,000, found 0"),
+        ("reward.mega_batch=99999", "from 1 to 10,000, found 99999"),
+        ("respond.max_tokens=10000000", "from 1 to 1,000,000, found 1e+07"),
+        ("sft.lr=0", "over 0 and up to 1, found 0"),
+        ("reward.lr=5", "over 0 and up to 1, found 5"),
+        ("sft.max_grad_norm=0", "over 0 and up to 1,000,000,000, found 0"),
+        ("reward.warmup_ratio=1", "from 0 to 0.99, found 1"),
+        ('reward.lora={"r": 8, "dropout": 1}', "from 0 to 0.9, found 1"),
+        ("engine.concurrency=100000", "from 1 to 10,000, found 100000"),
+        ("engine.timeout=0", "from 0.01 to 100,000, found 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_the_range(tmp_path: Path, setting: str, bound: str) -> None:
+    told = refused(tmp_path / "run", "--model", "fake", "--set", setting)
+    assert told.endswith(f": expected a number {bound}\n")
+    block, _, rest = setting.partition(".")
+    if block in ("sft", "reward") and "lora" not in rest:
+        command = ("train", block, "--data" if block == "sft" else "--preferences", "x", "--model", "hf/x")
+        assert invoke(*command, "--out", str(tmp_path / "model"), "--set", rest) == (2, told)
+
+
+def test_gradients_can_be_clipped_below_one() -> None:
+    assert load_recipe(None, {"sft.max_grad_norm": 0.3, "reward.max_grad_norm": 0.3}).reward.max_grad_norm == 0.3
+
+
+def numbers(cls: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
+    """The key of every setting that may be a number."""
+    for key, hint in typing.get_type_hints(cls).items():
+        for one in (hint, *typing.get_args(hint)):
+            if is_dataclass(one):
+                yield from numbers(one, (*where, key))
+            elif one in (int, float):
+                yield ".".join((*where, key))
+
+
+def test_every_number_of_a_recipe_is_bounded_on_both_sides() -> None:
+    keys = set(numbers(Recipe))
+    assert {"sft.max_length", "reward.lora.r", "audit.ece", "limit", "label.pairs"} <= keys and len(keys) > 80
+    for key in keys - {"preferences.weights"}:
+        for value in (-1, 10**12):
+            with pytest.raises(ConfigError, match=rf"--set {key}: expected a number .*, found (-1|1e\+12)$"):
+                load_recipe(None, {key: value})
+
+
+WEIGHTS = """expected a block of names, each with a number, in JSON as in --set 'preferences.weights={"name": 0.5}'"""
+TRAIN = """expected a list (each 'sft' | 'reward'), in JSON as in --set 'train=["sft"]'"""
+CLAMP = "expected a list (a number, a number) or 'auto' or nothing (null)"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("train=[sft]", f"train: {TRAIN}, found '[sft]', which is no JSON: see its character 2"),
+        ('preferences.weights={"a": 1', "found '{\"a\": 1', which is no JSON: it ends too early"),
+        ("preferences.weights={a: 1}", f"weights: {WEIGHTS}, found '{{a: 1}}', which is no JSON: see its character 2"),
+        ("preferences.clamp=[0.4,", f"{CLAMP}, in JSON as in --set 'preferences.clamp=[0.5, 0.5]', found '[0.4,'"),
+        ("reward.lora={r: 8}", """nothing (null), in JSON as in --set 'reward.lora={"r": 8}', found '{r: 8}'"""),
+        ("rewrd.lora={r: 8}", """expected a list, block or text, in JSON as in --set 'rewrd.lora={"name": 0.5}'"""),
+        ("train=" + "[" * 20_000, "which is no JSON: nested too deep"),
+        ('preferences.weights={"a": "x"}', "preferences.weights.a: expected a number, found 'x'"),
+        ('train=["sft", "rewrd"]', "found ['sft', 'rewrd']; did you mean 'reward'?"),
+        ("reward.scheduler=cosin", "found 'cosin'; did you mean 'cosine'?"),
+    ],
+)
+def test_a_list_or_block_that_cannot_be_read_is_told_with_an_example(tmp_path: Path, setting: str, told: str) -> None:
+    line = refused(tmp_path / "run", "--model", "fake", "--set", setting)
+    assert told in line and line.startswith(f"Error: --set {setting.partition('=')[0]}")
+    for words in ("Expecting", "delimiter", "char ", "Unterminated"):
+        assert words not in line
+
+
+def test_the_example_of_a_training_names_the_key_as_it_was_given(tmp_path: Path) -> None:
+    command = ("train", "reward", "--preferences", "x", "--model", "hf/x", "--out", str(tmp_path / "rm"))
+    assert """in JSON as in --set 'lora={"r": 8}', found""" in invoke(*command, "--set", "lora={r: 8}")[1]
+
+
+def test_a_weight_in_a_recipe_that_is_no_number_is_told_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("preferences:\n  weights:\n    a: 2\n    b: much\n")
+    told = refused(tmp_path / "run", "--recipe", str(tmp_path / "r.yaml"))
+    assert "r.yaml:4:8: preferences.weights.b: expected a number, found 'much'" in told
+
+
 @pytest.mark.parametrize("block", ["sft", "reward"])
 @pytest.mark.parametrize(
     ("value", "told"),
@@ -199,6 +294,58 @@ def test_folders_that_are_not_there_or_of_another_version(tmp_path: Path) -> Non
     assert (code, text.count("\n")) == (2, 1)
     assert "made by another version (format 99" in text
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["manifest.json"]
+
+
+BELOW_A_FILE = [
+    ("run", "--model", "fake", "--prompts", "prompts.jsonl", *DATA, "--out", "some.txt/run"),
+    ("plan", "--model", "fake", "--prompts", "prompts.jsonl", *DATA, "--out", "some.txt/run"),
+    ("train", "reward", "--preferences", "pairs.jsonl", "--model", "embedded", "--out", "some.txt/a/run"),
+    ("train", "sft", "--data", "pairs.jsonl", "--model", "embedded", "--out", "some.txt/run"),
+    ("evaluate", "reward", "--preferences", "pairs.jsonl", "--model", "no-model", "--out", "some.txt/run"),
+    ("export", "no-run", "--format", "sft", "--out", "some.txt/run"),
+    ("import", "pairs.jsonl", "--out", "some.txt/run"),
+    ("import", "pairs.jsonl", "--out", "some.txt/run.jsonl"),
+    ("embedded", "train", "--out", "some.txt/run"),
+    ("embedded", "prompts", "--out", "some.txt/run"),
+    ("embedded", "preferences", "--out", "some.txt/run"),
+    ("constitution", "new", "some.txt/run.yaml"),
+    ("constitution", "import", "no-file.json", "--out", "some.txt/run.yaml"),
+]
+
+
+@pytest.mark.parametrize("command", BELOW_A_FILE, ids=lambda words: " ".join((*words[:2], words[-1])))
+def test_a_path_below_a_file_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_prompts(tmp_path)
+    Path("some.txt").write_text("mine")
+    said = f"Error: {command[-1]}: nothing can be written below some.txt, which is a file; name another path\n"
+    assert invoke(*command) == (2, said)
+    if command[-1].endswith("run") and command[1] not in ("prompts", "preferences"):
+        told = "Error: some.txt: this is a file, and a folder is to be written; name another\n"
+        assert invoke(*command[:-1], "some.txt") == (2, told)
+    assert {one.name for one in tmp_path.iterdir()} == {"some.txt", "prompts.jsonl"}
+    assert Path("some.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_outputs_that_is_a_file_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").write_text("mine")
+    told = invoke(command, "--model", "fake", "--prompts", str(write_prompts(tmp_path)), *DATA)
+    assert told == (
+        2,
+        "Error: outputs/rl-cai: nothing can be written below outputs, which is a file; name another path\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("embedded", "prompts", "--out"), ("constitution", "new")], ids=" ".join)
+def test_a_folder_where_a_file_is_to_be_written_is_refused(tmp_path: Path, command: tuple[str, ...]) -> None:
+    for folder in (str(tmp_path), "."):
+        assert invoke(*command, folder) == (2, f"Error: {folder}: this is a folder; name a file\n")
 
 
 def test_roles_that_a_template_cannot_render(tmp_path: Path) -> None:

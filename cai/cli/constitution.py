@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cai.cli.out_path import OutPath
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cai.constitution import Constitution, Principle
     from cai.constitution.changes import Change, Step
     from cai.constitution.foreign_formats import Imported
@@ -29,9 +33,9 @@ def constitution() -> None:
 
 
 @constitution.command()
-@click.argument("path", type=click.Path())
+@click.argument("path", type=OutPath(files="*"))
 @click.option("--from", "source", default="minimal", show_default=True, help="A shipped name or a path to copy.")
-def new(path: str, source: str) -> None:
+def new(path: Path, source: str) -> None:
     """Write a new constitution at PATH, a commented copy to edit.
 
     A file that is there is never overwritten. The schema is put beside it, in `.cai/`, where editors find it.
@@ -255,10 +259,12 @@ def _marked(step: Step, text: str) -> str:
     show_default=True,
     help="The format of the files; auto recognises it.",
 )
-@click.option("--out", type=click.Path(), help="Where to write; the standard output if left out. Never overwrites.")
+@click.option(
+    "--out", type=OutPath(files="*"), help="Where to write; the standard output if left out. Never overwrites."
+)
 @click.option("--name", help="The name of the constitution; that of the output or the first file if left out.")
 @click.option("--language", default="en", show_default=True, help="The language of the wordings.")
-def import_(files: tuple[str, ...], format_name: str, out: str | None, name: str | None, language: str) -> None:
+def import_(files: tuple[str, ...], format_name: str, out: Path | None, name: str | None, language: str) -> None:
     """Turn constitutions in other formats into one of ours, and say what could not be carried.
 
     Several files, or a folder, become one constitution. Reads the critique and revision instructions, comparison
@@ -284,7 +290,7 @@ def import_(files: tuple[str, ...], format_name: str, out: str | None, name: str
     _report_import(imported, out)
 
 
-def _report_import(imported: Imported, out: str | None) -> None:
+def _report_import(imported: Imported, out: Path | None) -> None:
     formats = ", ".join(dict.fromkeys(imported.formats))
     counts = [
         _count(len(imported.principles), "principle"),

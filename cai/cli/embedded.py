@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from cai.cli.out_path import OutPath
 from cai.records import Json
 
 
@@ -22,7 +23,7 @@ def embedded() -> None:
 
 
 @embedded.command("train")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/embedded"), show_default=True,
+@click.option("--out", type=OutPath(), default=Path("outputs/embedded"), show_default=True,
               help="Where checkpoints and the model go.")  # fmt: skip
 @click.option(
     "--seed",
@@ -89,7 +90,7 @@ def evaluate_command(model: Path | None, count: int, seed: int, device: str, as_
 
 
 @embedded.command("prompts")
-@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
+@click.option("--out", type=OutPath(files="*"), default=None, show_default="standard output",
               help="A JSONL file to write.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="0 is the shipped draw; another one draws other prompts of the same world.")  # fmt: skip
@@ -111,7 +112,7 @@ def prompts_command(out: Path | None, seed: int) -> None:
 
 
 @embedded.command("preferences")
-@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="standard output",
+@click.option("--out", type=OutPath(files="*"), default=None, show_default="standard output",
               help="A JSONL file to write.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="0 is the shipped draw; another one draws other pairs of the same world.")  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cai.cli.out_path import OutPath
 from cai.cli.pair_files import model_folder, read_pairs, tell_left_out
 from cai.cli.progress import Bars
 from cai.cli.reward_lines import benchmark_lines, breakdown_lines, held_out_lines
@@ -61,7 +62,7 @@ def evaluate() -> None:
     "--max-truncated", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="SHARE",
     help="Share of the pairs with a score whose prompts may lose their left before this fails.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="A folder for reward.json and the plots.")
+@click.option("--out", type=OutPath(), help="A folder for reward.json and the plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object.")
 def evaluate_reward_command(
     model: str, files: tuple[str, ...], split: str, test_share: float, max_length: int | None,

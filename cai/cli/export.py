@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
+from cai.cli.out_path import OutPath
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="A format, once for each; or all.")
 @click.option("--list", "listed", is_flag=True, help="List the formats, who reads them, and by which options.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The folder with one folder a format.  [default: RUN/exports]"
-)
+@click.option("--out", type=OutPath(), help="The folder with one folder a format.  [default: RUN/exports]")
 @click.option(
     "--labels",
     type=click.Choice(["argmax", "threshold", "bernoulli", "duplicate"]),

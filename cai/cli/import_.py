@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cai.cli.out_path import OutPath
 from cai.cli.split_option import test_share_option
 from cai.cli.tables import number_of
 
@@ -19,7 +20,13 @@ _SHOWN = 10
 
 @click.command(name="import")
 @click.argument("file")
-@click.option("--out", required=True, metavar="FOLDER_OR_FILE", help="A folder, or the .jsonl file to write.")
+@click.option(
+    "--out",
+    required=True,
+    type=OutPath(files="*.jsonl"),
+    metavar="FOLDER_OR_FILE",
+    help="A folder, or the .jsonl file to write.",
+)
 @click.option(
     "--format",
     "format_name",
@@ -48,7 +55,7 @@ _SHOWN = 10
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def import_(
     file: str,
-    out: str,
+    out: Path,
     format_name: str,
     wanted: Any,
     source: Any,
@@ -75,12 +82,10 @@ def import_(
       cai import LLaMA-Factory/data --dataset dpo_en_demo --source ai --out data/dpo.jsonl
       cai import sft.jsonl --out data/sft && cai run --prompts data/sft/prompts.jsonl
     """
-    from pathlib import Path
-
     from cai.imports import find_sources, import_data
 
     path, report = import_data(
-        find_sources(file, dataset), Path(out), format_name, wanted=wanted, ranker=source, kind=kind,
+        find_sources(file, dataset), out, format_name, wanted=wanted, ranker=source, kind=kind,
         test_share=test_share, force=force,
     )  # fmt: skip
     if as_json:

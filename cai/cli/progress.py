@@ -49,13 +49,21 @@ class Bars:
         if self._bars is not None:
             self._bars.stop()
 
+    def note(self, text: str) -> None:
+        self._begin()
+        if not self._quiet:
+            click.echo(f"note: {text}", err=True)
+
     def start(self, step: str, why: str) -> None:
-        if self._head and not self._quiet:
-            click.echo(self._head, err=True)
-        self._head = ""
+        self._begin()
         self._step, self._told = step, time.monotonic()
         if self._bars is not None:
             self._task = self._bars.add_task(step, total=None, rate="", note=why)
+
+    def _begin(self) -> None:
+        if self._head and not self._quiet:
+            click.echo(self._head, err=True)
+        self._head = ""
 
     def progress(self, done: int, total: int, note: object = "") -> None:
         text = f"loss {note:.3f}" if isinstance(note, float) else str(note)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cai.cli.out_path import OutPath
+
 if TYPE_CHECKING:
     from cai.pipeline.spending import Spending
     from cai.recipe import Recipe
@@ -35,9 +37,7 @@ _RECIPE = (
     ),
     click.option("--critic", metavar="ENGINE/NAME", help="The model that critiques.  [default: the policy]"),
     click.option("--judge", metavar="ENGINE/NAME", help="The model that labels.  [default: the policy]"),
-    click.option(
-        "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: outputs/<name of the recipe>]"
-    ),
+    click.option("--out", type=OutPath(), help="The run's folder.  [default: outputs/<name of the recipe>]"),
     click.option(
         "--limit", type=click.IntRange(min=1), metavar="N", help="The first N prompts of each kind.  [default: all]"
     ),

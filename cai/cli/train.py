@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cai.cli.out_path import OutPath
 from cai.cli.pair_files import check_some_train, model_folder, read_pairs
 from cai.cli.reward_lines import held_out_lines
 from cai.cli.split_option import test_share_option
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cai.records import Json, Messages, Preference
 
 _model = click.option("--model", required=True, metavar="hf/PATH", help="A folder with a language model, or embedded.")
-_out = click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the trained model.")
+_out = click.option("--out", required=True, type=OutPath(), help="The folder of the trained model.")
 _sets = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, such as lr=1e-4 or lora.r=8; repeatable."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ REWARD_MODEL = "models/reward"
 class Reporter(Protocol):
     """Where progress goes; the command line draws it, everything else may ignore it."""
 
+    def note(self, text: str) -> None: ...
+
     def start(self, step: str, why: str) -> None: ...
 
     def progress(self, done: int, total: int, note: str = "") -> None: ...
@@ -38,6 +40,8 @@ class Reporter(Protocol):
 
 class Silent:
     """A reporter that says nothing."""
+
+    def note(self, text: str) -> None: ...
 
     def start(self, step: str, why: str) -> None: ...
 
@@ -57,7 +61,8 @@ class Job:
     """What the steps work on. Engines are made once a model and load their weights at the first request.
 
     `accept_audit` has the labels of a judge trained on that failed its audit. `readings` says how the judge's verdicts
-    are read (`verdicts`) and what its audit forges (`audit_pairs`); it goes into the manifest.
+    are read (`verdicts`) and what its audit forges (`audit_pairs`); it goes into the manifest. `steps` are those that
+    are reached, None for all; `notes` says what is wrong with later ones, and which settings change nothing.
     """
 
     recipe: Recipe
@@ -68,28 +73,42 @@ class Job:
     accept_audit: bool = False
     spending: Spending = field(default_factory=Spending)
     readings: dict[str, Json] = field(default_factory=dict)
+    steps: Collection[str] | None = None
+    notes: list[str] = field(default_factory=list)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _human: dict[str, HumanPreferences] = field(default_factory=dict)
 
     @classmethod
     def checked(
-        cls, recipe: Recipe, run: Run, forms: Iterable[Form] = FORMS_IN_USE, roles: Iterable[str] = ROLES
-    ) -> Job:
-        """Read and check all that the recipe names; raises a `CAIError` and writes nothing when something is wrong."""
-        _check_recipe(recipe)
+        cls, recipe: Recipe, run: Run, forms: Iterable[Form] = FORMS_IN_USE, roles: Iterable[str] = ROLES,
+        steps: Collection[str] | None = None,
+    ) -> Job:  # fmt: skip
+        """Read and check all that `steps` (None: all) need; what is wrong with later ones goes into the job's notes.
+
+        Raises a `CAIError` and writes nothing when something is wrong.
+        """
+        from cai.exports import check_format
+
+        for name in recipe.export.formats:
+            check_format(name)
+        notes = [*_idle(recipe), *_later(_contradictions(recipe), steps)]
         constitution = load_constitution(recipe.constitution)
         constitution.require_forms(forms)
-        _check_weights(recipe, constitution)
+        notes += _later(_strange_weights(recipe, constitution), steps)
         if not recipe.prompts:
             raise ConfigError("no prompts: give --prompts FILE, once for each file, or prompts in the recipe")
         files = [prompt_file(name) for name in recipe.prompts]
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
-        job = cls(recipe, run, constitution, prompts)
+        job = cls(recipe, run, constitution, prompts, steps=steps)
         for role in roles:
             job.engine(role)
-        for init in _inits(recipe):
-            job.weights(init)
+        notes += _later(_missing_weights(job), steps)
+        job.notes = list(dict.fromkeys(notes))
         return job
+
+    def reaches(self, step: str) -> bool:
+        """Whether `step` is among those that are to be up to date at the end."""
+        return self.steps is None or step in self.steps
 
     def check_roles(self, roles: Iterable[str]) -> None:
         """Raise `ConfigError` for a turn that a model's chat template cannot render. Loads the tokenizers."""
@@ -175,10 +194,11 @@ class Job:
     def sources(self) -> Json:
         """Signatures of every file and folder that the plan was made from; while they hold, the plan holds."""
         paths = [self.constitution.path, *(Path(report.path) for report in self.prompts.files)]
-        people = map(people_file, (*self.recipe.preferences.human, *self.recipe.audit.truth))
-        paths += [parse_spec(file).path for file in people]
+        people = self.recipe.preferences.human if self.reaches("preferences") else ()
+        people += self.recipe.audit.truth if self.reaches("audit") else ()
+        paths += [parse_spec(people_file(file)).path for file in people]
         specs = [getattr(self.recipe, role) or self.recipe.model for role in ROLES]
-        specs += [init for init in _inits(self.recipe) if init not in ("model", "base")]
+        specs += [init for _, init in _inits(self.recipe) if init not in ("model", "base")]
         for spec in specs:
             name, _, rest = model_spec(spec).partition("/")
             if name == "hf":
@@ -188,33 +208,59 @@ class Job:
         return {str(path.resolve()): signature(path) for path in paths if path is not None and path.exists()}
 
 
-def _inits(recipe: Recipe) -> Iterator[str]:
+Problem = tuple[str, str]
+"""The step that cannot be made, and why."""
+
+
+def _later(problems: Iterable[Problem], steps: Collection[str] | None) -> list[str]:
+    """Raise `ConfigError` for the first problem of `steps` (None: of any step); a note on each of the later ones."""
+    notes = []
+    for step, why in problems:
+        if steps is None or step in steps:
+            raise ConfigError(why)
+        notes.append(f"the whole run, without --until, would be refused: {why}")
+    return notes
+
+
+def _inits(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The step and the model of each training that starts from one that is there before the run."""
     if "sft" in recipe.train:
-        yield recipe.sft.init
+        yield "sft", recipe.sft.init
     if "reward" in recipe.train and recipe.reward.init != "sft":
-        yield recipe.reward.init
+        yield "reward", recipe.reward.init
 
 
-def _check_recipe(recipe: Recipe) -> None:
-    from cai.exports import check_format
-
-    for name in recipe.export.formats:
-        check_format(name)
+def _contradictions(recipe: Recipe) -> Iterator[Problem]:
     if not recipe.export.formats or not recipe.export.files:
-        raise ConfigError("export.formats and export.files: name at least one; to make no datasets, use --until")
+        yield "export", "export.formats and export.files: name at least one; to make no datasets, use --until"
     if "sft" not in recipe.train and recipe.sample.policy == "sft":
-        raise ConfigError("sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft")
+        yield "sample", "sample.policy is sft, but train does not name sft; set sample.policy=base, or train sft"
     if "reward" in recipe.train and recipe.reward.init == "sft" and "sft" not in recipe.train:
-        raise ConfigError("reward.init is sft, but train does not name sft; set reward.init=base, or train sft")
+        yield "reward", "reward.init is sft, but train does not name sft; set reward.init=base, or train sft"
 
 
-def _check_weights(recipe: Recipe, constitution: Constitution) -> None:
-    """Every name in `preferences.weights` is a principle that a label may come from."""
+def _idle(recipe: Recipe) -> Iterator[str]:
+    """Settings that were given and that nothing reads."""
+    if recipe.preferences.human_share is not None and not recipe.preferences.human:
+        yield "preferences.human_share changes nothing without preferences.human, the files of pairs that people ranked"
+
+
+def _strange_weights(recipe: Recipe, constitution: Constitution) -> Iterator[Problem]:
+    """Names in `preferences.weights` that are no principle that a label may come from."""
     asked = {one.id for form in ("comparison", "rubric") for one in constitution.with_form(form)}
     for name in recipe.preferences.weights:
         if name not in asked:
             why = f"'{constitution.name}' has no principle '{name}' with a comparison or a rubric"
-            raise ConfigError(f"preferences.weights.{name}: {why}{did_you_mean(name, asked)}")
+            yield "preferences", f"preferences.weights.{name}: {why}{did_you_mean(name, asked)}"
+
+
+def _missing_weights(job: Job) -> Iterator[Problem]:
+    """Trainings whose model is not on this machine."""
+    for step, init in _inits(job.recipe):
+        try:
+            job.weights(init)
+        except ConfigError as error:
+            yield step, str(error)
 
 
 def settings_json(settings: Any, *leave: str) -> Json:

@@ -26,7 +26,7 @@ from cai.pipeline.prices import is_local
 from cai.pipeline.spending import Spending
 from cai.pipeline.staleness import stale_steps
 from cai.pipeline.step import Step
-from cai.pipeline.steps import forms_until, roles_until, steps_of
+from cai.pipeline.steps import checked_job, roles_until, steps_of
 from cai.recipe import Recipe
 from cai.records import Json
 from cai.storage.calls import CallStore
@@ -178,7 +178,7 @@ def make_plan(
     started = time.monotonic()
     run = Run(folder)
     roles = roles_until(recipe, recipe.until)
-    job = Job.checked(recipe, run, forms_until(recipe, recipe.until), roles)
+    job = checked_job(recipe, run, recipe.until)
     job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
     job.check_spending(roles)
     steps = steps_of(job, recipe.until)
@@ -315,6 +315,7 @@ def _notes(planner: Planner, rows: Sequence[PlanRow]) -> list[str]:
     floor = planner.job.recipe.preferences.mass_floor
     probed = len(planner.asked.get("prompts", [])) if any(one.why for one in planner.nodes) else 0
     return [
+        *planner.job.notes,
         *sampled_notes(planner.nodes),
         *unread_notes(planner.nodes, planner.learnt, floor),
         *covered_note(probed, len(planner.job.prompts.prompts), sum(row.calls_high for row in rows)),

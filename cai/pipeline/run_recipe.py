@@ -15,7 +15,7 @@ from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.spending import Spending
 from cai.pipeline.staleness import Plan, later_steps, stale_steps, why_stale
 from cai.pipeline.step import Step
-from cai.pipeline.steps import forms_until, roles_until, step_names, steps_of
+from cai.pipeline.steps import checked_job, roles_until, step_names, steps_of
 from cai.pipeline.summary import write_summary
 from cai.recipe import Recipe
 from cai.recipe_files import recipe_files, write_recipe
@@ -35,7 +35,7 @@ def run_recipe(
     """
     run = Run(folder)
     roles = roles_until(recipe, until)
-    job = Job.checked(recipe, run, forms_until(recipe, until), roles)
+    job = checked_job(recipe, run, until)
     job.reporter, job.accept_audit, job.spending = reporter or Silent(), accept_audit, spending or Spending()
     job.check_spending(roles)
     steps = steps_of(job, until)
@@ -48,6 +48,8 @@ def run_recipe(
             job.human()
     with run.locked():
         run = job.run = Run(folder)
+        for note in job.notes:
+            job.reporter.note(note)
         _begin(job, plan, until, command or {})
         done = [step.name for step in steps if _brought_up_to_date(job, step)]
         if any(step.name == "export" for step in steps):

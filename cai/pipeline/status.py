@@ -57,8 +57,7 @@ def _begun(run: Run, name: str, planned: Json, stale: bool) -> Json:
 
 
 def _new_plan(run: Run) -> Plan:
-    from cai.pipeline.job import Job
-    from cai.pipeline.steps import forms_until, roles_until, step_names, steps_of
+    from cai.pipeline.steps import checked_job, step_names, steps_of
     from cai.recipe_files import load_recipe
 
     command = run.manifest.get("command", {})
@@ -66,7 +65,7 @@ def _new_plan(run: Run) -> Plan:
     run = Run(run.folder.resolve())
     with chdir(command.get("folder", ".")):
         recipe = load_recipe(command.get("recipe"), command.get("overrides", {}))
-        job = Job.checked(recipe, run, forms_until(recipe, until), roles_until(recipe, until))
+        job = checked_job(recipe, run, until)
         plan = {step.name: step.plan() for step in steps_of(job, until)}
     return plan | later_steps(run, plan, step_names(recipe))
 

@@ -16,7 +16,7 @@ from cai.pipeline.label_steps import label_step_names, label_steps
 from cai.pipeline.step import Step, digest, examples_digest, model_step, principles_digest
 from cai.prompts.spec import parse_spec
 from cai.recipe import Recipe
-from cai.storage.run import file_sha256
+from cai.storage.run import Run, file_sha256
 
 
 def step_names(recipe: Recipe) -> list[str]:
@@ -39,10 +39,21 @@ def last_step(recipe: Recipe, until: str) -> str:
     raise ConfigError(f"--until {until}: no such stage{did_you_mean(until, names)} (stages: {', '.join(names)})")
 
 
+def names_until(recipe: Recipe, until: str | None) -> list[str]:
+    """The names of the steps up to `until`, of all if it is None."""
+    names = step_names(recipe)
+    return names[: names.index(last_step(recipe, until)) + 1] if until is not None else names
+
+
+def checked_job(recipe: Recipe, run: Run, until: str | None) -> Job:
+    """The job of the steps up to `until`; raises a `CAIError` for what is wrong with them."""
+    used = names_until(recipe, until)
+    return Job.checked(recipe, run, forms_until(recipe, until), roles_until(recipe, until), used)
+
+
 def forms_until(recipe: Recipe, until: str | None) -> tuple[Form, ...]:
     """The forms of a principle that the steps up to `until` use."""
-    names = step_names(recipe)
-    used = names[: names.index(last_step(recipe, until)) + 1] if until else names
+    used = names_until(recipe, until)
     forms: dict[str, Form] = {
         "critique-1": "critique", "revise-1": "revision", "rubric": "rubric", "reason": "comparison",
         "label": "comparison",
@@ -52,18 +63,14 @@ def forms_until(recipe: Recipe, until: str | None) -> tuple[Form, ...]:
 
 def roles_until(recipe: Recipe, until: str | None) -> tuple[str, ...]:
     """Whose models the steps up to `until` ask: a judge that is not needed need not be there."""
-    names = step_names(recipe)
-    used = names[: names.index(last_step(recipe, until)) + 1] if until else names
+    used = names_until(recipe, until)
     asked = {"model": {"respond"}, "critic": {"critique-1"}, "judge": {"rubric", "reason", "label"}}
     return tuple(role for role, steps in asked.items() if steps & set(used))
 
 
 def steps_of(job: Job, until: str | None = None) -> list[Step]:
     """Every step of the job's recipe, up to `until`."""
-    recipe = job.recipe
-    names = step_names(recipe)
-    wanted = names.index(last_step(recipe, until)) + 1 if until is not None else len(names)
-    return list(islice(_all_steps(job), wanted))
+    return list(islice(_all_steps(job), len(names_until(job.recipe, until))))
 
 
 def _all_steps(job: Job) -> Iterator[Step]:

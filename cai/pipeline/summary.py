@@ -34,6 +34,7 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
         "audit": _metrics(run, "audit") if "audit" in current else None,
         "world": _metrics(run, "policy") if "evaluate" in current else None,
         "files": {name: str(run.path(plan[name]["output"])) for name in current},
+        "notes": job.notes,
         "next": _next_command(job, until),
     }
     write_json(run.path("metrics/summary.json"), summary)

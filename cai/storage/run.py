@@ -75,6 +75,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def check_way(folder: Path, out: Path) -> None:
+    """Raise `RunError` where `folder`, into which `out` is written, cannot be made: it or one around it is a file."""
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    if there is None or there.is_dir():
+        return
+    if there == out:
+        raise RunError(f"{out}: this is a file, and a folder is to be written; name another")
+    raise RunError(f"{out}: nothing can be written below {there}, which is a file; name another path")
+
+
 class Run:
     """`outputs/<name>/`: its files and its manifest.
 
@@ -87,7 +97,9 @@ class Run:
         file = folder / MANIFEST
         if file.exists():
             self.manifest = self._read(file)
-        elif folder.is_dir() and any(not _is_passing(one.name) for one in folder.iterdir()):
+            return
+        check_way(folder, folder)
+        if folder.is_dir() and any(not _is_passing(one.name) for one in folder.iterdir()):
             raise RunError(f"{folder}: not a run folder (it has files but no {MANIFEST}); choose another --out")
 
     @staticmethod

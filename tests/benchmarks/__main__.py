@@ -1,18 +1,21 @@
 """`make bench` and `make bench ONLY=name`: run the benchmarks, print the table, write `outputs/bench.json`.
 
-A ratio that misses its bar makes the exit status 1; what `ONLY` asks for and cannot be run makes it 2. Rows of earlier
-runs, and those of other machines, stay in the file: each says from which commit ("+": with other changes) and when.
+A ratio that misses its bar, or a side that fails, makes the exit status 1; what `ONLY` asks for and cannot be run makes
+it 2. Rows of earlier runs, and those of other machines, stay in the file: each says from which commit ("+": with other
+changes) and when.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks.measure import Result, Skipped, commit
+from tests.benchmarks.measure import Failed, Result, SideFailed, Skipped, commit, failing
 
 HERE = Path(__file__).parent
 OUT = Path("outputs") / "bench.json"
@@ -29,12 +32,13 @@ def main() -> None:
     found = {(row["name"], row["machine"]): row for row in rows}
     made_from = commit()
     print(f"{'name':<28}{'ratio':>9}  {'low to high':>20}  {'bar':>10}  {'':<6}  {'ours':>12}  {'theirs':>12}  unit")
-    missed, skipped = list[str](), list[Skipped]()
+    missed, failed, skipped = list[str](), list[str](), list[Skipped]()
     for name in chosen:
-        for result in importlib.import_module(f"tests.benchmarks.bench_{name}").results():
-            if isinstance(result, Skipped):
+        for result in results_of(name):
+            if isinstance(result, Skipped | Failed):
                 print(result, flush=True)
-                skipped.append(result)
+                skipped += [result] if isinstance(result, Skipped) else []
+                failed += [result.name] if isinstance(result, Failed) else []
                 continue
             show(result)
             missed += [result.name] if result.holds is False else []
@@ -43,11 +47,21 @@ def main() -> None:
             OUT.parent.mkdir(exist_ok=True)
             OUT.write_text(json.dumps(list(found.values()), indent=2) + "\n")
     print(f"written to {OUT}" if OUT.exists() else f"nothing was measured, so there is no {OUT}")
-    if missed:
-        sys.exit(f"{len(missed)} of these miss their bar: {', '.join(missed)}")
+    bad = [f"{len(failed)} of these failed: {', '.join(failed)}"] if failed else []
+    bad += [f"{len(missed)} of these miss their bar: {', '.join(missed)}"] if missed else []
+    if bad:
+        sys.exit("\n".join(bad))
     if only and skipped:
         print("; ".join(map(str, skipped)))
         sys.exit(2)
+
+
+def results_of(name: str) -> Iterator[Result | Skipped | Failed]:
+    """The rows of a benchmark; where a process that all of them need fails, what came before it and that."""
+    try:
+        yield from importlib.import_module(f"tests.benchmarks.bench_{name}").results()
+    except (SideFailed, subprocess.CalledProcessError) as error:
+        yield failing(name, error)
 
 
 def show(one: Result) -> None:

@@ -15,12 +15,23 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_for, compare, machine
+from tests.benchmarks.measure import (
+    Failed,
+    Result,
+    SideFailed,
+    Skipped,
+    Worker,
+    alternate,
+    asked_for,
+    compare,
+    failing,
+    machine,
+)
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 PAIRS = DATA / "preference_pairs" / "hh_harmless_dev.jsonl"
@@ -246,7 +257,7 @@ def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
         yield Result(named(name), *[apart / size] * 3, bar, apart, size, unit, machine())
 
 
-def results() -> Iterator[Result | Skipped]:
+def results() -> Iterator[Result | Skipped | Failed]:
     if not (PAIRS.is_file() and VOCABULARY.is_dir()):
         yield Skipped("reward", "the real pairs (../shared/data) are not here")
         return
@@ -258,23 +269,42 @@ def results() -> Iterator[Result | Skipped]:
         wanted = asked_for((*EXACT, *SIDES))
         if set(EXACT).intersection(wanted):
             yield from exactness(folder, groups)
-        command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
-        sides = [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
         on_gpu = device() == "cuda"
+        sides: list[Worker] = []
         for row in (row for row in SIDES if row in wanted and row not in (ONLY_CPU if on_gpu else ONLY_GPU)):
             bar, options = SIDES[row]
-            options = {**options, "bf16": True} if on_gpu else options
-            turns = [0, 0]
+            sides = sides or both_sides(folder)
+            try:
+                rates = turn_about(sides, {**options, "bf16": True} if on_gpu else options)
+            except SideFailed as error:
+                yield failing(named(row), error)
+                stop(sides)
+                sides = []
+            else:
+                yield compare(named(row), *rates, bar, UNIT)
+        stop(sides)
 
-            def turn(side: int, options=options, turns=turns) -> float:
-                turns[side] += 1
-                grouped = "train_sampling_strategy" in options
-                return sides[side](grouped=grouped, seed=turns[side], options=options)
 
-            rates = alternate(lambda: turn(0), lambda: turn(1), ROUNDS)
-            yield compare(named(row), *rates, bar, UNIT)
-        for side in sides:
-            side.stop()
+def both_sides(folder: Path) -> list[Worker]:
+    command = [sys.executable, "-m", "tests.benchmarks.bench_reward"]
+    return [Worker([*command, side, str(folder)], folder / f"{side}.log") for side in ("ours", "theirs")]
+
+
+def stop(sides: Sequence[Worker]) -> None:
+    for side in sides:
+        side.stop()
+
+
+def turn_about(sides: Sequence[Worker], options: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Pairs/s of each side, each turn on a draw of its own."""
+    turns = [0, 0]
+
+    def turn(side: int) -> float:
+        turns[side] += 1
+        grouped = "train_sampling_strategy" in options
+        return sides[side](grouped=grouped, seed=turns[side], options=options)
+
+    return alternate(lambda: turn(0), lambda: turn(1), ROUNDS)
 
 
 if __name__ == "__main__":

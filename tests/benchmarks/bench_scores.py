@@ -20,7 +20,18 @@ from random import Random
 from typing import Any, NamedTuple, get_args
 
 from tests.benchmarks.bench_reward import PAIRS, ROUNDS, SHAPE, VOCABULARY, build, device, named
-from tests.benchmarks.measure import Result, Skipped, Worker, alternate, asked_for, compare, machine
+from tests.benchmarks.measure import (
+    Failed,
+    Result,
+    SideFailed,
+    Skipped,
+    Worker,
+    alternate,
+    asked_for,
+    compare,
+    failing,
+    machine,
+)
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
 LONGEST = 900
@@ -144,7 +155,7 @@ def both_ways(engine: Any, asked: Sequence[Any]) -> Iterator[tuple[list[float], 
         yield [float(logits[ids[-1]]) for ids in marked], shared[at].logprobs
 
 
-def results() -> Iterator[Result | Skipped]:
+def results() -> Iterator[Result | Skipped | Failed]:
     from cai.embedded import weights_path
     from cai.models import load_model
     from cai.recipe import EngineSettings
@@ -174,7 +185,11 @@ def results() -> Iterator[Result | Skipped]:
             if python is None:
                 yield Skipped(named(row.name), f"{row.side} is not installed: make bench-peers")
                 continue
-            yield _row(row, folders[row.dtype if SHAPE == "small" else "bfloat16"], [*_with_threads(python), python])
+            try:
+                folder = folders[row.dtype if SHAPE == "small" else "bfloat16"]
+                yield _row(row, folder, [*_with_threads(python), python])
+            except SideFailed as error:
+                yield failing(named(row.name), error)
 
 
 def _with_threads(python: str) -> list[str]:
@@ -215,7 +230,9 @@ def _row(row: Row, folder: Path, python: list[str]) -> Result:
         for one, side in (([sys.executable], "ours"), (python, row.side))
     ]
     asked = {"questions": row.template, "pairs": pairs_of_a_round(row.pairs)}
-    rates = alternate(*((lambda side=side: side(**asked)) for side in sides), ROUNDS)
-    for side in sides:
-        side.stop()
+    try:
+        rates = alternate(*((lambda side=side: side(**asked)) for side in sides), ROUNDS)
+    finally:
+        for side in sides:
+            side.stop()
     return compare(named(row.name), *rates, row.bar, UNIT + row.peer)

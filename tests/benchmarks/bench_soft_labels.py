@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from tests.benchmarks.measure import Result, machine
+from tests.benchmarks.measure import Result, SideFailed, machine
 
 FOLDER = Path("outputs") / "soft_labels"
 SEEDS = int(os.environ.get("CAI_BENCH_SEEDS", "10"))
@@ -187,7 +187,7 @@ def run_all(design: str, folder: Path, seeds: Sequence[int]) -> None:
         if process.wait():
             for other, _ in running.values():
                 other.terminate()
-            sys.exit(f"seed {seed} failed:\n{log.read_text()[-3000:]}")
+            raise SideFailed(process.returncode, f"seed {seed}: {log.read_text(errors='replace')[-2900:]}")
 
 
 def results() -> Iterator[Result]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,31 @@ class Skipped:
 
     def __str__(self) -> str:
         return f"{self.name}: skipped, {self.why}"
+
+
+class SideFailed(Exception):
+    """A process that a benchmark measures ended before its work was done; says how, and the end of its log."""
+
+    def __init__(self, status: int, log: str) -> None:
+        super().__init__(f"exit status {status}\n{log[-3000:].rstrip()}".rstrip())
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A benchmark, or a row of one, of which a side failed, and how."""
+
+    name: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: FAILED, {self.how}"
+
+
+def failing(name: str, error: SideFailed | subprocess.CalledProcessError) -> Failed:
+    """The row of what a side's end left unmeasured."""
+    if isinstance(error, subprocess.CalledProcessError):
+        error = SideFailed(error.returncode, error.stderr or "")
+    return Failed(name, str(error))
 
 
 def commit() -> str:
@@ -127,16 +153,23 @@ class Worker:
             )
 
     def __call__(self, **asked: Any) -> float:
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        """What it answers; raises `SideFailed` where it ends without an answer."""
+        answer = ""
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(asked) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"a side of the benchmark failed:\n{self.log.read_text()[-3000:]}")
+            raise SideFailed(self.stop(), self.log.read_text(errors="replace"))
         return json.loads(answer)
 
-    def stop(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+    def stop(self) -> int:
+        """Let it end, and return its exit status."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        status = self.process.wait()
+        self.process.stdout.close()
+        return status
 
 
 def compare(name: str, ours: list[float], theirs: list[float], bar: str, unit: str) -> Result:

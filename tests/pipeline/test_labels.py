@@ -136,8 +136,9 @@ def test_weights_of_labels_alone_ask_nothing_and_make_only_labels_stale(
         ({"no-harm": 0}, "preferences.weights.no-harm: expected a number over 0 and up to 1,000,000, found 0"),
         ({"no-harm": -1.0}, "found -1"), ({"no-harm": float("inf")}, "found inf"),
         ({"no-harm": float("nan")}, "found nan"),
-        ({"no-harm": "2"}, "preferences.weights: expected a block of names, each with a number"),
-        ({"no-harm": True}, "expected a block of names"), (2.0, "a block of names, each with a number, found 2.0"),
+        ({"no-harm": "2"}, "preferences.weights.no-harm: expected a number, found '2'"),
+        ({"no-harm": True}, "preferences.weights.no-harm: expected a number, found True"),
+        (2.0, "a block of names, each with a number, found 2.0"),
     ],
 )  # fmt: skip
 def test_weights_that_cannot_be_are_refused_before_anything_is_asked(
@@ -415,6 +416,18 @@ def test_human_pairs_that_lack_on_one_side_and_are_too_many_on_the_other_are_tol
     assert "left out: 40 human train pairs beyond the share" in done.stdout
     [line] = [line for line in done.stdout.splitlines() if line.startswith("mix ")]
     assert line.endswith("50.0% asked on each side of the split; 11 more test pairs would be needed)")
+
+
+def test_a_human_share_of_no_human_pairs_is_noted(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    summary = fake_run(tmp_path / "run", prompts, until="respond", preferences__human_share=0.4)
+    said = "preferences.human_share changes nothing without preferences.human, the files of pairs that people ranked"
+    assert summary["notes"] == [said]
+    human = {"preferences__human": [str(human_file(tmp_path))], "preferences__human_share": 0.4}
+    assert fake_run(tmp_path / "run", prompts, until="respond", **human)["notes"] == []
+    command = ["plan", "--model", "fake", "--prompts", str(prompts), "--out", str(tmp_path / "new"), "--probe", "0"]
+    plan = invoke(*command, "--set", "preferences.human_share=0.4", "--until", "respond")
+    assert said in plan.stdout
 
 
 def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
@@ -227,6 +228,42 @@ def test_a_principle_without_the_form_that_a_stage_needs(tmp_path: Path, prompts
     with pytest.raises(InputError, match=r"my\.yaml:\d+:\d+: principle '.*' has no 'comparison', which this run needs"):
         fake_run(tmp_path / "run", prompts, constitution=str(mine))
     assert not (tmp_path / "run").exists()
+
+
+LATER = [
+    ({"train": ["sft", "reward"], "sample.policy": "sft"}, "respond", "its weights are not here to be trained"),
+    ({"train": ["sft"], "sft.init": "hf/nowhere"}, "revise", "hf/nowhere: its weights are not here"),
+    ({"sample.policy": "sft"}, "revise", "train does not name sft; set sample.policy=base"),
+    ({"train": ["reward"], "reward.init": "sft"}, "audit", "reward.init is sft, but train does not name sft"),
+    ({"export.files": []}, "preferences", "export.formats and export.files: name at least one"),
+    ({"preferences.weights": {"nobody": 2}}, "label", "has no principle 'nobody'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "until", "message"), LATER)
+def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
+    tmp_path: Path, prompts: Path, settings: dict[str, Any], until: str, message: str
+) -> None:
+    named = {key.replace(".", "__"): value for key, value in settings.items()}
+    summary = fake_run(tmp_path / "run", prompts, until=until, **{"audit__items": 4, **named})
+    assert [one["step"] for one in summary["stages"]][-1].startswith(until)
+    [note] = summary["notes"]
+    assert note.startswith("the whole run, without --until, would be refused: ") and message in note
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        fake_run(tmp_path / "run", prompts, **{"audit__items": 4, **named})
+
+
+def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:
+    people = {"preferences__human": ["nowhere.jsonl"], "audit__truth": ["nowhere.jsonl"], "audit__items": 4}
+    fake_run(tmp_path / "run", prompts, until="label", **people)
+    with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
+        fake_run(tmp_path / "whole", prompts, **people)
+    assert not (tmp_path / "whole").exists()
+
+
+def test_an_unknown_export_format_is_told_whatever_is_reached(tmp_path: Path, prompts: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'sft'"):
+        fake_run(tmp_path / "run", prompts, until="respond", export__formats=["stf"])
 
 
 def test_until_stops_and_the_next_run_goes_on(tmp_path: Path, prompts: Path) -> None:
