@@ -202,6 +202,8 @@ class RewardSettings:
     `batch_size` counts pairs; `batch_tokens`, the most that one forward pass takes, changes memory and the last bits of
     a sum: a training that was cut off under another value starts afresh. This and the shares are as for `sft`.
 
+    `max_grad_norm` 0 clips no gradient.
+
     A pair counts by its `weight` over the mean weight of the whole training set, in whatever step it is.
 
     `loss` "listwise" fits the rankings that a prompt's soft labels stand for, each as likely as they make it

@@ -46,7 +46,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     },
 }  # fmt: skip
 """Of every number in a recipe, by its key or by its block and key: the least and the greatest value."""
-_OVER_ZERO = ("epochs", "lr", "max_grad_norm")
+_OVER_ZERO = ("epochs", "lr")
 """Keys whose least value is itself not allowed: no epochs are no training, and neither are steps of no length."""
 
 

@@ -139,7 +139,7 @@ def test_settings(tmp_path: Path, setting: str, message: str) -> None:
         ("respond.max_tokens=10000000", "from 1 to 1,000,000, found 1e+07"),
         ("sft.lr=0", "over 0 and up to 1, found 0"),
         ("reward.lr=5", "over 0 and up to 1, found 5"),
-        ("sft.max_grad_norm=0", "over 0 and up to 1,000,000,000, found 0"),
+        ("sft.max_grad_norm=-1", "from 0 to 1,000,000,000, found -1"),
         ("reward.warmup_ratio=1", "from 0 to 0.99, found 1"),
         ('reward.lora={"r": 8, "dropout": 1}', "from 0 to 0.9, found 1"),
         ("engine.concurrency=100000", "from 1 to 10,000, found 100000"),
@@ -156,7 +156,7 @@ def test_a_number_out_of_bounds_is_refused_with_the_range(tmp_path: Path, settin
 
 
 def test_gradients_can_be_clipped_below_one() -> None:
-    assert load_recipe(None, {"sft.max_grad_norm": 0.3, "reward.max_grad_norm": 0.3}).reward.max_grad_norm == 0.3
+    assert load_recipe(None, {"sft.max_grad_norm": 0, "reward.max_grad_norm": 0.3}).reward.max_grad_norm == 0.3
 
 
 def numbers(cls: Any, where: tuple[str, ...] = ()) -> Iterator[str]:

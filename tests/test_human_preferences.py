@@ -95,6 +95,17 @@ def test_people_who_disagree_make_a_soft_label(tmp_path):
     assert read_human_preferences(write_rows(tmp_path, tie, *rows[2:])).notes.contradicting == 1
 
 
+def test_a_pair_in_both_orders_is_one(tmp_path):
+    first = {"prompt": "q", "response_a": "a", "response_b": "b", "p_a": 0.9}
+    swapped = {"prompt": "q", "response_a": "b", "response_b": "a", "p_a": 0.9}
+    [one], notes = read_human_preferences(write_rows(tmp_path, first, swapped, {"prompt": "q", **SIDES}))
+    assert one.response_a == "a" and one.p_a == pytest.approx((0.9 + 0.1 + 1.0) / 3)
+    assert (notes.kept, notes.duplicates, notes.contradicting) == (1, 2, 2)
+
+
+SIDES = {"chosen": "a", "rejected": "b"}
+
+
 def test_an_export_reads_back(tmp_path):
     rows = [
         {

@@ -98,9 +98,10 @@ def evaluate_reward_command(
     with Bars(quiet=as_json) as bars:
         bars.start("score", "")
         held_out = measured_pairs(scorer, pairs, bars.progress) if pairs else None
+        scored = [one for at, one in enumerate(pairs) if at not in scorer.notes.not_scored]
+        leaked = trained_on(folder, (one.prompt.messages for one in scored))
         measured = {file: measured_benchmark(scorer, rows, bars.progress) for file, rows in benchmarks.items()}
     _check(held_out, measured, max_rejected, max_truncated)
-    leaked = trained_on(folder, (one.prompt.messages for one in pairs))
     result: Json = {
         "held_out": held_out, "split": split, "trained_on": leaked, "other_side": unused, "benchmarks": measured,
     }  # fmt: skip

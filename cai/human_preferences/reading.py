@@ -106,6 +106,10 @@ class HumanPreferences(NamedTuple):
     notes: PairNotes
 
 
+_Key = tuple[str, frozenset[str]]
+"""The prompt's id and both answers."""
+
+
 @dataclass(slots=True)
 class _Pair:
     """A pair as it stands while the file is read, and the label of each row that ranked it."""
@@ -134,7 +138,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
         raise InputError(
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
-    pairs: dict[str, _Pair] = {}
+    pairs: dict[_Key, _Pair] = {}
     notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
     for row in mistakes.rows(spec):
         notes.rows += 1
@@ -155,13 +159,16 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     return HumanPreferences(settled, notes)
 
 
-def _keep(new: _Pair, pairs: dict[str, _Pair], notes: PairNotes) -> None:
-    """Add a pair, or the label of one that is there to it."""
-    known = pairs.setdefault(new.preference.id, new)
+def _keep(new: _Pair, pairs: dict[_Key, _Pair], notes: PairNotes) -> None:
+    """Add a pair, or the label of one that is there to it, in whichever order the two have the answers."""
+    one = new.preference
+    known = pairs.setdefault((one.prompt.id, frozenset((one.response_a, one.response_b))), new)
     if known is not new:
+        [label] = new.labels
+        label = label if known.preference.response_a == one.response_a else 1.0 - label
         notes.duplicates += 1
-        notes.contradicting += any((one - 0.5) * (new.labels[0] - 0.5) < 0 for one in known.labels)
-        known.labels += new.labels
+        notes.contradicting += any((other - 0.5) * (label - 0.5) < 0 for other in known.labels)
+        known.labels.append(label)
         known.weights += new.weights
 
 

@@ -43,21 +43,35 @@ class Ranked(NamedTuple):
 def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
     """The pairs of a row, and in place of one that says nothing, why.
 
+    The shape is that of the cells that hold something: tables have the columns of all their rows in each.
     Raises `UnusableRow` for a row without any, `InputError` at its place for one that is of no shape known here.
     """
     cells = row.value
     if not isinstance(cells, dict):
         raise row.error(f"expected an object with the columns 'chosen' and 'rejected'; {SHAPES}")
-    if cells.keys() >= _OWN:
+    shape = _shape({name for name, one in cells.items() if one not in (None, "")}) or _shape({*cells})
+    if shape == "own":
         yield _own(row, cells)
-    elif "completions" in cells and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
+    elif shape == "scored":
         yield from _scored(row, cells, spec)
-    elif "output_1" in cells and "output_2" in cells:
+    elif shape == "annotated":
         yield _annotated(row, cells, spec)
-    elif cells.keys() >= {*_ANSWERS} and not any(name in cells for name in (*_CHOSEN, *_REJECTED)):
-        yield _own(row, cells)
     else:
         yield _chosen(row, cells)
+
+
+def _shape(names: set[str]) -> str:
+    """What the columns of a row make of it; the empty string if nothing that is known here."""
+    chosen = not names.isdisjoint((*_CHOSEN, *_REJECTED))
+    if names >= _OWN:
+        return "own"
+    if "completions" in names and not chosen:
+        return "scored"
+    if names >= {"output_1", "output_2"}:
+        return "annotated"
+    if names >= {*_ANSWERS} and not chosen:
+        return "own"
+    return "chosen" if chosen else ""
 
 
 def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
@@ -223,8 +237,9 @@ def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
 
 def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> tuple[Messages, str, str]:
     """The prompt's turns and the two answers."""
-    column = next((name for name in _PROMPT if cells.get(name) is not None), None)
-    if column is not None:
+    there = [name for name in _PROMPT if dict.get(cells, name) is not None]
+    if there:
+        column = next((name for name in there if dict.get(cells, name) != ""), there[0])
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")

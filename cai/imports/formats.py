@@ -75,12 +75,15 @@ FORMATS: dict[str, Format] = {
     ),
     "ultrafeedback": _pairs({"prompt": "text", "prompt_id": "text", **_BOTH}),
     "nemo_rl_preference": Format("preferences", pairs.ranked, {"context": "turns", "completions": "turns"}),
-    "llamafactory_sharegpt": _pairs({"conversations": "turns", **_BOTH}, prompt="conversations", system="system"),
+    "llamafactory_sharegpt": _pairs(
+        {"conversations": "turns", **_BOTH}, "prompt", prompt="conversations", system="system"
+    ),
     "llamafactory_kto": _judged(
         {"conversations": "turns", "kto_tag": "flag"}, prompt="conversations", label="kto_tag", system="system"
     ),
     "llamafactory_alpaca": _pairs(
-        {"instruction": "text", **_TEXTS}, prompt="instruction", query="input", system="system", history="history"
+        {"instruction": "text", **_TEXTS}, "prompt", prompt="instruction", query="input", system="system",
+        history="history",
     ),
     "axolotl_preference": _pairs({"messages": "turns", **_BOTH}, "prompt", prompt="messages"),
     "axolotl_reward": _pairs({"input": "text", **_TEXTS}, "prompt", prompt="input", system="system"),
@@ -151,25 +154,32 @@ def recognise(row: Row) -> str:
 
 
 HEAD = 100
-"""So many rows of a file are looked at for its format where the first ones are of none."""
+"""So many rows of a file are looked at for its format: the first ones may be of none, or lack their answers."""
 
 
 def first_format(head: Sequence[Row]) -> str:
-    """The format of a file that begins so: of its first row, else of the first row that is of one with answers.
+    """The format of a file that begins so: of its first row, if that or few of the others have answers.
 
-    Raises as `recognise` does of the first row where there is none.
+    Where it lacks them, or is of no format, while most have some: of the first of these. Raises as `recognise` does of
+    the first row where there is none.
     """
+    answered = [_with_answers(row.value) if isinstance(row.value, dict) else "" for row in head]
+    found = [name for name in answered if name]
+    if answered[0] or 2 * len(found) > len(head):
+        return found[0]
     try:
         return recognise(head[0])
     except InputError:
-        found = next((name for row in head if isinstance(row.value, dict) if (name := _with_answers(row.value))), "")
         if not found:
             raise
-        return found
+        return found[0]
 
 
 def _with_answers(cells: Cells) -> str:
-    return next((name for name, one in FORMATS.items() if one.carries != "prompts" and one.fits(cells)), "")
+    """The format with answers of a row: of its cells that hold something, for tables have those of all their rows."""
+    held = {name: value for name, value in cells.items() if value not in (None, "")}
+    answers = [(name, one) for name, one in FORMATS.items() if one.carries != "prompts"]
+    return next((name for some in (held, cells) for name, one in answers if one.fits(some)), "")
 
 
 class RowFormats:
@@ -181,13 +191,13 @@ class RowFormats:
 
     def __init__(self, first: str) -> None:
         self.first = first
-        self._known: dict[tuple[tuple[str, type], ...], str] = {}
+        self._known: dict[tuple[tuple[str, type, bool], ...], str] = {}
 
     def of(self, cells: Cells) -> str:
         """The name of the format of a row with these cells."""
         if FORMATS[self.first].carries == "prompts":
             return self.first
-        shape = tuple((name, type(one)) for name, one in cells.items())
+        shape = tuple((name, type(one), one == "") for name, one in cells.items())
         known = self._known.get(shape)
         if known is None or not FORMATS[known].fits(cells):
             known = self._known[shape] = _with_answers(cells) or self.first

@@ -44,6 +44,11 @@ class ScoringNotes:
     not_rendered: set[int] = field(default_factory=set)
     reason: str = ""
 
+    @property
+    def not_scored(self) -> set[int]:
+        """Those that have no score."""
+        return self.too_long | self.not_rendered
+
 
 def trained_with(folder: Path) -> tuple[int | None, TooLong]:
     """`max_length` and `too_long` of the training that a reward model comes from, as its training.json tells them.

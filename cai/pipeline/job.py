@@ -103,6 +103,7 @@ class Job:
         for role in roles:
             job.engine(role)
         notes += _later(_missing_weights(job), steps)
+        notes += _later(_absent_files(job), steps)
         job.notes = list(dict.fromkeys(notes))
         return job
 
@@ -218,7 +219,7 @@ def _later(problems: Iterable[Problem], steps: Collection[str] | None) -> list[s
     for step, why in problems:
         if steps is None or step in steps:
             raise ConfigError(why)
-        notes.append(f"the whole run, without --until, would be refused: {why}")
+        notes.append(f"the whole run would be refused: {why}")
     return notes
 
 
@@ -261,6 +262,22 @@ def _missing_weights(job: Job) -> Iterator[Problem]:
             job.weights(init)
         except ConfigError as error:
             yield step, str(error)
+
+
+def _absent_files(job: Job) -> Iterator[Problem]:
+    """Files and runs that a step which is not reached would read; a step that is says more of what it cannot read."""
+    recipe = job.recipe
+    files = [("preferences", file) for file in recipe.preferences.human]
+    files += [("audit", file) for file in recipe.audit.truth]
+    for step, file in files:
+        try:
+            if not job.reaches(step):
+                parse_spec(people_file(file))
+        except CAIError as error:
+            yield step, str(error)
+    against = recipe.audit.against
+    if against and not (job.reaches("audit") or Path(against).exists()):
+        yield "audit", f"audit.against: {against} is not there"
 
 
 def settings_json(settings: Any, *leave: str) -> Json:

@@ -15,6 +15,7 @@ MOST = 20
 """So many different mistakes of a file are told; the others are counted."""
 _PLACES = 5
 _ROW = re.compile(r"row (\d+): ")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class _Mistake:
 
 
 class Mistakes:
-    """The mistakes in the rows of one file, in their order; equal ones are one mistake in several rows."""
+    """The mistakes in the rows of one file, in their order; those that differ in numbers are one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,6 +46,7 @@ class Mistakes:
         """Keep an error that does not keep the rest of the file from being read."""
         row = _ROW.match(error.message)
         what, place = (error.message[row.end() :], int(row[1])) if row else (error.message, error.line)
+        what = _NUMBER.sub("#", what)
         known = self._found.get(what)
         if known is None and len(self._found) < MOST:
             self._found[what] = _Mistake(error)

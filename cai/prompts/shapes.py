@@ -19,8 +19,8 @@ __all__ = [
 ]  # fmt: skip
 
 COLUMNS = (
-    "messages", "prompt", "conversations", "conversation", "chosen", "transcript", "chosen_messages", "rl_prompt",
-    "turns", "goal", "question", "instruction", "behavior", "forbidden_prompt", "query", "text",
+    "messages", "prompt", "conversations", "conversation", "rl_prompt", "turns", "goal", "question", "instruction",
+    "behavior", "forbidden_prompt", "query", "text", "chosen", "transcript", "chosen_messages",
 )  # fmt: skip
 WHOLE_DIALOGUES = ("chosen", "rejected", "transcript", "chosen_messages", "rejected_messages")
 ALWAYS_LISTS = ("messages", "conversations")
@@ -80,6 +80,8 @@ def _from_columns(row: Row, cells: dict[str, Any], spec: PromptFile) -> Dialogue
     if dialogue.plain and column in ALWAYS_LISTS and spec.column is None:
         hint = f"; where each is a whole prompt, ?column={column} behind the file's name says so"
         raise row.error(f"'{column}' holds a text, expected a list of messages{hint}")
+    if dialogue.plain and column.startswith("chosen") and spec.column is None:
+        raise row.error(f"'{column}' holds an answer alone, and no column its prompt; name that with ?column=NAME")
     messages, notes = dialogue.messages, list(dialogue.notes)
     if len(messages) == 1 and (context := _context(cells, column)):
         messages = (user(context.replace("\0PROMPT", messages[0].content)),)
@@ -91,12 +93,12 @@ def _from_columns(row: Row, cells: dict[str, Any], spec: PromptFile) -> Dialogue
 
 
 def find_column(row: Row, cells: dict[str, Any], names: Sequence[str]) -> str:
-    """The first of `names` among the row's columns, in any case of letters."""
+    """The first of `names` among the row's columns, in any case of letters, that holds something."""
     by_lower = {name.lower(): name for name in reversed(cells)}
-    for name in names:
-        found = name if name in cells else by_lower.get(name.lower())
-        if found is not None and (cells[found] is not None or len(names) == 1):
-            return found
+    there = [found for name in names if (found := name if name in cells else by_lower.get(name.lower())) is not None]
+    there = there if len(names) == 1 else [name for name in there if dict.get(cells, name) is not None]
+    if there:
+        return next((name for name in there if dict.get(cells, name) != ""), there[0])
     columns = ", ".join(repr(name[:40]) for name in list(cells)[:12])
     near = next((hint for name in names if (hint := did_you_mean(name, cells))), "")
     wanted = f"no column '{names[0]}'" if len(names) == 1 else "no column that holds a prompt"

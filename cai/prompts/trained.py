@@ -11,16 +11,18 @@ from cai.records import Messages
 _NAME = "trained_prompts.txt"
 
 
-def write_trained_prompts(folder: Path, prompts: Iterable[Messages]) -> None:
-    """Write the hashes of `prompts` into the folder of the model that learnt from them."""
-    hashes = sorted({opening_hash(one) for one in prompts})
+def write_trained_prompts(folder: Path, openings: Iterable[str], before: Path) -> None:
+    """Write what a model learnt from into its folder: `openings`, and those of the reward model `before` it, if any."""
+    hashes = sorted({*openings, *(_read(before) or ())})
     (folder / _NAME).write_text("".join(f"{one}\n" for one in hashes), encoding="utf-8")
 
 
 def trained_on(folder: Path, prompts: Iterable[Messages]) -> int | None:
     """How many of `prompts` the model in `folder` was trained on; None where its folder does not tell."""
+    known = _read(folder)
+    return None if known is None else sum(opening_hash(one) in known for one in prompts)
+
+
+def _read(folder: Path) -> frozenset[str] | None:
     path = folder / _NAME
-    if not path.is_file():
-        return None
-    known = frozenset(path.read_text(encoding="utf-8").split())
-    return sum(opening_hash(one) in known for one in prompts)
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None

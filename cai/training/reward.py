@@ -100,8 +100,7 @@ def train_reward(
             run.restore(team.first(store.latest))
             _train(run, store, progress if team.leads else None)
             model = run.model(lambda: load_backbone(backbone, seed, template))
-            end = (run, model, backbone, base, counts, preferences, out, key, notes)
-            report = team.told(_finish(*end) if team.leads else {})
+            report = team.told(_finish(run, model, backbone, base, counts, out, key, notes) if team.leads else {})
         if team.leads:
             store.clear()
     return report
@@ -172,7 +171,8 @@ class RewardRun:
             raise TrainingError(
                 f"the loss is {loss} at step {self.step + 1}; lower reward.lr (now {self.settings.lr:g})"
             )
-        torch.nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.max_grad_norm)
+        if self.settings.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(list(self.trained().values()), self.settings.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr(self.step)
         self.optimizer.step()
@@ -308,9 +308,8 @@ def _fingerprint(groups: Sequence[Group]) -> str:
 
 
 def _finish(
-    run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, preferences: Sequence[Preference],
-    out: Path, key: str, said: list[str],
-) -> Json:  # fmt: skip
+    run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str, said: list[str]
+) -> Json:
     """Check the model, save it with its golden scores, read it back, and say what was done."""
     sample = sorted((row for group in run.groups[:8] for row in group.rows), key=len)[:16]
     notes = [
@@ -344,7 +343,7 @@ def _finish(
         model.save_pretrained(folder)
         base.tokenizer.save_pretrained(folder)
         write_json(folder / "golden_scores.json", golden)
-        write_trained_prompts(folder, (one.prompt.messages for one in preferences))
+        write_trained_prompts(folder, counts.openings, backbone)
         about = {"trainer": "reward", "model": backbone.name, "seed": run.seed, "settings": asdict(run.settings)}
         write_record(folder, key, about, report, run.losses)
         check_saved(folder, golden)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cai.chat import Chat
 from cai.errors import ConfigError, TrainingError
 from cai.fitting import Row, TooLong, beginning, fitted, lost_tokens
+from cai.prompts.splits import opening_hash
 from cai.records import Json, Messages, Preference, assistant
 from cai.training.plackett_luce import Listed, listed
 
@@ -53,7 +54,10 @@ class Group:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows given; `truncated` are among those used, `longest` begins the first that is too long."""
+    """What became of the rows given; `truncated` are among those used, `longest` begins the first that is too long.
+
+    `openings`: hashes of the turns that open the prompts used (`opening_hash`).
+    """
 
     given: int = 0
     used: int = 0
@@ -64,6 +68,7 @@ class Counts:
     zero_weight: int = 0
     reason: str = ""
     longest: str = ""
+    openings: set[str] = field(default_factory=set)
 
     def told(self, max_length: int) -> list[str]:
         """A line for people on what is too long, if anything is."""
@@ -158,6 +163,7 @@ def encode_groups(
         rows, kept = _answers(chat, messages, pairs, counts)
         rows, kept = _fitted(chat, messages, rows, kept, max_length, too_long, counts)
         if kept:
+            counts.openings.add(opening_hash(messages))
             group = _group(rows, kept)
             groups.append(_with_lists(group, messages) if listwise else group)
     counts.used = sum(len(group.comparisons) for group in groups)

@@ -233,6 +233,24 @@ def test_pairs_that_were_trained_on_are_told_from_held_out_ones(model, tmp_path)
     assert json.loads(evaluate(out, *told(file, 0.5), "--json").stdout)["trained_on"] is None
 
 
+def test_only_prompts_that_were_learnt_from_count_and_those_of_the_model_before_do(model, tmp_path):
+    long = [{**WHOLE, "prompt": f"What is the capital of land {n}? " + "please " * 120} for n in range(6)]
+    short = [{**WHOLE, "prompt": f"What is the capital of land {n}, of all the lands?"} for n in range(20)]
+    other = [{**WHOLE, "prompt": f"Which mountain is the highest of land {n}?"} for n in range(10)]
+    first, later = write(tmp_path / "first.jsonl", [*long, *short]), write(tmp_path / "later.jsonl", other)
+    for file, start, name in ((first, model.parent / "base", "one"), (later, tmp_path / "one", "two")):
+        command = ["train", "reward", "--preferences", str(file), "--model", f"hf/{start}", "--test-share", "0"]
+        sets = [part for one in ("max_length=64", "too_long=reject", "epochs=0.2") for part in ("--set", one)]
+        done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / name), *sets])
+        assert done.exit_code == 0, done.output
+    options = ("--split", "all", "--max-rejected", 1, "--json", "--preferences")
+    counts = [
+        json.loads(evaluate(tmp_path / name, *options, file, "--max-length", length).stdout)["trained_on"]
+        for name, file, length in (("one", first, 500), ("one", first, 64), ("one", later, 64), ("two", first, 64))
+    ]
+    assert counts == [20, 20, 0, 20]
+
+
 def told(file: Path, share: float) -> tuple[object, ...]:
     return "--preferences", file, "--test-share", share
 

@@ -61,7 +61,7 @@ def test_a_run_says_which_prompts_it_takes_and_which_it_had(run: str, tmp_path: 
 def test_an_early_stop_says_what_the_whole_run_lacks(tmp_path: Path) -> None:
     command = ["--model", "fake", "--prompts", str(write_prompts(tmp_path)), "--out", str(tmp_path / "run")]
     done = invoke("run", *command, "--until", "respond")
-    note = "note: the whole run, without --until, would be refused: fake: its weights are not here to be trained;"
+    note = "note: the whole run would be refused: fake: its weights are not here to be trained;"
     assert done.exit_code == 0 and [line for line in done.stderr.splitlines() if line.startswith(note)]
     planned = invoke("plan", *command, "--until", "critique-1", "--probe", "0")
     assert planned.exit_code == 0 and "would be refused: fake: its weights are not here" in planned.stdout

@@ -6,6 +6,9 @@ import json
 import random
 import re
 
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from cai.errors import ConfigError, InputError
@@ -295,6 +298,33 @@ def test_rows_of_mixed_formats_are_each_read_as_evaluate_and_train_read_them(see
     assert report.kept == len(rows) == report.formats.total() and not report.rejected
 
 
+TABLE = [
+    {"prompt": "q1", "chosen": "a", "rejected": "b"},
+    {"instruction": "q2", "output_1": "a", "output_2": "b", "preference": 1},
+    {"prompt": "q3", "response_a": "a", "response_b": "b", "p_a": 0.25},
+    {"instruction": "q4", "chosen": "a", "rejected": "b"},
+    {"prompt": "q5", "instruction": "other", "chosen": "a", "rejected": "b"},
+]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
+def test_columns_of_other_rows_that_hold_nothing_are_as_none(kind, tmp_path):
+    names = dict.fromkeys(name for row in TABLE for name in row)
+    rows = [{name: row.get(name) for name in names} for row in TABLE]
+    file = tmp_path / f"p.{kind}"
+    if kind == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    else:
+        pyarrow.csv.write_csv(pyarrow.Table.from_pylist(rows), file)
+    read, report = read_preferences(find_sources(str(file)))
+    other = read_human_preferences(str(file)).preferences
+    assert [*map(said, read)] == [*map(said, other)] and not report.rejected
+    asked = [one.prompt.messages[0].content for one in other]
+    assert asked == ["q1", "q2", "q3", "q4", "q5"] and [one.p_chosen for one in other] == [1.0, 1.0, 0.75, 1.0, 1.0]
+
+
 def test_a_first_row_of_no_format_is_told_like_any_other(tmp_path):
     told: list[tuple[int | None, str]] = []
     file = write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, PAIRS["preference_text"])
@@ -304,6 +334,24 @@ def test_a_first_row_of_no_format_is_told_like_any_other(tmp_path):
     assert path.name == "preferences.jsonl" and report.rejected == {LACKS: 1}
     with pytest.raises(InputError, match=r"p\.jsonl:1: columns that look like answers"):
         import_data(find_sources(write_rows(tmp_path, {"prompt": "s", "chosen": "a"}, {"prompt": "t"})), tmp_path / "o")
+
+
+RATED = {"prompt": "q", "completion": "a"}
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        ({"prompt": "s"}, [PAIRS["preference_text"]] * 2),
+        ({"prompt": "s", "chosen": None, "rejected": None}, [PAIRS["preference_text"]] * 2),
+        (RATED | {"label": None}, [RATED | {"completion": text, "label": text == "a"} for text in "ab"]),
+    ],
+    ids=["prompt", "null answers", "null label"],
+)
+def test_a_first_row_without_answers_takes_none_from_the_others(first, rest, tmp_path):
+    path, report = import_data(find_sources(write_rows(tmp_path, first, *rest)), tmp_path / "out")
+    assert path.name == "preferences.jsonl" and report.kept == 1 and report.rejected.total() == 1
+    assert next(iter(report.first.values())).endswith("p.jsonl:1")
 
 
 LACKS = "no column 'rejected' (columns: 'prompt', 'chosen')"

@@ -248,14 +248,16 @@ def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
     summary = fake_run(tmp_path / "run", prompts, until=until, **{"audit__items": 4, **named})
     assert [one["step"] for one in summary["stages"]][-1].startswith(until)
     [note] = summary["notes"]
-    assert note.startswith("the whole run, without --until, would be refused: ") and message in note
+    assert note.startswith("the whole run would be refused: ") and message in note
     with pytest.raises(ConfigError, match=re.escape(message)):
         fake_run(tmp_path / "run", prompts, **{"audit__items": 4, **named})
 
 
 def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:
     people = {"preferences__human": ["nowhere.jsonl"], "audit__truth": ["nowhere.jsonl"], "audit__items": 4}
-    fake_run(tmp_path / "run", prompts, until="label", **people)
+    summary = fake_run(tmp_path / "run", prompts, until="label", **people)
+    [note] = summary["notes"]
+    assert note == "the whole run would be refused: nowhere.jsonl: no such file or folder"
     with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
         fake_run(tmp_path / "whole", prompts, **people)
     assert not (tmp_path / "whole").exists()

@@ -82,7 +82,10 @@ def test_equal_mistakes_are_one_and_many_are_counted(tmp_path):
     document = write(tmp_path, "rows.json", json.dumps({"data": [PAIR, *[{**PAIR, "rejected": 3}] * 2]}))
     with pytest.raises(InputError, match=r"rows\.json: row 2: 'rejected' holds a number.*\(also in row 3\)$"):
         read_human_preferences(document)
-    many = [{"prompt": f"q{n}", "kind": f"k{n}"} for n in range(MOST + 7)]
+    numbers = [{**PAIR, "p_chosen": 2 + n / 7} for n in range(MOST + 7)]
+    found = told(read_human_preferences, write(tmp_path, "n.jsonl", lines(*numbers, {"prompt": "q", "chosen": "a"})))
+    assert [text[:10] for text in found] == ["n.jsonl:1:", f"n.jsonl:{MOST + 8}"]
+    many = [{"prompt": f"q{n}", "kind": "k" * n} for n in range(1, MOST + 8)]
     found = told(read_prompts, [write(tmp_path, "many.jsonl", lines(*many))])
     assert len(found) == MOST + 1 and found[-1] == "many.jsonl: and 7 more mistakes"
 

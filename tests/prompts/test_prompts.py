@@ -128,6 +128,8 @@ SHAPES = [
     ({"transcript": HH + " Fine."}, HH_TURNS),
     ({"chosen": "## Human:\nHi\n\n## Assistant:\n hello"}, (user("Hi"),)),
     ({"prompt": "p", "chosen": "c", "rejected": "r"}, (user("p"),)),
+    ({"question": "q", "chosen": "c", "rejected": "r"}, (user("q"),)),
+    ({"instruction": "i", "chosen": "c", "rejected": "r"}, (user("i"),)),
     ({"Goal": "g", "Target": "t", "Behavior": "name"}, (user("g"),)),
     ({"Behavior": "b", "ContextString": "ctx {x}"}, (user("ctx {x}\n\n---\n\nb"),)),
     ({"instruction": "i", "input": "", "output": "o"}, (user("i"),)),
@@ -144,6 +146,13 @@ SHAPES = [
 @pytest.mark.parametrize(("row", "messages"), SHAPES)
 def test_every_shape(row, messages, tmp_path):
     assert turns_of(write_rows(tmp_path, row)) == [messages]
+
+
+def test_an_answer_alone_is_no_prompt(tmp_path):
+    file = write_rows(tmp_path, {"chosen": "c", "rejected": "r"})
+    with pytest.raises(InputError, match=r"p\.jsonl:1: 'chosen' holds an answer alone, and no column its prompt"):
+        read_prompts([file])
+    assert turns_of(f"{file}?column=chosen") == [(user("c"),)]
 
 
 def test_what_is_not_read_is_told(tmp_path):

@@ -55,6 +55,12 @@ def steps(
     return out
 
 
+def test_a_norm_of_none_clips_no_gradient(base):
+    rows = preferences(4, 0.8)
+    for loose, none in zip(steps(base, rows, 2), steps(base, rows, 2, max_grad_norm=0.0), strict=True):
+        assert torch.equal(loose[1], none[1]) and loose[1].any()
+
+
 def test_a_light_pair_has_a_small_gradient_in_a_step_of_its_own(base):
     rows = preferences(4, 0.8)
     light = [replace(one, weight=(1.0, 0.1, 1.0, 0.1)[at]) for at, one in enumerate(rows)]
