@@ -171,7 +171,7 @@ def _example(hint: Any) -> str:
     return {int: "8", float: "0.5", str: '"name"', bool: "true"}.get(hint, "null")
 
 
-def _recipe_path(name_or_path: str) -> Path:
+def _recipe_path(name_or_path: str, wrong: Callable[[str], CAIError] = ConfigError) -> Path:
     shipped = SHIPPED / f"{name_or_path}.yaml"
     if shipped.is_file():
         return shipped
@@ -179,7 +179,7 @@ def _recipe_path(name_or_path: str) -> Path:
     if not path.is_file():
         names = sorted(one.stem for one in SHIPPED.glob("*.yaml"))
         near = did_you_mean(name_or_path, names)
-        raise ConfigError(f"no recipe file {name_or_path!r}{near} (shipped recipes: {', '.join(names)})")
+        raise wrong(f"no recipe file {name_or_path!r}{near} (shipped recipes: {', '.join(names)})")
     return path
 
 
@@ -197,7 +197,7 @@ def _file_values(path: Path, depth: int = 0) -> dict[str, Any]:
     if (parent := values.pop("extends", None)) is not None:
         if not isinstance(parent, str) or depth > 5:
             raise complain(("extends",), "extends: expected the name of one other recipe", False)
-        base = _file_values(_recipe_path(parent), depth + 1)
+        base = _file_values(_recipe_path(parent, lambda said: complain(("extends",), said, False)), depth + 1)
     _built(Recipe, values, (), complain)
     return _merged(base, _anchored(values, path.parent))
 

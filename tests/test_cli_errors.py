@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from cai.cli import main
-from cai.errors import ConfigError
+from cai.errors import ConfigError, InputError
 from cai.recipe import Recipe
 from cai.recipe_files import load_recipe
 from tests.pipeline.runs import write_prompts
@@ -432,3 +432,10 @@ def test_a_share_that_is_none_is_told_by_the_option_that_was_typed(command, shar
     done = CliRunner().invoke(main, [*command, "--test-share", share])
     assert done.exit_code == 2
     assert "Invalid value for '--test-share': " in done.stderr and "is not in the range 0<=x<1" in done.stderr
+
+
+def test_a_recipe_that_extends_none_is_named_with_its_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1\nextends: rl-cia\n")
+    with pytest.raises(InputError, match=r"mine\.yaml:2:10: no recipe file 'rl-cia'; did you mean 'rl-cai'"):
+        load_recipe(str(path))

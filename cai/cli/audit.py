@@ -50,7 +50,7 @@ def audit(
     from cai.storage.run import Run
 
     found = Run.existing(run)
-    if "preferences" not in found.steps:
+    if "label" not in found.steps:
         raise RunError(f"{run}: has no labels yet; cai run makes them (cai status {run} tells how far it is)")
     _check_votes(found)
     overrides: dict[str, Any] = {"audit.truth": list(truth)} if truth else {}

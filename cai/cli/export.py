@@ -172,7 +172,7 @@ def _page(told: dict[str, Any]) -> str:
     lines += [f"{names}: not written: {why}" for why, names in _names_by(told["refused"].items())]
     notes = _names_by((name, note) for name, one in told["formats"].items() for note in one["notes"])
     place = [f"in {told['out']}/"] if rows else []
-    lines += [_upload(told["upload"])] if "upload" in told else []
+    lines += [_upload(told["upload"], told["formats"])] if "upload" in told else []
     return "\n".join([*lines, *(f"note: {names}: {note}" for note, names in notes), *place])
 
 
@@ -190,11 +190,14 @@ def _names_by(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(text, ", ".join(some)) for text, some in names.items()]
 
 
-def _upload(upload: dict[str, Any]) -> str:
+def _upload(upload: dict[str, Any], formats: Iterable[str]) -> str:
     from cai.cli.tables import table
 
     rows = [(f"{size:,}", name) for name, size in upload["files"].items()]
     seen = "private, if it is new" if upload["private"] else "for all to see, if it is new"
     head = f"for the hub: {len(rows)} files, {upload['bytes']:,} bytes, to datasets/{upload['repository']}, {seen}"
+    before = sorted({folder for name in upload["files"] if (folder := name.rpartition("/")[0]) not in (*formats, "")})
+    if before:
+        head += f" (also of formats that were there before, as they were made then: {', '.join(before)})"
     unsent = "".join(f"\nnot sent: {name}" for name in upload["not_sent"])
     return f"{head}; --yes-push sends them\n{table(('bytes', 'file'), rows)}{unsent}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from cai.cli.tables import table
+from cai.cli.tables import number_of, table
 from cai.pipeline.prices import OPTIONS, money_text, unpriced
 from cai.records import Json
 
@@ -86,7 +86,8 @@ def _lines(plan: Json) -> list[str]:
         if untold
         else f"tokens       ~{tokens:,}, give or take {total['tokens_error']:,} (95 %)",
         f"time         {about}{duration(total['seconds'])}, of it {duration(plan['start_seconds'])} to start and "
-        f"{duration(plan['load_seconds'])} to load models ({plan['loads']} times); arithmetic and exports left out",
+        f"{duration(plan['load_seconds'])} to load models ({number_of(plan['loads'], 'time')}); arithmetic and exports "
+        "left out",
     ]
     if not tokens and not any(row["why"] for row in plan["steps"]):
         return ["everything is up to date: `cai run` asks nothing"]

@@ -77,7 +77,10 @@ def _carried(sources: Sequence[Source], format_name: str) -> Wanted:
     for source in sources:
         form = source.mapped or (FORMATS[format_name] if format_name != "auto" else None)
         if form is None:
-            head = list(islice(source.rows(Mistakes(source.spec.path)), HEAD))
+            mistakes = Mistakes(source.spec.path)
+            head = list(islice(source.rows(mistakes), HEAD))
+            if not head:
+                mistakes.check()
             form = FORMATS[first_format(head)] if head else None
         if form is not None:
             return "prompts" if form.carries == "prompts" else "preferences"

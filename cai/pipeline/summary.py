@@ -68,5 +68,7 @@ def _metrics(run: Run, name: str) -> Json | None:
 def _next_command(job: Job, until: str | None) -> str:
     folder = shlex.quote(str(job.run.folder))
     last = last_step(job.recipe, until) if until else "revise"
+    if last == "audit":
+        return f"cai audit {folder}"
     readable = job.run.path(f"{last}.jsonl").exists() or until is None
     return f"cai show {folder} {last}" if readable else f"cai status {folder}"

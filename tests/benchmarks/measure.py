@@ -147,6 +147,7 @@ class Worker:
 
     def __init__(self, command: list[str], log: Path) -> None:
         self.log = Path(os.environ.get("CAI_BENCH_LOGS", log.parent)) / log.name
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as errors:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -205,6 +205,12 @@ def test_a_run_without_labels_is_one_clear_line(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "has no labels yet" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_votes_without_preferences_are_audited_all_the_same(tmp_path: Path) -> None:
+    fake_run(tmp_path / "run", write_prompts(tmp_path), until="label", audit__items=4)
+    done = CliRunner().invoke(main, ["audit", str(tmp_path / "run"), "--quiet"])
+    assert done.exit_code in (0, 1) and "flip" in done.stdout and (tmp_path / "run/metrics/audit.json").is_file()
+
+
 def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(ENGINES._entries, "planted", "tests.audit.judges:PlantedJudge")

@@ -178,3 +178,8 @@ def test_real_files(file, more, rows, kept, repeated, tmp_path):
     report = json.loads(run(DATA / file, *more, "--out", tmp_path, "--json").output)
     assert (report["rows"], report["kept"], report["duplicates"]) == (rows, kept, repeated)
     assert sum(report["rejected"].values()) == rows - kept - repeated
+
+
+def test_a_file_that_ends_half_way_is_told_where(tmp_path):
+    done = run(write(tmp_path, "p.jsonl", '{"prompt": "x"'), "--out", tmp_path / "out")
+    assert done.exit_code == 2 and "p.jsonl:1:15: JSON that ends half-way" in done.stderr
