@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
 
 
 class CAIError(Exception):
@@ -47,6 +51,19 @@ def raise_all(errors: Sequence[CAIError]) -> None:
     told = list({str(one): one for one in spread}.values())
     if told:
         raise told[0] if len(told) == 1 else SeveralErrors(told)
+
+
+def each(read: Callable[[_Item], _Read], items: Iterable[_Item]) -> list[_Read]:
+    """What `read` makes of each of `items`; the mistakes in all of them are raised together (`raise_all`)."""
+    found: list[_Read] = []
+    wrong: list[CAIError] = []
+    for item in items:
+        try:
+            found.append(read(item))
+        except (InputError, SeveralErrors) as error:
+            wrong.append(error)
+    raise_all(wrong)
+    return found
 
 
 def json_limit(error: ValueError | RecursionError) -> str:

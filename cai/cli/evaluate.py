@@ -141,27 +141,22 @@ def _read(
 
 def _read_all(files: tuple[str, ...], test_share: float) -> list[tuple[str, Benchmark | list[Preference]]]:
     """What each file holds; the mistakes in all of them are told together."""
-    from cai.errors import CAIError, InputError, SeveralErrors, raise_all
+    from cai.errors import each
     from cai.human_preferences.benchmarks import is_benchmark, read_benchmark
 
-    held: list[tuple[str, Benchmark | list[Preference]]] = []
-    wrong: list[CAIError] = []
-    for file in files:
-        try:
-            held.append((file, read_benchmark(file) if is_benchmark(file) else read_pairs(file, test_share)))
-        except (InputError, SeveralErrors) as error:
-            wrong.append(error)
-    raise_all(wrong)
-    return held
+    def read(file: str) -> tuple[str, Benchmark | list[Preference]]:
+        return file, read_benchmark(file) if is_benchmark(file) else read_pairs(file, test_share)
+
+    return each(read, files)
 
 
 def _each_once(pairs: list[Preference]) -> list[Preference]:
     """A pair that several files hold counts once, by the mean of its labels; how many do is said."""
-    from cai.human_preferences.merged import merge
+    from cai.human_preferences.merged import merge, same_pair
 
-    held: dict[tuple[str, frozenset[str]], list[Preference]] = {}
+    held: dict[object, list[Preference]] = {}
     for one in pairs:
-        same = held.setdefault((one.prompt.id, frozenset((one.response_a, one.response_b))), [])
+        same = held.setdefault(same_pair(one), [])
         same.append(one if not same or same[0].response_a == one.response_a else one.swap())
     if more := len(pairs) - len(held):
         click.echo(f"{more:,} pair{' is' if more == 1 else 's are'} there twice, and counted once", err=True)

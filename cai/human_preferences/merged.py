@@ -9,6 +9,11 @@ from statistics import fmean
 from cai.records import Preference
 
 
+def same_pair(preference: Preference) -> tuple[str, frozenset[str]]:
+    """Equal for preferences over the same two answers to the same prompt, in either order."""
+    return preference.prompt.id, frozenset((preference.response_a, preference.response_b))
+
+
 def merge(preference: Preference, labels: Sequence[float], weights: Sequence[float]) -> Preference:
     """The pair with the mean of its rows' `labels` (p_a), each counted by its weight, and the mean of the weights.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from cai.errors import InputError
-from cai.human_preferences.merged import merge
+from cai.human_preferences.merged import merge, same_pair
 from cai.human_preferences.shapes import Ranked, flat, is_own, number, ranked_pairs
 from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
@@ -106,10 +106,6 @@ class HumanPreferences(NamedTuple):
     notes: PairNotes
 
 
-_Key = tuple[str, frozenset[str]]
-"""The prompt's id and both answers."""
-
-
 @dataclass(slots=True)
 class _Pair:
     """A pair as it stands while the file is read, and the label of each row that ranked it."""
@@ -138,7 +134,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
         raise InputError(
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
-    pairs: dict[_Key, _Pair] = {}
+    pairs: dict[object, _Pair] = {}
     notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
     for row in mistakes.rows(spec):
         notes.rows += 1
@@ -159,10 +155,10 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
     return HumanPreferences(settled, notes)
 
 
-def _keep(new: _Pair, pairs: dict[_Key, _Pair], notes: PairNotes) -> None:
+def _keep(new: _Pair, pairs: dict[object, _Pair], notes: PairNotes) -> None:
     """Add a pair, or the label of one that is there to it, in whichever order the two have the answers."""
     one = new.preference
-    known = pairs.setdefault((one.prompt.id, frozenset((one.response_a, one.response_b))), new)
+    known = pairs.setdefault(same_pair(one), new)
     if known is not new:
         [label] = new.labels
         label = label if known.preference.response_a == one.response_a else 1.0 - label

@@ -237,9 +237,8 @@ def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
 
 def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> tuple[Messages, str, str]:
     """The prompt's turns and the two answers."""
-    there = [name for name in _PROMPT if dict.get(cells, name) is not None]
-    if there:
-        column = next((name for name in there if dict.get(cells, name) != ""), there[0])
+    if any(dict.get(cells, name) is not None for name in _PROMPT):
+        column = find_column(row, cells, _PROMPT)
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cai.constitution import Constitution, Form, load_constitution
 from cai.embedded import model_spec, people_file, prompt_file
-from cai.errors import CAIError, ConfigError, InputError, SeveralErrors, did_you_mean, raise_all
+from cai.errors import CAIError, ConfigError, did_you_mean, each
 from cai.human_preferences import HumanPreferences, read_human_preferences
 from cai.models import Engine, load_model
 from cai.pipeline.spending import Meter, Spending
@@ -164,14 +164,10 @@ class Job:
 
         Raises `InputError` with the line of a bad row, `SeveralErrors` for several.
         """
-        wrong: list[CAIError] = []
-        for file in self.recipe.preferences.human:
-            try:
-                if file not in self._human:
-                    self._human[file] = read_human_preferences(people_file(file), test_share=self.recipe.test_share)
-            except (InputError, SeveralErrors) as error:
-                wrong.append(error)
-        raise_all(wrong)
+        new = [file for file in self.recipe.preferences.human if file not in self._human]
+        share = self.recipe.test_share
+        read = each(lambda file: read_human_preferences(people_file(file), test_share=share), new)
+        self._human.update(zip(new, read, strict=True))
         return self._human
 
     def weights(self, init: str) -> Path:

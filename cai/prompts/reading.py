@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cai.errors import CAIError, ConfigError, InputError, SeveralErrors, raise_all
+from cai.errors import ConfigError, InputError, each
 from cai.prompts.files import Row
 from cai.prompts.kinds import GROUNDS, Ground, find_kind
 from cai.prompts.mistakes import Mistakes
@@ -143,21 +143,14 @@ def read_prompts(files: Sequence[str], *, limit: int | None = None, test_share: 
     if not files:
         raise InputError("no prompt file was given")
     found: dict[str, _Found] = {}
-    reports: list[FileReport] = []
-    wrong: list[CAIError] = []
-    for name in files:
-        try:
-            reports.append(_read_file(parse_spec(name), found))
-        except (InputError, SeveralErrors) as error:
-            wrong.append(error)
-    raise_all(wrong)
+    reports = tuple(each(lambda name: _read_file(parse_spec(name), found), files))
     prompts, moved = _with_splits(list(found.values()), test_share)
     kept = _first_of_each_kind(prompts, limit)
     skipped: Counter[str] = Counter()
     for report in reports:
         skipped.update(report.skipped)
     duplicates = sum(report.duplicates for report in reports)
-    return PromptSet(kept, duplicates, dict(skipped), tuple(reports), len(prompts) - len(kept), moved)
+    return PromptSet(kept, duplicates, dict(skipped), reports, len(prompts) - len(kept), moved)
 
 
 def _read_file(spec: PromptFile, found: dict[str, _Found]) -> FileReport:

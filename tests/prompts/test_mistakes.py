@@ -85,6 +85,12 @@ def test_equal_mistakes_are_one_and_many_are_counted(tmp_path):
     numbers = [{**PAIR, "p_chosen": 2 + n / 7} for n in range(MOST + 7)]
     found = told(read_human_preferences, write(tmp_path, "n.jsonl", lines(*numbers, {"prompt": "q", "chosen": "a"})))
     assert [text[:10] for text in found] == ["n.jsonl:1:", f"n.jsonl:{MOST + 8}"]
+    lacking = [{"prompt": "q", "output_1": 3, "output_2": "b", "preference": 1}]
+    lacking += [{"prompt": "q", "output_1": "a", "output_2": 3, "preference": 1}] * 2
+    found = told(read_human_preferences, write(tmp_path, "o.jsonl", lines(*lacking)))
+    assert [text.partition(", ")[0] for text in found] == [
+        "o.jsonl:1: 'output_1' holds a number", "o.jsonl:2: 'output_2' holds a number",
+    ]  # fmt: skip
     many = [{"prompt": f"q{n}", "kind": "k" * n} for n in range(1, MOST + 8)]
     found = told(read_prompts, [write(tmp_path, "many.jsonl", lines(*many))])
     assert len(found) == MOST + 1 and found[-1] == "many.jsonl: and 7 more mistakes"
