@@ -26,7 +26,8 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
 
     Run it again after any edit: only what the edit touches is computed, and no answer is paid for twice. Stop it at any
     moment; the same command goes on. `cai plan` with the same options tells beforehand what it will ask and cost;
-    --budget stops it before it costs more.
+    --budget stops it before it costs more. Exit status 1 where the audit of the judge is not passed and something is to
+    be trained on its labels, or --until audit was asked for.
 
     \b
     Example:
@@ -37,7 +38,9 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
               --prompts red_team.jsonl --out outputs/data-only
       cai run --recipe sl-cai --model hf/./my-model --prompts red_team.jsonl --limit 20 --until revise
     """
+    from cai.audit import objections
     from cai.cli.progress import Bars, summary_table
+    from cai.errors import AuditError
     from cai.pipeline.run_recipe import run_recipe
 
     made, folder, command = named_recipe(options)
@@ -53,6 +56,9 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     elif not quiet:
         click.echo(summary_table(summary))
+    held_to = summary["audit"] if made.until == "audit" and not accept_audit else None
+    if held_to and (why := objections(held_to["gates"])):
+        raise AuditError(f"{folder}: the audit was not passed: {why}")
 
 
 def _prompts(made: Recipe, folder: Path) -> str:

@@ -59,6 +59,17 @@ def test_the_page_shows_every_figure(run: Path, tmp_path: Path) -> None:
     check_golden("audit_page.txt", done.stdout)
 
 
+@pytest.mark.parametrize(("more", "status"), [((), 1), (("--accept-audit",), 0)])
+def test_a_run_until_its_audit_says_by_its_exit_status_whether_it_was_passed(run: Path, more, status) -> None:
+    words = "run --prompts prompts.jsonl --model fake --constitution minimal --until audit --out other --quiet"
+    data_only = "--set audit.items=4 --set train=[] --set sample.policy=base"
+    done = invoke(*words.split(), *data_only.split(), *more)
+    assert done.exit_code == status, done.output
+    told = done.stderr.splitlines()
+    assert bool(more) != any(line.startswith("Error: other: the audit was not passed: ") for line in told)
+    assert (Path("other") / "metrics" / "audit.json").is_file()
+
+
 def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
     assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
     rows = list(read_rows(run / "audit" / "votes.jsonl"))
