@@ -152,15 +152,12 @@ def _read_all(files: tuple[str, ...], test_share: float) -> list[tuple[str, Benc
 
 def _each_once(pairs: list[Preference]) -> list[Preference]:
     """A pair that several files hold counts once, by the mean of its labels; how many do is said."""
-    from cai.human_preferences.merged import merge, same_pair
+    from cai.human_preferences.merged import each_once, repeats_line
 
-    held: dict[object, list[Preference]] = {}
-    for one in pairs:
-        same = held.setdefault(same_pair(one), [])
-        same.append(one if not same or same[0].response_a == one.response_a else one.swap())
-    if more := len(pairs) - len(held):
-        click.echo(f"{more:,} pair{' is' if more == 1 else 's are'} there twice, and counted once", err=True)
-    return [merge(one[0], [like.p_a for like in one], [like.weight for like in one]) for one in held.values()]
+    found = each_once(pairs)
+    if more := len(pairs) - len(found):
+        click.echo(repeats_line(more), err=True)
+    return found
 
 
 def _check(held_out: Json | None, benchmarks: dict[str, Any], most: float, most_cut: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cai.embedded import is_shipped
 from cai.errors import ParseError
+from cai.human_preferences.merged import each_once, repeats_line
 from cai.judge_records import Graded
 from cai.pipeline.job import Job
 from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
@@ -152,7 +153,7 @@ def mixed_in(job: Job, splits: Mapping[Split, int]) -> Mix:
         return Mix((), {}, None)
     sides = {opening_turn(prompt.messages): prompt.split for prompt in job.prompts.prompts}
     human = [one for read in job.human().values() for one in read.preferences]
-    return mixed(on_the_side_of(sides, human), splits, settings.human_share, job.recipe.seed)
+    return mixed(each_once(on_the_side_of(sides, human)), splits, settings.human_share, job.recipe.seed)
 
 
 def _write_left_out(job: Job) -> int:
@@ -169,11 +170,15 @@ def _mix_entry(job: Job, mix: Mix, left_out: int) -> Json:
     if not (human := job.recipe.preferences.human):
         return {}
     notes = {file: read.notes.to_json() for file, read in job.human().items()}
+    told = [line for file, read in job.human().items() for line in read.notes.told(file)]
+    available = sum(one["available"] for one in mix.counts.values())
+    if more := sum(len(read.preferences) for read in job.human().values()) - available:
+        told.append(f"preferences.human: {repeats_line(more)}")
     unused = {split: one["available"] - one["human"] for split, one in mix.counts.items()}
     return {
         "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, human)) else "people", "rejected": left_out},
         "human": notes,
-        "notes": [line for file, read in job.human().items() for line in read.notes.told(file)],
+        "notes": told,
         "left_out": {f"human {split} pairs beyond the share": count for split, count in unused.items() if count},
     }
 

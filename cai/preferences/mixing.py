@@ -36,8 +36,8 @@ class Mix:
 def mixed(human: Sequence[Preference], ai: Mapping[Split, int], share: float | None, seed: int) -> Mix:
     """Draw from `human` what makes it `share` of all labels, on each side of the split; all of it if `share` is None.
 
-    A greater share keeps what a smaller one drew, and a pair that two files hold counts twice. No AI label is left
-    out: where there are too few human ones, the share is less than asked, and `short` says so.
+    A greater share keeps what a smaller one drew. No AI label is left out: where there are too few human ones, the
+    share is less than asked, and `short` says so.
     """
     taken: set[int] = set()
     counts: dict[Split, dict[str, int]] = {}

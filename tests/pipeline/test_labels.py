@@ -402,6 +402,19 @@ def test_human_labels_are_mixed_in_by_the_stated_share_and_keep_their_source(tmp
     assert {row["source"] for row in exported} == {"ai", "human"}
 
 
+def test_a_human_pair_in_two_files_counts_once_by_the_mean_of_its_labels(tmp_path: Path, prompts: Path) -> None:
+    first, again = human_file(tmp_path, 6), human_file(tmp_path, 8, "again.jsonl")
+    rows = [json.loads(line) for line in again.read_text().splitlines()]
+    rows[0] |= {"chosen": rows[0]["rejected"], "rejected": rows[0]["chosen"]}
+    again.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    fake_run(tmp_path / "run", prompts, preferences__human=[str(first), str(again)], until="preferences")
+    people = [one for one in preferences(tmp_path / "run") if one.source == "human"]
+    assert len(people) == 8 and sorted(one.p_chosen for one in people) == [0.5, *[1.0] * 7]
+    entry = Run.existing(tmp_path / "run").steps["preferences"]
+    assert "preferences.human: 6 pairs are there twice, and counted once" in entry["notes"]
+    assert sum(one["available"] for one in entry["mix"]["splits"].values()) == 8
+
+
 def test_human_pairs_that_lack_on_one_side_and_are_too_many_on_the_other_are_told_by_side(
     tmp_path: Path, prompts: Path
 ) -> None:
@@ -445,6 +458,7 @@ def test_no_prompt_is_on_both_sides_of_the_split(tmp_path: Path, prompts: Path) 
 
 def test_a_prompt_that_one_human_file_holds_out_is_on_no_other_side(tmp_path: Path, prompts: Path) -> None:
     one, other = human_file(tmp_path, 6, "one.jsonl"), human_file(tmp_path, 2, "other.jsonl")
+    other.write_text(other.read_text().replace("gladly", "with pleasure"))
     fake_run(tmp_path / "run", prompts, preferences__human=[f"{one}?split=train", f"{other}?split=test"])
     sides = Counter(
         (pair.prompt.messages[0].content, pair.prompt.split)
