@@ -108,6 +108,10 @@ def _show(report: ImportReport, path: Path) -> None:
     click.echo(f"kept       {number_of(report.kept, noun)}: {splits}{ties}")
     for ranker, count in report.sources.items():
         click.echo(f"source     {ranker} ({count:,})")
+    if report.annotators:
+        [(name, count), *_] = report.annotators.most_common(1)
+        say, them = ("pair says", "it") if count == 1 else ("pairs say", "them")
+        click.echo(f"           {count:,} {say} that {name!r} ranked {them}; --source ai keeps a model's apart")
     for (kind, ground), count in report.kinds.items():
         click.echo(f"kind       {kind}, {_GROUNDS[ground]} ({count:,})")
     if report.duplicates:

@@ -37,7 +37,8 @@ class ImportReport:
 
     `units` is `rows` but where a row ranks several pairs, or two rows make one. `rejected` counts by reason and
     `first` gives the place of the first of each; `formats` counts rows, `kinds` and `sources` what was kept, `unread`
-    the rows in which a column held something that was never read.
+    the rows in which a column held something that was never read, `annotators` pairs that count as people's by who
+    their row says ranked them.
     """
 
     rows: int = 0
@@ -54,6 +55,7 @@ class ImportReport:
     sources: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    annotators: Counter[str] = field(default_factory=Counter)
 
     def to_json(self) -> Json:
         kinds = [{"kind": kind, "from": ground, "rows": rows} for (kind, ground), rows in self.kinds.items()]
@@ -62,6 +64,7 @@ class ImportReport:
             "duplicates": self.duplicates, "contradicting": self.contradicting, "moved_to_test": self.moved,
             "formats": dict(self.formats), "rejected": dict(self.rejected), "first": self.first, "kinds": kinds,
             "sources": dict(self.sources), "splits": dict(self.splits), "columns_not_read": dict(self.unread),
+            "annotators": dict(self.annotators),
         }  # fmt: skip
 
 
@@ -100,6 +103,8 @@ class Reading:
                     self.reject(row, reason)
                     continue
                 self.report.units += 1
+                if new.source == "human" and isinstance(name := dict.get(row.value, "annotator"), str) and name:
+                    self.report.annotators[name] += 1
                 self._keep(new, split, held)
             for one in self._settled(held):
                 made = Preference.from_json(one.record)

@@ -43,6 +43,16 @@ def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
     assert refused == {"place": f"{tmp_path}/p.jsonl:2", "reason": "both answers are the same text", "row": rows[1]}
 
 
+def test_pairs_that_a_model_ranked_are_not_taken_for_people_s_unsaid(tmp_path):
+    annotated = {"output_1": "a", "output_2": "b", "preference": 2, "annotator": "gpt-4"}
+    rows = [{"instruction": f"q{n}", **annotated} for n in range(3)] + [{**PAIR, "source": "ai", "annotator": "mine"}]
+    done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert "           3 pairs say that 'gpt-4' ranked them; --source ai keeps a model's apart\n" in done.output
+    assert "mine" not in done.output
+    assert "gpt-4" not in run(write_rows(tmp_path, *rows), "--out", tmp_path / "ai", "--source", "ai").output
+
+
 def test_a_rejected_row_with_a_number_that_json_has_not_is_json_and_whole(tmp_path):
     lines = ['{"prompt": "q", "chosen": "a", "rejected": "b"}', '{"prompt": "r", "chosen": "é", "weight": 1e999}']
     lines.append('{"prompt": "s", "chosen": "a", "rejected": "b", "weight": {"x": [NaN, -Infinity]}}')
