@@ -361,18 +361,24 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScores:
-    """Natural log-probability of each choice of a `ChoiceRequest`, in its order, over the whole vocabulary."""
+    """Natural log-probability of each choice of a `ChoiceRequest`, in its order, over the whole vocabulary.
+
+    Where a server told only of some choices, those of the others are the most that they can have, and `told` is the
+    probability of those that it told of.
+    """
 
     logprobs: tuple[float, ...]
     prompt_tokens: int
+    told: float | None = None
 
     @property
     def mass(self) -> float:
-        """The probability that the model gives to any of the choices, 0 … 1."""
-        return min(1.0, sum(math.exp(logprob) for logprob in self.logprobs))
+        """The probability that the model is known to give to any of the choices, 0 … 1."""
+        return min(1.0, sum(math.exp(logprob) for logprob in self.logprobs) if self.told is None else self.told)
 
     def to_json(self) -> Json:
-        return {"logprobs": list(self.logprobs), "prompt_tokens": self.prompt_tokens}
+        told = {} if self.told is None else {"told": self.told}
+        return {"logprobs": list(self.logprobs), "prompt_tokens": self.prompt_tokens, **told}
 
 
 @dataclass(frozen=True, slots=True)

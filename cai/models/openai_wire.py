@@ -44,7 +44,7 @@ class Dialect:
         """How choices get their log-probabilities; answers found in different ways are not one another's."""
         if not self.scores:
             return "none"
-        return "ids" if self.by_id else f"top-{TOP} with floor"
+        return "ids" if self.by_id else f"top-{TOP}, absent at most"
 
 
 def generate_call(model: str, request: GenerateRequest, dialect: Dialect, hosted: bool = False) -> tuple[str, Json]:
@@ -111,9 +111,10 @@ def choice_scores(
     """Log-probability of each choice: by its token's id where `ids` are known, else by its text among the likeliest.
 
     A choice that is not among them gets the most it can have: the least of theirs, or what they leave of 1 if that
-    is less. Values are rounded to 5 decimals (`rounding` says why).
+    is less. It is not known to have that, so it has no part in the mass. Values are rounded to 5 decimals (`rounding`
+    says why).
     """
-    found = top_logprobs(answer, dialect)
+    found, told = top_logprobs(answer, dialect), None
     if ids:
         missing = [one for one in ids if f"token_id:{one}" not in found]
         if missing:
@@ -121,11 +122,15 @@ def choice_scores(
         values = [found[f"token_id:{one}"] for one in ids]
     else:
         lead = " " if dialect.transcript and not request.prefix else ""
-        floor = _floor(found)
-        values = [found.get(lead + choice, floor) for choice in request.choices]
+        read = [found.get(lead + choice) for choice in request.choices]
+        known = [value for value in read if value is not None]
+        if len(known) < len(read):
+            told = round(math.fsum(map(math.exp, known)), 5)
+        most = _most(found)
+        values = [most if value is None else value for value in read]
     if not all(math.isfinite(value) for value in values):
         return Failure("the server gave a log-probability that is not a number")
-    return ChoiceScores(rounded(values), usage(answer).get("prompt_tokens") or 0)
+    return ChoiceScores(rounded(values), usage(answer).get("prompt_tokens") or 0, told)
 
 
 def top_logprobs(answer: Json, dialect: Dialect) -> dict[str, float]:
@@ -147,7 +152,8 @@ def top_logprobs(answer: Json, dialect: Dialect) -> dict[str, float]:
     return found
 
 
-def _floor(found: dict[str, float]) -> float:
+def _most(found: dict[str, float]) -> float:
+    """The greatest log-probability that a token which is not among the likeliest can have."""
     left = 1.0 - math.fsum(math.exp(value) for value in found.values())
     return min(min(found.values()), math.log(max(left, 1e-12)))
 

@@ -198,7 +198,7 @@ def _is_damage(error: Exception) -> bool:
 
 def _text(answer: Completion | ChoiceScores) -> str:
     """The answer as one line of JSON; scores, the many and small ones, without an encoder's start-up."""
-    if isinstance(answer, ChoiceScores) and all(map(math.isfinite, answer.logprobs)):
+    if isinstance(answer, ChoiceScores) and answer.told is None and all(map(math.isfinite, answer.logprobs)):
         return f'{{"logprobs":[{",".join(map(repr, answer.logprobs))}],"prompt_tokens":{answer.prompt_tokens}}}'
     return _canonical(answer.to_json())
 

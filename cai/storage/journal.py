@@ -87,7 +87,7 @@ def read_answer(text: str) -> Completion | ChoiceScores:
     row = json.loads(text)
     try:
         if "logprobs" in row:
-            return ChoiceScores(tuple(row["logprobs"]), row["prompt_tokens"])
+            return ChoiceScores(tuple(row["logprobs"]), row["prompt_tokens"], row.get("told"))
         return Completion(row["text"], row["finish_reason"], row["prompt_tokens"], row["completion_tokens"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an answer: {error!r}") from None

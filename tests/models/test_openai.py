@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from cai.errors import ConfigError, EngineError
 from cai.models import load_model
 from cai.models.openai_client import api_key, backoff, retry_after
+from cai.models.openai_wire import Dialect, choice_scores
 from cai.recipe import EngineSettings
 from cai.records import ChoiceRequest, Completion, Failure, GenerateRequest, Sampling, assistant, user
 from tests.models.loopback import Loopback, TinyServer, chat_answer
@@ -356,3 +358,21 @@ def test_pauses():
     assert all(min(30, 0.5 * 2**at) / 2 <= backoff(at) <= min(30, 0.5 * 2**at) for at in range(12))
     assert retry_after({"retry-after": "soon"}) is None and retry_after({}) is None
     assert retry_after({"retry-after": "-4"}) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("top", "logprobs", "mass"),
+    [
+        ({"A": 0.5, "B": 0.3, "The": 0.1}, (0.5, 0.3), 0.8),
+        ({"A": 0.6, "The": 0.3}, (0.6, 0.1), 0.6),
+        ({"A": 0.9, "The": 0.05}, (0.9, 0.05), 0.9),
+        ({"The": 0.4966}, (0.4966, 0.4966), 0.0),
+        ({"I": 0.41, "The": 0.3}, (0.29, 0.29), 0.0),
+    ],
+)
+def test_a_choice_that_is_not_among_the_likeliest_has_no_mass(top, logprobs, mass):
+    first, *rest = ({"token": text, "logprob": math.log(p)} for text, p in top.items())
+    answer = {"choices": [{"logprobs": {"content": [{**first, "top_logprobs": rest}]}}]}
+    found = choice_scores(answer, ChoiceRequest((user("which?"),), ("A", "B")), Dialect())
+    assert [math.exp(one) for one in found.logprobs] == pytest.approx(logprobs, abs=1e-4)
+    assert found.mass == pytest.approx(mass, abs=1e-4)

@@ -63,8 +63,10 @@ def test_the_first_answer_stays_and_missing_keeps_order(tmp_path: Path) -> None:
         store.put(b"a" * 32, Completion("one", "stop", 1, 1))
         store.put(b"a" * 32, Completion("two", "stop", 1, 1))
         store.put(b"b" * 32, ChoiceScores((-0.5, -1.5), 9))
+        store.put(b"e" * 32, ChoiceScores((-0.5, -1.5), 9, 0.25))
         assert store.get([b"a" * 32])[b"a" * 32] == Completion("one", "stop", 1, 1)
         assert store.get([b"b" * 32])[b"b" * 32] == ChoiceScores((-0.5, -1.5), 9)
+        assert store.get([b"e" * 32])[b"e" * 32] == ChoiceScores((-0.5, -1.5), 9, 0.25)
         assert store.missing([b"d" * 32, b"a" * 32, b"c" * 32, b"d" * 32]) == [b"d" * 32, b"c" * 32]
 
 
