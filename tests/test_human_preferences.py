@@ -10,7 +10,7 @@ from cai.errors import InputError
 from cai.exports import LeftOut, load_export
 from cai.exports.writing import export_dataset
 from cai.human_preferences import read_human_preferences
-from cai.prompts import opening_turn
+from cai.prompts import opening_turn, read_prompts
 from cai.records import Message, Preference, Prompt, assistant, user
 from tests.prompts.writing import write_rows
 
@@ -93,6 +93,37 @@ def test_people_who_disagree_make_a_soft_label(tmp_path):
     assert (notes.kept, notes.duplicates, notes.contradicting) == (1, 3, 1)
     tie = {"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": 0.5}
     assert read_human_preferences(write_rows(tmp_path, tie, *rows[2:])).notes.contradicting == 1
+
+
+def test_a_verdict_that_is_missing_is_left_out_and_told(tmp_path):
+    rows = [
+        {"prompt": f"q{n}", "chosen": "a", "rejected": "b", "p_chosen": said} for n, said in enumerate((0.9, None, ""))
+    ]
+    preferences, notes = read_human_preferences(write_rows(tmp_path, *rows))
+    assert [one.p_chosen for one in preferences] == [0.9]
+    assert notes.skipped == {"no verdict (p_chosen holds nothing)": 2}
+    for said in (None, ""):
+        own = {"prompt": "q", "response_a": "a", "response_b": "b", "p_a": said}
+        with pytest.raises(InputError, match=re.escape(f"p.jsonl:1: p_a is {said!r}, expected a number from 0 to 1")):
+            read_human_preferences(write_rows(tmp_path, own))
+
+
+def test_what_people_and_what_a_model_said_of_a_pair_stay_apart(tmp_path):
+    pair = {"prompt": "q", "response_a": "a", "response_b": "b", "p_a": 1.0}
+    model = {**pair, "response_a": "b", "response_b": "a", "source": "ai"}
+    preferences, notes = read_human_preferences(write_rows(tmp_path, pair, model))
+    assert [(one.source, one.chosen, one.p_chosen) for one in preferences] == [("human", "a", 1.0), ("ai", "b", 1.0)]
+    assert not notes.duplicates
+
+
+def test_a_prompt_is_one_whether_a_run_or_a_file_of_pairs_reads_it(tmp_path):
+    more = {"input": "a text", "history": [["before", "an answer"]]}
+    rows = [{"instruction": f"q{n}", "chosen": "a", "rejected": "b", **more} for n in range(60)]
+    file = write_rows(tmp_path, *rows)
+    pairs = [one.prompt for one in read_human_preferences(file).preferences]
+    prompts = read_prompts([file]).prompts
+    assert pairs[0].messages == (user("before"), assistant("an answer"), user("q0\na text"))
+    assert [(one.id, one.split) for one in pairs] == [(one.id, one.split) for one in prompts]
 
 
 def test_a_pair_in_both_orders_is_one(tmp_path):
@@ -197,7 +228,7 @@ def test_annotations_without_a_verdict_are_counted_and_never_a_label(tmp_path):
     rows += [{**ANNOTATED, "instruction": f"q{n}", "preference": value} for n, value in enumerate((None, "", "nan"))]
     rows += [{**ANNOTATED, "preference": 0, "output_2": "one"}, {**ANNOTATED, "input": "text", "preference": 2}]
     found, notes = read_human_preferences(write_rows(tmp_path, *rows))
-    assert [one.prompt.messages[0].content for one in found] == ["q", "q\n\ntext"]
+    assert [one.prompt.messages[0].content for one in found] == ["q", "q\ntext"]
     assert notes.skipped == {"no verdict (preference is null)": 3, "both answers are the same text": 1}
     assert notes.pairs == notes.rows == 6 == notes.kept + notes.duplicates + sum(notes.skipped.values())
 

@@ -9,9 +9,9 @@ from statistics import fmean
 from cai.records import Preference
 
 
-def same_pair(preference: Preference) -> tuple[str, frozenset[str]]:
-    """Equal for preferences over the same two answers to the same prompt, in either order."""
-    return preference.prompt.id, frozenset((preference.response_a, preference.response_b))
+def same_pair(preference: Preference) -> tuple[str, str, frozenset[str]]:
+    """Equal for what one kind of judge, people or a model, prefers of the same two answers to the same prompt."""
+    return preference.source, preference.prompt.id, frozenset((preference.response_a, preference.response_b))
 
 
 def merge(preference: Preference, labels: Sequence[float], weights: Sequence[float]) -> Preference:

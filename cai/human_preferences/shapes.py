@@ -10,10 +10,18 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from cai.prompts.files import Row
-from cai.prompts.shapes import UnusableRow, find_column, kind_of, read_cell, read_dialogue, read_messages
+from cai.prompts.shapes import (
+    UnusableRow,
+    alpaca,
+    find_column,
+    kind_of,
+    read_cell,
+    read_dialogue,
+    read_messages,
+)
 from cai.prompts.spec import PromptFile
-from cai.prompts.transcripts import READS_SO
-from cai.records import Message, Messages, user
+from cai.prompts.transcripts import READS_SO, is_transcript
+from cai.records import Message, Messages
 
 _CHOSEN = ("chosen", "chosen_messages")
 _REJECTED = ("rejected", "rejected_messages")
@@ -25,6 +33,7 @@ SHAPES = (
     "or response_a, response_b and p_a"
 )
 
+NO_P_CHOSEN = "no verdict (p_chosen holds nothing)"
 _LABELS = ("label", "kto_tag")
 _ONE_ANSWER = ("completion", "response", "output", "answer", "messages", "conversations")
 _TWO = "a pair has two answers to one prompt, chosen and rejected"
@@ -49,7 +58,7 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
     cells = row.value
     if not isinstance(cells, dict):
         raise row.error(f"expected an object with the columns 'chosen' and 'rejected'; {SHAPES}")
-    shape = _shape({name for name, one in cells.items() if one not in (None, "")}) or _shape({*cells})
+    shape = _shape(_held(cells)) or _shape({*cells})
     if shape == "own":
         yield _own(row, cells)
     elif shape == "scored":
@@ -58,6 +67,11 @@ def ranked_pairs(row: Row, spec: PromptFile) -> Iterator[Ranked | UnusableRow]:
         yield _annotated(row, cells, spec)
     else:
         yield _chosen(row, cells)
+
+
+def _held(cells: dict[str, Any]) -> set[str]:
+    """The columns that hold something in a row."""
+    return {name for name, one in cells.items() if one not in (None, "")}
 
 
 def _shape(names: set[str]) -> str:
@@ -75,12 +89,12 @@ def _shape(names: set[str]) -> str:
 
 
 def number(row: Row, cells: dict[str, Any], name: str, default: float, most: float) -> float:
-    """A finite number from 0 to `most`, also one written as text, in a column that may be missing or an empty text.
+    """A finite number from 0 to `most`, also one written as text, in a column that may be missing or hold nothing.
 
     Raises `InputError` for anything else.
     """
-    value = cells.get(name, default)
-    found = default if value == "" else _numeric(value)
+    value = cells.get(name)
+    found = default if value in (None, "") else _numeric(value)
     if found is None or not 0.0 <= found <= most or math.isinf(found):
         wanted = "finite number from 0 up" if most == math.inf else f"number from 0 to {most:g}"
         raise row.error(f"{name} is {value!r}, expected a {wanted}")
@@ -111,7 +125,7 @@ def flat(row: Row) -> Row:
 
 def is_own(cells: dict[str, Any]) -> bool:
     """Whether the cells are a record of this package, whose answers stay on their sides."""
-    return cells.keys() >= _OWN
+    return _held(cells) >= _OWN
 
 
 def _own(row: Row, cells: dict[str, Any]) -> Ranked:
@@ -119,6 +133,8 @@ def _own(row: Row, cells: dict[str, Any]) -> Ranked:
     messages = read_cell(row, cells[prompt], prompt).messages
     for name in _ANSWERS:
         _text(row, cells[name], name)
+    if cells[label] in (None, ""):
+        raise row.error(f"{label} is {cells[label]!r}, expected a number from 0 to 1")
     return Ranked(messages, cells["response_a"], cells["response_b"], number(row, cells, label, 0.5, 1.0))
 
 
@@ -222,10 +238,15 @@ def _is_answer(value: Any) -> bool:
 
 
 def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
-    """The soft label where there is one; else 1, or 0.5 where both answers have one score (UltraFeedback binarized)."""
-    if cells.get("p_chosen", "") != "":
+    """The soft label where there is one; else 1, or 0.5 where both answers have one score (UltraFeedback binarized).
+
+    Raises `UnusableRow` where there is a column for one that holds nothing: a missing verdict is no verdict.
+    """
+    if "p_chosen" in cells:
+        if cells["p_chosen"] in (None, ""):
+            raise UnusableRow(NO_P_CHOSEN)
         return number(row, cells, "p_chosen", 1.0, 1.0)
-    if "p_chosen" not in cells and (misspelt := get_close_matches("p_chosen", cells, n=1, cutoff=0.9)):
+    if misspelt := get_close_matches("p_chosen", cells, n=1, cutoff=0.9):
         raise row.error(f"unknown column '{misspelt[0]}'; did you mean 'p_chosen'?")
     better, worse = _numeric(cells.get("score_chosen")), _numeric(cells.get("score_rejected"))
     if better is None or worse is None or math.isnan(better) or math.isnan(worse) or better > worse:
@@ -237,12 +258,15 @@ def _p_chosen(row: Row, cells: dict[str, Any]) -> float:
 
 def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> tuple[Messages, str, str]:
     """The prompt's turns and the two answers."""
-    if any(dict.get(cells, name) is not None for name in _PROMPT):
+    whole = all(_is_dialogue(cells[one]) for one in (chosen, rejected))
+    if any(dict.get(cells, name) not in ((None, "") if whole else (None,)) for name in _PROMPT):
         column = find_column(row, cells, _PROMPT)
         messages = read_cell(row, cells[column], column).messages
         if not messages:
             raise row.error(f"'{column}' has no turns")
-        messages = _with_system(cells, _alpaca(row, cells, messages) if column == "instruction" else messages)
+        if column == "instruction":
+            messages = alpaca(row, messages, cells.get("input"), cells.get("history"))
+        messages = _with_system(cells, messages)
         if messages[-1].role != "user":
             raise row.error(f"the prompt must end with a user turn, this one ends with the role {messages[-1].role}")
         return (
@@ -256,16 +280,9 @@ def _dialogues(row: Row, cells: dict[str, Any], chosen: str, rejected: str) -> t
     return _with_system(cells, messages), better, worse
 
 
-def _alpaca(row: Row, cells: dict[str, Any], messages: Messages) -> Messages:
-    """An instruction with what Alpaca's `input` and `history` columns say, as `cai import` joins them."""
-    given, earlier = cells.get("input"), cells.get("history") or []
-    if isinstance(given, str) and given and len(messages) == 1:
-        messages = (user(f"{messages[0].content}\n{given}"),)
-    if not isinstance(earlier, list) or not all(
-        isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in earlier
-    ):
-        raise row.error("'history' is not a list of pairs of texts")
-    return (*(turn for asked, said in earlier for turn in (user(asked), Message("assistant", said))), *messages)
+def _is_dialogue(cell: Any) -> bool:
+    """Whether a cell is a transcript or messages with more than an answer, so that it can hold its prompt itself."""
+    return is_transcript(cell) if isinstance(cell, str) else isinstance(cell, list) and len(cell) > 1
 
 
 def _with_system(cells: dict[str, Any], messages: Messages) -> Messages:

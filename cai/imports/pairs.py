@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cai.errors import InputError
-from cai.human_preferences.shapes import Ranked, ranked_pairs
+from cai.human_preferences.shapes import NO_P_CHOSEN, Ranked, ranked_pairs
 from cai.imports.cells import (
     OR_TEXT,
     Cells,
@@ -225,6 +225,8 @@ def p_chosen(cells: Cells) -> float:
         return share(cells, "p_chosen")
     if cells.get("label_from") == "pair" and cells.get("p_desirable") not in (None, ""):
         return share(cells, "p_desirable")
+    if "p_chosen" in cells:
+        raise UnusableRow(NO_P_CHOSEN)
     scores = [cells.get("score_chosen"), cells.get("score_rejected")]
     better, worse = map(number, scores)
     if any(isinstance(one, int) and number(one) is None and not isinstance(one, bool) for one in scores):

@@ -144,7 +144,7 @@ class Reading:
         self.told(row, why)
 
     def _keep(self, one: Preference, split: Split | None, held: Held) -> None:
-        key = content_id(one.prompt.id, *sorted((one.response_a, one.response_b)))
+        key = content_id(one.source, one.prompt.id, *sorted((one.response_a, one.response_b)))
         found = self._hold(key, one, one.prompt, split, held)
         if found is None:
             return
@@ -291,7 +291,7 @@ def _preference(
 def _on_its_side(straight: Preference, cells: Cells) -> Preference:
     """The pair as it was before it was exported where the row says so, else ordered by a hash of its texts."""
     turned = straight.swap()
-    if "response_a" in cells or cells.get("id") == straight.id:
+    if dict.get(cells, "response_a") not in (None, "") or cells.get("id") == straight.id:
         return straight
     if cells.get("id") == turned.id:
         return turned

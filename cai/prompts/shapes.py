@@ -14,8 +14,8 @@ from cai.prompts.transcripts import UnusableRow, is_transcript, parse_transcript
 from cai.records import Message, Role, user
 
 __all__ = [
-    "ALWAYS_LISTS", "Dialogue", "UnusableRow", "check_messages", "find_column", "keys_beside", "kind_of", "read_cell",
-    "read_dialogue", "read_messages",
+    "ALWAYS_LISTS", "Dialogue", "UnusableRow", "alpaca", "check_messages", "find_column", "keys_beside", "kind_of",
+    "read_cell", "read_dialogue", "read_messages",
 ]  # fmt: skip
 
 COLUMNS = (
@@ -80,12 +80,12 @@ def _from_columns(row: Row, cells: dict[str, Any], spec: PromptFile) -> Dialogue
     if dialogue.plain and column in ALWAYS_LISTS and spec.column is None:
         hint = f"; where each is a whole prompt, ?column={column} behind the file's name says so"
         raise row.error(f"'{column}' holds a text, expected a list of messages{hint}")
-    if dialogue.plain and column.startswith("chosen") and spec.column is None:
+    if dialogue.plain and column.lower().startswith("chosen") and spec.column is None:
         raise row.error(f"'{column}' holds an answer alone, and no column its prompt; name that with ?column=NAME")
     messages, notes = dialogue.messages, list(dialogue.notes)
-    if len(messages) == 1 and (context := _context(cells, column)):
-        messages = (user(context.replace("\0PROMPT", messages[0].content)),)
-        notes.append("texts that go with a prompt (context, input) joined to it")
+    if joined := _joined(row, cells, column, messages):
+        messages = joined
+        notes.append("texts that go with a prompt (context, input, history) joined to it")
     system = cells.get("system") or cells.get("system_prompt")
     if isinstance(system, str) and system.strip() and messages and messages[0].role != "system":
         messages = (Message("system", system), *messages)
@@ -106,21 +106,32 @@ def find_column(row: Row, cells: dict[str, Any], names: Sequence[str]) -> str:
     raise row.error(f"{wanted} (columns: {columns}){near if len(names) == 1 else ''}{say}")
 
 
-def _context(cells: dict[str, Any], column: str) -> str:
-    """How the prompt is joined to its HarmBench context or Alpaca input; the empty string if it has none.
-
-    The prompt's place is held by a NUL, which no prompt may contain.
-    """
+def _joined(row: Row, cells: dict[str, Any], column: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The prompt with its HarmBench context, or Alpaca's input and earlier turns; nothing if it has none."""
     context = cells.get("ContextString")
-    if column == "Behavior" and isinstance(context, str) and context.strip():
-        return f"{context}\n\n---\n\n\0PROMPT"
-    given = cells.get("input")
-    instances = cells.get("instances")
+    if column == "Behavior" and isinstance(context, str) and context.strip() and len(messages) == 1:
+        return (user(f"{context}\n\n---\n\n{messages[0].content}"),)
+    if column != "instruction":
+        return ()
+    given, instances = cells.get("input"), cells.get("instances")
     if given is None and isinstance(instances, list) and instances and isinstance(instances[0], dict):
         given = instances[0].get("input")
-    if column == "instruction" and isinstance(given, str) and given.strip():
-        return f"\0PROMPT\n\n{given}"
-    return ""
+    whole = alpaca(row, messages, given, cells.get("history"))
+    return whole if whole != messages else ()
+
+
+def alpaca(row: Row, messages: tuple[Message, ...], given: Any, earlier: Any) -> tuple[Message, ...]:
+    """An instruction with Alpaca's `input` on the next line, after the turns of its `history`, as LLaMA-Factory reads.
+
+    Raises `InputError` at the row's place for a history that is not pairs of texts.
+    """
+    if isinstance(given, str) and given and len(messages) == 1:
+        messages = (user(f"{messages[0].content}\n{given}"),)
+    if not isinstance(earlier := earlier or [], list) or not all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in earlier
+    ):
+        raise row.error("'history' is not a list of pairs of texts")
+    return (*(turn for asked, said in earlier for turn in (user(asked), Message("assistant", said))), *messages)
 
 
 def read_cell(row: Row, cell: Any, column: str, first_turn: bool = False, reference: Any = None) -> Dialogue:

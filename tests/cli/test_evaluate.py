@@ -358,7 +358,7 @@ def test_a_file_of_nothing_but_equal_texts_is_refused(model, tmp_path):
         ({"prompt": "q", "choosen": "a", "rejectd": "b"}, "did you mean 'choosen'?"),
         ({**WHOLE, "p_choosen": 0.7}, ":2: unknown column 'p_choosen'; did you mean 'p_chosen'?"),
         ({**WHOLE, "p_chosen": 1.5}, ":2: p_chosen is 1.5, expected a number from 0 to 1"),
-        ({**WHOLE, "p_chosen": None}, ":2: p_chosen is None, expected a number from 0 to 1"),
+        ({**WHOLE, "p_chosen": "high"}, ":2: p_chosen is 'high', expected a number from 0 to 1"),
         ({**WHOLE, "weight": -1}, ":2: weight is -1, expected a finite number from 0 up"),
         ({**WHOLE, "weight": math.inf}, ":2: weight is inf, expected a finite number from 0 up"),
         ({**WHOLE, "kind": "lookalik"}, "did you mean 'lookalike'?"),

@@ -304,6 +304,8 @@ TABLE = [
     {"prompt": "q3", "response_a": "a", "response_b": "b", "p_a": 0.25},
     {"instruction": "q4", "chosen": "a", "rejected": "b"},
     {"prompt": "q5", "instruction": "other", "chosen": "a", "rejected": "b"},
+    {"chosen": "\n\nHuman: q6\n\nAssistant: a", "rejected": "\n\nHuman: q6\n\nAssistant: b", "weight": 2},
+    *({"prompt": f"side {number}", "chosen": "a", "rejected": "b"} for number in range(40)),
 ]
 
 
@@ -321,8 +323,12 @@ def test_columns_of_other_rows_that_hold_nothing_are_as_none(kind, tmp_path):
     read, report = read_preferences(find_sources(str(file)))
     other = read_human_preferences(str(file)).preferences
     assert [*map(said, read)] == [*map(said, other)] and not report.rejected
-    asked = [one.prompt.messages[0].content for one in other]
-    assert asked == ["q1", "q2", "q3", "q4", "q5"] and [one.p_chosen for one in other] == [1.0, 1.0, 0.75, 1.0, 1.0]
+    asked = [one.prompt.messages[0].content for one in other[:6]]
+    assert asked == ["q1", "q2", "q3", "q4", "q5", "q6"]
+    assert [one.weight for one in other] == [1.0, 1.0, 1.0, 1.0, 1.0, 2.0, *[1.0] * 40]
+    assert [one.p_chosen for one in other] == [1.0, 1.0, 0.75, *[1.0] * 43]
+    for found in (read, other):
+        assert 10 < [one.response_a for one in found].count("a") < 36, "the side knows nothing of the label"
 
 
 def test_a_first_row_of_no_format_is_told_like_any_other(tmp_path):

@@ -93,7 +93,6 @@ def test_a_label_that_says_the_kind_of_a_prompt_is_read(tmp_path):
 
 TABLES = [
     ("preference_text", "prompt,chosen,rejected,p_chosen\nq,a,b,0.7\n", 0.7),
-    ("preference_text", "prompt,chosen,rejected,p_chosen\nq,a,b,\n", 1.0),
     ("preference_text", "prompt,chosen,rejected,score_chosen,score_rejected\nq,a,b,2.0,2\n", 0.5),
     ("axolotl_reward", "input,chosen,rejected,p_chosen\nq,a,b,0.7\n", 0.7),
     ("axolotl_reward", "input,chosen,rejected,score_chosen,score_rejected\nq,a,b,2.0,2\n", 0.5),
@@ -123,6 +122,7 @@ def test_a_csv_of_judged_answers_keeps_its_grades(tmp_path):
 @pytest.mark.parametrize(("table", "why"), [
     ("prompt,chosen,rejected,p_chosen\nq,a,b,0.7\nr,a,b,1.7\n", "p_chosen"),
     ("prompt,chosen,rejected,p_chosen\nq,a,b,0.7\nr,a,b,high\n", "p_chosen"),
+    ("prompt,chosen,rejected,p_chosen\nq,a,b,0.7\nr,a,b,\n", "no verdict (p_chosen holds nothing)"),
     ("prompt,response_0,response_1,better_response_id\nq,b,a,1\nr,b,a,2\n", "'better_response_id' is neither 0 nor 1"),
     ("prompt,response_a,response_b,p_a\nq,a,b,0.7\nr,a,b,nan\n", "'p_a' is not a number from 0 to 1"),
     ("prompt,response_a,response_b,p_a\nq,a,b,0.7\nr,a,b,\n", "'p_a' is not a number from 0 to 1"),
