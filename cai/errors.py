@@ -115,5 +115,7 @@ def nearest_path(path: Path) -> str:
         beside = [one.name for one in path.parent.iterdir()]
     except (OSError, ValueError):
         return ""
-    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    stems = {name: difflib.SequenceMatcher(None, path.stem, Path(name).stem).ratio() for name in beside}
+    like = [name for name, ratio in stems.items() if ratio >= 0.6]
+    near = difflib.get_close_matches(path.name, like, n=1, cutoff=0.5)
     return f"; did you mean '{path.with_name(near[0])}'?" if near else ""

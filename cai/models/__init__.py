@@ -66,6 +66,8 @@ def load_model(spec: str, settings: EngineSettings | None = None) -> Engine:
     rest = spec[len(name) :].removeprefix("/")
     if name not in ENGINES and Path(spec).is_dir():
         raise ConfigError(f"no engine is named '{name}'; for the model in that folder: hf/{spec}")
+    if name not in ENGINES and spec[:1] in ("/", ".", "~"):
+        raise ConfigError(f"no engine is named '{name}'; a model in a folder is hf/PATH, and there is none at {spec}")
     if name not in ENGINES:
         near = did_you_mean(name, (*ENGINES, "embedded"))
         raise ConfigError(f"no engine is named '{name}'{near} (engines: {', '.join(ENGINES)}; or embedded)")

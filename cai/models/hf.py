@@ -42,6 +42,7 @@ class HFEngine:
         self._folder = _folder(rest, settings.revision)
         self._adapter = _existing(settings.adapter, "adapter") if settings.adapter else None
         self._config = _read_json(self._folder / "config.json")
+        _refuse_classifier(self._folder, self._config.get("architectures"))
         self._dtype = settings.dtype if settings.dtype != "auto" else _own_dtype(self._config)
         self.fingerprint = self._fingerprint()
 
@@ -195,6 +196,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EngineError(f"{path}: not a JSON object")
     return value
+
+
+def _refuse_classifier(folder: Path, architectures: Any) -> None:
+    """Raise `EngineError` for a reward model, whose weights would be read as those of a language model."""
+    names = [name for name in architectures if isinstance(name, str)] if isinstance(architectures, list) else []
+    if names and all(name.endswith("ForSequenceClassification") for name in names):
+        raise EngineError(f"{folder} is a reward model or classifier ({names[0]}), not a language model")
 
 
 def _own_dtype(config: dict[str, Any]) -> str:

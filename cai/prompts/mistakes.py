@@ -15,8 +15,9 @@ MOST = 20
 """So many different mistakes of a file are told; the others are counted."""
 _PLACES = 5
 _ROW = re.compile(r"row (\d+): ")
-_NUMBER = re.compile(r"(?<![\w'\"])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w'\"])")
-"""A number as a value, and not one in a name or between quotation marks."""
+_FIGURE = r"-?\d+(\.\d+)?(e[+-]?\d+)?"
+_NUMBER = re.compile(rf"(?<![\w'\"]){_FIGURE}(?![\w'\"])|(?<= is )'{_FIGURE}'")
+"""A number as a value, as a text too, as in a CSV, and not one in a name."""
 
 
 @dataclass(slots=True)

@@ -236,7 +236,7 @@ def exactness(folder: Path, groups: list[Any]) -> Iterator[Result]:
     from cai.training.scoring import PADDED, Scorer, Way
 
     base, found = load_backbone(folder, 0), []
-    torch.nn.init.normal_(base.model.score.weight, std=0.02)  # from zero, as it starts, all scores would be equal
+    torch.nn.init.normal_(base.model.score.weight, std=0.5)  # from zero, as it starts, no loss would tell scores apart
     base.model.to(device())
     for way in (Way("flex" if device() == "cuda" else "blocks", lean=True), PADDED):
         scorer, loss = Scorer(base.model, base.tokenizer.pad_token_id, way).train(), 0.0

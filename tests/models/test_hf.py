@@ -254,6 +254,10 @@ def test_a_checkpoint_without_a_language_model_is_refused(copy, tiny_folder):
     AutoTokenizer.from_pretrained(tiny_folder).save_pretrained(copy)
     config = {"num_labels": 1, "tie_word_embeddings": False}
     AutoModelForSequenceClassification.from_pretrained(tiny_folder, **config).save_pretrained(copy)
+    with pytest.raises(EngineError, match=r"is a reward model or classifier \(\w+ForSequenceClassification\), not a l"):
+        load_model(f"hf/{copy}", PLAIN)
+    told = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**told, "architectures": None}))
     with pytest.raises(EngineError, match=r"the files lack 1 weights of a language model, such as lm_head\.weight"):
         list(load_model(f"hf/{copy}", PLAIN).generate(iter(asks(1))))
 

@@ -199,6 +199,7 @@ def test_a_judge_without_log_probabilities_votes_by_samples_and_the_run_says_so(
     ("settings", "error", "message"),
     [
         ({"model": "fkae"}, ConfigError, "no engine is named 'fkae'; did you mean 'fake'"),
+        ({"model": "./nowhere"}, ConfigError, "a model in a folder is hf/PATH, and there is none at ./nowhere"),
         ({"model": "hf/./not-there"}, EngineError, "not-there"),
         ({"constitution": "harmlesness"}, CAIError, "did you mean 'harmlessness'"),
         ({"train": ["sft"], "sample.policy": "sft"}, ConfigError, "its weights are not here to be trained"),

@@ -96,6 +96,14 @@ def test_equal_mistakes_are_one_and_many_are_counted(tmp_path):
     assert len(found) == MOST + 1 and found[-1] == "many.jsonl: and 7 more mistakes"
 
 
+def test_numbers_of_a_csv_are_one_mistake_too(tmp_path):
+    rows = "".join(f"q{n},a,b,1.{n:02}\n" for n in range(1, 2 * MOST))
+    found = told(
+        read_human_preferences, write(tmp_path, "p.csv", f"prompt,chosen,rejected,p_chosen\n{rows}q,,b,high\n")
+    )
+    assert [text[:24] for text in found] == ["p.csv:2: p_chosen is '1.", f"p.csv:{2 * MOST + 1}: p_chosen is 'h"[:24]]
+
+
 def test_what_ends_the_reading_is_told_after_what_came_before_it(tmp_path):
     file = tmp_path / "p.jsonl"
     file.write_bytes(lines({"prompt": 3}, {"prompt": "q"}).encode() + b"\n\xff\xfe\n")
