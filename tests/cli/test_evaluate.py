@@ -249,6 +249,9 @@ def test_only_prompts_that_were_learnt_from_count_and_those_of_the_model_before_
         for name, file, length in (("one", first, 500), ("one", first, 64), ("one", later, 64), ("two", first, 64))
     ]
     assert counts == [20, 20, 0, 20]
+    unscored = [{**one, "rejected": "no " * 200} for one in short[:5]]
+    mixed = write(tmp_path / "mixed.jsonl", [*unscored, *short[5:8], *other])
+    assert json.loads(evaluate(tmp_path / "one", *options, mixed, "--max-length", 64).stdout)["trained_on"] == 3
 
 
 def told(file: Path, share: float) -> tuple[object, ...]:

@@ -160,3 +160,6 @@ def test_a_push_is_only_shown(run: Path) -> None:
     written = {path.relative_to(run / "exports").as_posix() for path in (run / "exports").rglob("*") if path.is_file()}
     assert {"README.md", "constitution.yaml", "prompts/train.parquet"} <= written <= shown
     assert told(run, "--format", "prompts", "--push-to-hub", "me/data", "--public")["upload"]["private"] is False
+    assert "there before" not in done.stdout
+    again = invoke(run, "--format", "sft", "--push-to-hub", "me/data").stdout
+    assert "(also of formats that were there before, as they were made then: prompts)" in again

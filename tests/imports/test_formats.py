@@ -327,6 +327,13 @@ def test_columns_of_other_rows_that_hold_nothing_are_as_none(kind, tmp_path):
     assert asked == ["q1", "q2", "q3", "q4", "q5", "q6"]
     assert [one.weight for one in other] == [1.0, 1.0, 1.0, 1.0, 1.0, 2.0, *[1.0] * 40]
     assert [one.p_chosen for one in other] == [1.0, 1.0, 0.75, *[1.0] * 43]
+    assert dict(report.formats) == {
+        "preference_text": 42,
+        "alpaca_eval": 1,
+        "native": 1,
+        "llamafactory_alpaca": 1,
+        "hh": 1,
+    }
     for found in (read, other):
         assert 10 < [one.response_a for one in found].count("a") < 36, "the side knows nothing of the label"
 
