@@ -37,8 +37,8 @@ def _the_only(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> 
 
 _preferences = click.option(
     "--preferences", "file", required=True, metavar="FILE", multiple=True, callback=_the_only,
-    help="Pairs: HH transcripts, TRL preference rows, rows of {prompt, response_a, response_b, p_a}, or a run's "
-    "preferences.jsonl.",
+    help="Pairs: HH transcripts, rows of TRL, AlpacaEval or UltraFeedback, of {prompt, response_a, response_b, p_a}, "
+    "or a run's preferences.jsonl.",
 )  # fmt: skip
 
 
