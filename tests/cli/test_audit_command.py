@@ -140,6 +140,63 @@ def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path
     assert (run / "metrics" / "reliability.svg").exists()
 
 
+RANKED = [{"prompt": f"Which is {n}?", "chosen": f"Bread {n}.", "rejected": "No."} for n in range(12)]
+
+
+def write_rows(path: Path, rows: list[Json]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def files_of(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([{"prompt": "Who?", "response_a": "I.", "response_b": "You.", "p_a": 1.2}], "bad.jsonl:1: p_a is 1.2"),
+     ([{"prompt": "Who?", "answer": "I."}], "bad.jsonl:1: "), ([], "bad.jsonl: holds no pairs")],
+)  # fmt: skip
+def test_a_truth_that_is_refused_leaves_the_run_as_it_was(run: Path, rows: list[Json], said: str) -> None:
+    write_rows(Path("good.jsonl"), RANKED)
+    write_rows(Path("bad.jsonl"), rows)
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    before = files_of(run)
+    done = invoke("audit", str(run), "--truth", "good.jsonl", "--truth", "bad.jsonl", "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith(f"Error: {said}"), done.stderr
+    assert files_of(run) == before and run / "audit" / "votes.jsonl" in before
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+
+
+def test_answers_to_hold_the_judges_own_against_are_read_before_the_run_is_touched(run: Path, tmp_path: Path) -> None:
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
+    answers = Path("other") / "respond.jsonl"
+    answers.write_text(answers.read_text() + '{"prompt": 1}\n')
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    before = files_of(run)
+    done = invoke("audit", str(run), "--against", "other", "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith("Error: other/respond.jsonl:29: a row without 'rounds'")
+    assert files_of(run) == before
+
+
+def test_a_truth_stays_in_the_recipe_until_it_is_taken_out(run: Path, tmp_path: Path) -> None:
+    def had() -> tuple[Any, Any]:
+        settings = yaml.safe_load((run / "recipe.yaml").read_text())["audit"]
+        return settings["truth"], settings["against"]
+
+    write_rows(Path("good.jsonl"), RANKED)
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
+    invoke("audit", str(run), "--truth", "good.jsonl", "--against", "other", "--quiet")
+    assert "good.jsonl, 12 pairs that people ranked" in invoke("audit", str(run), "--quiet").stdout
+    assert had() == (["good.jsonl"], "other")
+    (tmp_path / "good.jsonl").unlink()
+    assert invoke("audit", str(run), "--quiet").exit_code == 2
+    done = invoke("audit", str(run), "--truth", "none", "--against", "none", "--quiet")
+    assert done.exit_code in (0, 1) and "\ntruth             none at hand" in done.stdout and had() == ([], None)
+    assert invoke("audit", str(run), "--quiet").stdout == done.stdout
+    beside = invoke("audit", str(run), "--truth", "none", "--truth", "good.jsonl")
+    assert beside.exit_code == 2 and "--truth none takes all files out: give it alone" in beside.stderr
+
+
 def test_a_judge_that_takes_its_own_models_answers_for_better_shows_it(run: Path, tmp_path: Path) -> None:
     fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
     for row in read_rows(run / "respond.jsonl"):

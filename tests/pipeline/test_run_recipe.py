@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 from cai.cli import main
 from cai.constitution import load_constitution
 from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
+from cai.human_preferences import read_human_preferences
+from cai.pipeline import job
 from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
@@ -261,6 +263,33 @@ def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_pa
     with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
         fake_run(tmp_path / "whole", prompts, **people)
     assert not (tmp_path / "whole").exists()
+
+
+def test_bad_rows_of_people_are_told_before_anything_is_asked(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of `audit.truth` too, and only where the audit is reached; each file is read once."""
+    bad, good = tmp_path / "bad.jsonl", tmp_path / "good.jsonl"
+    bad.write_text(json.dumps({"prompt": "Who?", "response_a": "I.", "response_b": "You.", "p_a": 1.2}) + "\n")
+    good.write_text(json.dumps({"prompt": "Who?", "chosen": "I.", "rejected": "You."}) + "\n")
+    read = Counter[str]()
+    monkeypatch.setattr(
+        job, "read_human_preferences", lambda file, **how: read.update([file]) or read_human_preferences(file, **how)
+    )
+    people = {"audit__items": 4, "preferences__human": [str(good)], "audit__truth": [str(good), str(bad)]}
+    with pytest.raises(InputError, match=r"bad\.jsonl:1: p_a is 1\.2, expected"):
+        fake_run(tmp_path / "run", prompts, until="audit", **people)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "store").exists()
+    assert read == {str(good): 1, str(bad): 1}
+    sets = (f'audit.truth=["{bad}"]', "train=[]", "sample.policy=base", "until=audit")
+    named = ("--model", "fake", "--prompts", str(prompts), "--out", str(tmp_path / "run"))
+    planned = invoke("plan", *named, *(word for one in sets for word in ("--set", one)))
+    assert planned.exit_code == 2 and "bad.jsonl:1: p_a is 1.2" in planned.stderr
+    assert not (tmp_path / "store").exists()
+    fake_run(tmp_path / "run", prompts, until="preferences", **people)
+    read.clear()
+    fake_run(tmp_path / "run", prompts, until="audit", **{**people, "audit__truth": [str(good)]})
+    assert read == {str(good): 1}
 
 
 def test_an_unknown_export_format_is_told_whatever_is_reached(tmp_path: Path, prompts: Path) -> None:
