@@ -275,17 +275,20 @@ def _missing_weights(job: Job) -> Iterator[Problem]:
 
 
 def _absent_files(job: Job) -> Iterator[Problem]:
-    """Files and runs that a step which is not reached would read; a step that is says more of what it cannot read."""
+    """Files and runs that a step which is not reached would read; a step that is says more of what it cannot read.
+
+    An audit of no items is no step at all.
+    """
     recipe = job.recipe
     files = [("preferences", file) for file in recipe.preferences.human]
-    files += [("audit", file) for file in recipe.audit.truth]
+    files += [("audit", file) for file in recipe.audit.truth if recipe.audit.items]
     for step, file in files:
         try:
             if not job.reaches(step):
                 parse_spec(people_file(file))
         except CAIError as error:
             yield step, str(error)
-    against = recipe.audit.against
+    against = recipe.audit.against if recipe.audit.items else None
     if against and not (job.reaches("audit") or Path(against).exists()):
         yield "audit", f"audit.against: {against} is not there"
 

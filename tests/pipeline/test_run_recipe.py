@@ -256,13 +256,22 @@ def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
 
 
 def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:
-    people = {"preferences__human": ["nowhere.jsonl"], "audit__truth": ["nowhere.jsonl"], "audit__items": 4}
-    summary = fake_run(tmp_path / "run", prompts, until="label", **people)
-    [note] = summary["notes"]
-    assert note == "the whole run would be refused: nowhere.jsonl: no such file or folder"
-    with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
-        fake_run(tmp_path / "whole", prompts, **people)
+    human = {"preferences__human": ["nobody.jsonl"]}
+    audit = {"audit__truth": ["nothing.jsonl"], "audit__against": "nowhere"}
+    summary = fake_run(tmp_path / "run", prompts, until="label", **human, **audit, audit__items=4)
+    assert summary["notes"] == [
+        "the whole run would be refused: nobody.jsonl: no such file or folder",
+        "the whole run would be refused: nothing.jsonl: no such file or folder",
+        "the whole run would be refused: audit.against: nowhere is not there",
+    ]
+    for people, said in ((human, r"^nobody\.jsonl: no such file"), (audit, r"^nothing\.jsonl: no such file")):
+        with pytest.raises(InputError, match=said):
+            fake_run(tmp_path / "whole", prompts, **people, audit__items=4)
+    with pytest.raises(RunError, match="^nowhere: no run is there"):
+        fake_run(tmp_path / "whole", prompts, audit__against="nowhere", audit__items=4)
     assert not (tmp_path / "whole").exists()
+    for until in ("label", None):
+        assert fake_run(tmp_path / "run", prompts, until=until, **audit, audit__items=0)["notes"] == []
 
 
 def test_bad_rows_of_people_are_told_before_anything_is_asked(
