@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cai.audit import Forecast, calibration, gates
+from cai.audit import Forecast, calibration, gates, objections
 from cai.cli import main
 from cai.cli.audit_advice import advice
 from cai.constitution import load_constitution
@@ -66,8 +66,26 @@ def test_a_run_until_its_audit_says_by_its_exit_status_whether_it_was_passed(run
     done = invoke(*words.split(), *data_only.split(), *more)
     assert done.exit_code == status, done.output
     told = done.stderr.splitlines()
-    assert bool(more) != any(line.startswith("Error: other: the audit was not passed: ") for line in told)
     assert (Path("other") / "metrics" / "audit.json").is_file()
+    found = [line for line in told if line.startswith("Error: ")]
+    if more:
+        assert not found
+    else:
+        assert found[0].startswith("Error: the judge failed its audit (")
+        assert found[0].endswith(
+            "; read `cai audit other` and mend the judge or the constitution, or run again with --accept-audit"
+        )
+
+
+def test_a_run_until_an_audit_that_is_passed_exits_with_0(run: Path) -> None:
+    for test in load_constitution("minimal").tests:
+        judges.TRUTH[test.messages[-1].content] = test.better
+    words = "run --prompts prompts.jsonl --model planted/perfect --constitution minimal --until audit --out run --quiet"
+    sets = ("train=[]", "sample.policy=base", "critique.rounds=2", "label.principles_per_pair=all", "audit.items=24")
+    done = invoke(*words.split(), *(word for one in sets for word in ("--set", one)))
+    assert done.exit_code == 0 and "Error" not in done.stderr, done.output
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    assert objections(figures["gates"]) == "" and any(one["passed"] for one in figures["gates"])
 
 
 def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
