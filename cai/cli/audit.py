@@ -87,13 +87,16 @@ def _overrides(truth: tuple[str, ...], against: str | None) -> dict[str, Any]:
 def _check_votes(run: Run) -> None:
     """Raise `RunError` where what was done of the run before its audit would be done again, and so asked anew."""
     from cai.errors import RunError
+    from cai.pipeline.rebuilding import own_command
     from cai.pipeline.status import stale_now
 
     for step, why in stale_now(run)[0].items():
         if step == "audit":
             return
         if step in run.steps:
+            command = own_command(run)
+            todo = f"`{command}` makes them" if command else "running its recipe into it again makes them"
             raise RunError(
-                f"{run.folder}: step '{step}' is stale ({why}), so its votes are not those to audit; "
-                f"the run's own `cai run … --out {run.folder}` makes them and audits them"
+                f"{run.folder}: step '{step}' is stale ({why}), so its votes are not those to audit; {todo}, and "
+                f"`cai audit {run.folder}` then audits them"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from cai.cli.audit_advice import advice
 from cai.constitution import load_constitution
 from cai.errors import AuditError
 from cai.models import ENGINES
+from cai.models.fake import FakeEngine
 from cai.pipeline.audit_standing import audit_of
 from cai.pipeline.audit_work import NO_GATES
 from cai.recipe import AuditSettings
-from cai.records import Draft, Json
+from cai.records import Completion, Draft, GenerateRequest, Json
 from cai.storage.run import read_rows
 from tests.audit import judges
 from tests.golden_files import check_golden
@@ -95,20 +97,41 @@ def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
     assert [json.loads(line) for line in shown] == rows and len(rows) > 24
 
 
-def test_votes_of_another_constitution_are_not_audited(run: Path, tmp_path: Path) -> None:
+def test_votes_of_another_constitution_are_not_audited(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_at = tmp_path / "run"
     mine = tmp_path / "mine.yaml"
     mine.write_text((run / "constitution.yaml").read_text())
     settings = {**SETTINGS, "constitution": str(mine)}
     fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
     assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    before = files_of(run)
     principle = load_constitution(str(mine)).principles[0].comparison
     edited = mine.read_text().replace(principle.split()[-1], "today " + principle.split()[-1])
     assert edited != mine.read_text()
     mine.write_text(edited)
     done = CliRunner().invoke(main, ["audit", str(run), "--quiet"])
-    assert done.exit_code == 2 and "is stale (principle '" in done.output and "cai run … --out run" in done.output
-    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert done.exit_code == 2 and "is stale (principle '" in done.output and files_of(run) == before
+    command = done.stderr.partition("not those to audit; `")[2].partition("` makes them, and `cai audit run` then ")[0]
+    monkeypatch.chdir(tmp_path / "run")
+    moved = CliRunner().invoke(main, ["audit", "../run", "--quiet"]).stderr
+    assert f"; `cd {tmp_path} && {command.replace(' --out run', f' --out {run_at}')}` makes them" in moved
+    monkeypatch.chdir(tmp_path)
+    assert invoke(*shlex.split(command)[1:], "--until", "preferences", "--quiet").exit_code == 0
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+
+
+def test_a_stale_run_that_no_command_made_says_what_makes_its_votes(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["command"]["recipe"]
+    (run / "label.jsonl").unlink()
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = CliRunner().invoke(main, ["audit", str(run), "--quiet"])
+    assert done.exit_code == 2 and done.stderr == (
+        "Error: run: step 'label' is stale (label.jsonl is gone), so its votes are not those to audit; running its "
+        "recipe into it again makes them, and `cai audit run` then audits them\n"
+    )
 
 
 def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
@@ -305,6 +328,30 @@ def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: 
     assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 3
     assert done.stdout.startswith('asked with label.template="principle_last" label.examples=true ')
     assert "0 of" in done.stdout and "0 saved" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("judge", "more", "said"),
+    [("fake", "preferences.mass_floor=0.96", "mass 0.95, under 0.96"),
+     ("fake?fail=0.4", "preferences.mass_floor=0.5", "this request fails, as told"),
+     ("fake?scores=0", "label.fallback_samples=1", "no verdict could be read in both orders"),
+     ("fake?fail=0.2", "label.reasoning_samples=1", "this request fails, as told")],
+)  # fmt: skip
+def test_a_test_without_a_verdict_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, more: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(FakeEngine, "_completion", _unread) if "fallback" in more else None
+    asked = ("constitution", "test", "minimal", "--judge", judge, "--set", more)
+    lines = [line for line in invoke(*asked).stdout.splitlines() if line.startswith("FAILED    -    ")]
+    assert lines and all(line.endswith(f"  (no verdict: {said})") for line in lines)
+    rows = json.loads(invoke(*asked, "--json").stdout)["tests"]
+    assert [row["why"] for row in rows if row["p_better"] is None] == [said] * len(lines)
+    assert all(row["why"] is None for row in rows if row["p_better"] is not None)
+
+
+def _unread(engine: FakeEngine, request: GenerateRequest) -> Completion:
+    return Completion("Neither of them.", "stop", 4, 4)
 
 
 def own_constitution(folder: Path, **second: Any) -> str:

@@ -267,7 +267,7 @@ def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_pa
     for people, said in ((human, r"^nobody\.jsonl: no such file"), (audit, r"^nothing\.jsonl: no such file")):
         with pytest.raises(InputError, match=said):
             fake_run(tmp_path / "whole", prompts, **people, audit__items=4)
-    with pytest.raises(RunError, match="^nowhere: no run is there"):
+    with pytest.raises(RunError, match=r"^nowhere: no run is there"):
         fake_run(tmp_path / "whole", prompts, audit__against="nowhere", audit__items=4)
     assert not (tmp_path / "whole").exists()
     for until in ("label", None):
