@@ -405,6 +405,12 @@ def test_the_next_command_can_be_typed(tmp_path: Path, prompts: Path) -> None:
         assert invoke(*shlex.split(summary["next"])[1:]).exit_code == 0
 
 
+def test_the_next_command_after_an_audit_shows_it(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "my run", prompts, until="audit", audit__items=4)
+    assert shlex.split(summary["next"]) == ["cai", "audit", str(tmp_path / "my run")]
+    assert "\ngates             passed " in invoke(*shlex.split(summary["next"])[1:]).stdout
+
+
 def test_no_text_can_drive_the_terminal(tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
     rows = [{"prompt": f"x{n}\u001b]0;pwn\u0007", "kind": "red_team"} for n in range(3)]
