@@ -27,6 +27,8 @@ VERSION = 10
 DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
+ACCEPTED_SAID = "accepted: "
+"""Begins what the manifest notes of an audit that was not passed and was accepted."""
 NO_GATES = ("items", "truth", "pairs", "against")
 FEWEST_PLANTED = 100
 """Planted pairs and attacks under which an audit says that it rests on little."""
@@ -87,9 +89,9 @@ def require_passed(job: Job, to_train: bool) -> Json:
         said, standing = audit.objections(gates), audit.standing(gates)
         if not said:
             return {"audit": standing}
-        accepted = f"accepted: {said} ({standing})"
+        accepted = f"{ACCEPTED_SAID}{said} ({standing})"
     else:
-        accepted, gates = "accepted: no audit (audit.items is 0)", []
+        accepted, gates = f"{ACCEPTED_SAID}no audit (audit.items is 0)", []
     if job.accept_audit or (not to_train and job.run.steps["reward"].get("audit") == accepted):
         return {"audit": accepted}
     so = "so nothing was trained on its labels" if to_train else f"and {REWARD_MODEL} was trained on its labels before"
