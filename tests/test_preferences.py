@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.errors import ParseError
-from cai.preferences import LabelFigures, beta_interval, beta_variance, sigmoid, soft_label
+from cai.preferences import LabelFigures, beta_interval, beta_variance, sigmoid, soft_label, usable
 from cai.preferences.soft_labels import bounded
 from cai.recipe import PreferenceSettings
 from cai.records import Judgement, Prompt, Vote, user
@@ -62,6 +62,14 @@ def test_a_vote_without_mass_abstains_and_the_rest_decide() -> None:
     assert soft_label(votes, PreferenceSettings()).p_a == pytest.approx(sigmoid(-1), abs=1e-9)
     with pytest.raises(ParseError, match="abstained"):
         soft_label(judged(vote("ab", 3.0, mass=0.1), vote("ba", -3.0, mass=0.1)), PreferenceSettings())
+
+
+def test_a_vote_of_exactly_the_floor_counts_unless_it_is_nothing() -> None:
+    least = vote("ab", 0.0, mass=0.5)
+    assert usable(least, 0.5) and not usable(least, math.nextafter(0.5, 1.0))
+    assert usable(replace(least, mass=1e-9), 0.0) and not usable(replace(least, mass=0.0), 0.0)
+    even = judged(vote("ab", 2.0, mass=0.5), vote("ba", -2.0, mass=0.5))
+    assert soft_label(even, PreferenceSettings(mass_floor=0.5)).p_a == pytest.approx(sigmoid(2.0), abs=1e-9)
 
 
 def test_a_missing_order_is_never_guessed() -> None:

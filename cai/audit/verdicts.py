@@ -17,13 +17,14 @@ class PlantedVerdict:
     """An item and P(better) after both orders; None where the judge gave no verdict.
 
     `worse_first` is P(better) in the one order in which the worse answer is shown first, as (A); `clamp` is what a
-    label of such votes is clamped to before it is trained on.
+    label of such votes is clamped to before it is trained on. `why` says why there is no verdict.
     """
 
     item: Item
     p: float | None
     worse_first: float | None = None
     clamp: tuple[float, float] | None = None
+    why: str = ""
 
     @property
     def right(self) -> bool:

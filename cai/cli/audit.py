@@ -11,16 +11,21 @@ import click
 if TYPE_CHECKING:
     from cai.storage.run import Run
 
+NONE = "none"
+"""In place of a file or run: what the recipe has is taken out. A file of that name is ./none."""
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--truth", multiple=True, metavar="FILE",
-    help="Pairs that people ranked, to hold the run's labels against; repeatable.  [default: the recipe's]",
+    help="Pairs that people ranked, to hold the run's labels against; repeatable. Kept in the run's recipe, in place "
+    "of what is there, for later audits too; --truth none takes all out again.  [default: the recipe's]",
 )  # fmt: skip
 @click.option(
     "--against", metavar="RUN", default=None,
-    help="A run of another model on the same prompts, to see whether the judge prefers its own.",
+    help="A run of another model on the same prompts, to see whether the judge prefers its own. Kept as --truth is; "
+    "--against none takes it out again.  [default: the recipe's]",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -39,6 +44,7 @@ def audit(
     Example:
       cai audit outputs/demo
       cai audit outputs/mine --truth human_pairs.jsonl
+      cai audit outputs/mine --truth none
       cai audit outputs/mine --against outputs/other-model
     """
     from cai.audit import objections
@@ -53,8 +59,7 @@ def audit(
     if "label" not in found.steps:
         raise RunError(f"{run}: has no labels yet; cai run makes them (cai status {run} tells how far it is)")
     _check_votes(found)
-    overrides: dict[str, Any] = {"audit.truth": list(truth)} if truth else {}
-    overrides |= {"audit.against": against} if against else {}
+    overrides = _overrides(truth, against)
     recipe = load_recipe(str(found.path("recipe.yaml")), overrides)
     if not recipe.audit.items:
         raise RunError(
@@ -69,16 +74,29 @@ def audit(
     ctx.exit(1 if objections(figures["gates"]) else 0)
 
 
+def _overrides(truth: tuple[str, ...], against: str | None) -> dict[str, Any]:
+    """What the options put into the recipe; `NONE` takes out what is there."""
+    from cai.errors import ConfigError
+
+    if NONE in truth and set(truth) != {NONE}:
+        raise ConfigError(f"--truth {NONE} takes all files out: give it alone; a file of that name is ./{NONE}")
+    overrides: dict[str, Any] = {"audit.truth": [] if NONE in truth else list(truth)} if truth else {}
+    return overrides | ({"audit.against": None if against == NONE else against} if against is not None else {})
+
+
 def _check_votes(run: Run) -> None:
     """Raise `RunError` where what was done of the run before its audit would be done again, and so asked anew."""
     from cai.errors import RunError
+    from cai.pipeline.rebuilding import own_command
     from cai.pipeline.status import stale_now
 
     for step, why in stale_now(run)[0].items():
         if step == "audit":
             return
         if step in run.steps:
+            command = own_command(run)
+            todo = f"`{command}` makes them" if command else "running its recipe into it again makes them"
             raise RunError(
-                f"{run.folder}: step '{step}' is stale ({why}), so its votes are not those to audit; "
-                f"the run's own `cai run … --out {run.folder}` makes them and audits them"
+                f"{run.folder}: step '{step}' is stale ({why}), so its votes are not those to audit; {todo}, and "
+                f"`cai audit {run.folder}` then audits them"
             )

@@ -349,7 +349,8 @@ def test_command(ctx: click.Context, name: str, judge: str, sets: tuple[str, ...
         for row in found["tests"]:
             p = "  -  " if row["p_better"] is None else f"{row['p_better']:.3f}"
             asked = row["prompt"] if len(row["prompt"]) <= 70 else row["prompt"][:69] + "…"
-            click.echo(f"{'passed' if row['passed'] else 'FAILED'}  {p}  {row['principle']:<28} {asked}")
+            why = f"  (no verdict: {row['why']})" if row["why"] else ""
+            click.echo(f"{'passed' if row['passed'] else 'FAILED'}  {p}  {row['principle']:<28} {asked}{why}")
         passed = found["passed"]
         interval = f"{passed['low']:.1%} to {passed['high']:.1%} of such tests"
         calls = f"{found['calls_made']} calls, {found['calls_saved']} saved"

@@ -103,7 +103,11 @@ def summary_table(summary: Json) -> str:
     calls, seconds = (sum(one.get(key, 0) for one in ran) for key in ("calls_made", "seconds"))
     lines += [f"this run     {number_of(len(ran), 'step')}, {number_of(calls, 'call')}, {seconds:.1f} s"]
     lines += label_lines(summary["label"]) + rubric_lines(summary["rubric"])
-    lines += _audit_lines(summary["audit"]) + _reward_lines(summary["reward"]) + _world_lines(summary["world"])
+    lines += (
+        _audit_lines(summary["audit"], summary["audit_accepted"])
+        + _reward_lines(summary["reward"])
+        + _world_lines(summary["world"])
+    )
     lines += ["", f"everything   {summary['run']}/", f"next         {summary['next']}"]
     return "\n".join(lines)
 
@@ -156,15 +160,17 @@ def _percent(rates: Json) -> list[str]:
     return ["-" if rates[one]["value"] is None else f"{rates[one]['value']:.1%}" for one in _MEASURES]
 
 
-def _audit_lines(audit: Json | None) -> list[str]:
+def _audit_lines(audit: Json | None, accepted: str | None) -> list[str]:
+    so = "accepted (--accept-audit), so the reward model was trained on its labels all the same"
     if not audit:
-        return []
+        return [f"audit        {accepted}: {so}"] if accepted else []
     from cai.audit import standing, too_little, unheld
 
     gates = audit["gates"]
     lines = [f"audit        {standing(gates)}"]
     lines += [f"             not passed: measured too little to tell: {few}"] if (few := too_little(gates)) else []
     lines += [f"             not passed: no bound on {loose}"] if (loose := unheld(gates)) else []
+    lines += [f"             {so}"] if accepted else []
     lines += [f"             {audit['planted']['items']} planted pairs and attacks"]
     opened = [f"{one['gate']} {one['value']:.2f}" for one in gates if one["value"] is not None and one["bound"] is None]
     lines += [f"             opened gates come to: {', '.join(opened)}"] if opened else []

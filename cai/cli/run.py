@@ -40,7 +40,7 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """
     from cai.audit import objections
     from cai.cli.progress import Bars, summary_table
-    from cai.errors import AuditError
+    from cai.pipeline.audit_work import refusal
     from cai.pipeline.run_recipe import run_recipe
 
     made, folder, command = named_recipe(options)
@@ -57,8 +57,8 @@ def run(accept_audit: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     elif not quiet:
         click.echo(summary_table(summary))
     held_to = summary["audit"] if made.until == "audit" and not accept_audit else None
-    if held_to and (why := objections(held_to["gates"])):
-        raise AuditError(f"{folder}: the audit was not passed: {why}")
+    if held_to and objections(held_to["gates"]):
+        raise refusal(made, folder, held_to["gates"])
 
 
 def _prompts(made: Recipe, folder: Path) -> str:

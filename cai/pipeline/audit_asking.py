@@ -19,8 +19,8 @@ from cai.intervals import wilson
 from cai.judge_records import Deliberation
 from cai.pipeline.job import Job, Reporter, Silent, settings_json, store_path
 from cai.pipeline.label_work import judging_stage, weights_by_prompt
-from cai.pipeline.stage_loop import COUNTED, row_bytes, run_stage
-from cai.preferences import clamp_of, paired_votes, sigmoid, soft_label, usable
+from cai.pipeline.stage_loop import COUNTED, rejects_path, row_bytes, run_stage
+from cai.preferences import clamp_of, paired_votes, sigmoid, soft_label, unread, usable, why_abstained
 from cai.prompts import PromptSet
 from cai.recipe import Recipe
 from cai.records import Json, Judgement
@@ -46,7 +46,7 @@ def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[au
         for item in items:
             record = kind(item.prompt, item.better, item.worse, ())
             handle.write(row_bytes({"item": item.to_json(), "record": record.to_json()}))
-    calls = dict.fromkeys(COUNTED, 0)
+    calls, refused = dict.fromkeys(COUNTED, 0), dict[str, str]()
     for step, name in steps.items():
         stage, output = Planted(by_principle(job, items, step), kind.from_json), folder / name
         with CallStore(store_path(job.run)) as store:
@@ -55,24 +55,44 @@ def judged(job: Job, items: Sequence[audit.Item], folder: Path) -> tuple[list[au
                 rows_expected=len(items), progress=job.reporter.progress, meter=job.meter("judge"),
             )  # fmt: skip
         calls = {key: calls[key] + getattr(done, key) for key in calls}
+        refused |= _refused(rejects_path(output))
         source = output
     rows = {audit.Item.from_json(row["item"]).id: Judgement.from_json(row["record"]) for row in read_rows(source)}
     weights = weights_by_prompt(job)
-    return [
-        _verdict(job, item, rows.get(item.id), None if item.principle_id else weights(item.prompt)) for item in items
-    ], calls
+    verdicts = [
+        _verdict(job, item, rows[item.id], None if item.principle_id else weights(item.prompt))
+        if item.id in rows
+        else audit.PlantedVerdict(item, None, why=refused.get(item.id, ""))
+        for item in items
+    ]
+    return verdicts, calls
+
+
+def _refused(rejects: Path) -> dict[str, str]:
+    """Item -> why the judge's stage made nothing of its answers."""
+    rows = read_rows(rejects) if rejects.exists() else ()
+    return {audit.Item.from_json(row["record"]["item"]).id: row["reason"] for row in rows}
 
 
 def _verdict(
-    job: Job, item: audit.Item, judgement: Judgement | None, weights: Mapping[str, float] | None
+    job: Job, item: audit.Item, judgement: Judgement, weights: Mapping[str, float] | None
 ) -> audit.PlantedVerdict:
-    p = None if judgement is None else label_of(job, judgement, weights)
-    if judgement is None or p is None:
-        return audit.PlantedVerdict(item, None)
+    p = label_of(job, judgement, weights)
+    if p is None:
+        return audit.PlantedVerdict(item, None, why=_why_none(judgement, job.recipe.preferences.mass_floor))
     floor = job.recipe.preferences.mass_floor
     pairs = [both for both in paired_votes(judgement).values() if all(usable(vote, floor) for vote in both)]
     worse_first = fmean(sigmoid(ba.logit) for _, ba in pairs)
     return audit.PlantedVerdict(item, p, worse_first, clamp_of(judgement, job.recipe.preferences))
+
+
+def _why_none(judgement: Judgement, floor: float) -> str:
+    """Why no votes count: they were not read, or how much mass the best of them have in the order that has less."""
+    pairs = paired_votes(judgement).values()
+    if all(unread(ab) or unread(ba) for ab, ba in pairs):
+        return why_abstained(judgement, floor)
+    mass = max(min(ab.mass, ba.mass) for ab, ba in pairs)
+    return f"mass {mass:.3g}" + (f", under {floor:g}" if mass < floor else "")
 
 
 def label_of(job: Job, judgement: Judgement, weights: Mapping[str, float] | None) -> float | None:
@@ -117,7 +137,8 @@ def judge_tests(recipe: Recipe, folder: Path, reporter: Reporter | None = None) 
         verdicts, calls = judged(job, items, Path(name))
     rows = [
         {"principle": one.item.principle_id, "prompt": one.item.prompt.messages[-1].content,
-         "expected": one.item.better, "p_better": one.p, "passed": one.right}
+         "expected": one.item.better, "p_better": one.p, "passed": one.right,
+         "why": one.why or None}
         for one in verdicts
     ]  # fmt: skip
     passed = wilson(sum(one.right for one in verdicts), len(verdicts)).to_json()

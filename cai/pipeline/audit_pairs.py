@@ -8,13 +8,11 @@ from pathlib import Path
 
 from cai import audit
 from cai.draws import draw_bits
-from cai.embedded import people_file
 from cai.errors import ConfigError
-from cai.human_preferences import read_human_preferences
 from cai.pipeline.job import Job
 from cai.pipeline.verdicts import comparison_reading
 from cai.records import Draft, Json
-from cai.storage.run import Run, read_rows
+from cai.storage.run import Run, read_records, read_rows
 
 ANSWERS = "respond.jsonl"
 _FORGED = "a forged answer"
@@ -65,8 +63,7 @@ def _drafts(job: Job) -> list[Draft]:
 
 def human_items(job: Job) -> list[audit.Item]:
     """`audit.pairs` of the pairs of `audit.truth` of which one was ranked the better, drawn by hash."""
-    read = (read_human_preferences(people_file(file)) for file in job.recipe.audit.truth)
-    ranked = [one for some in read for one in some.preferences if one.p_a != 0.5]
+    ranked = [one for read in job.truth().values() for one in read.preferences if one.p_a != 0.5]
     drawn = heapq.nsmallest(job.recipe.audit.pairs, ranked, key=lambda one: draw_bits(job.recipe.seed, one.id, "truth"))
     return [audit.Item("human", one.prompt, one.chosen, one.rejected) for one in drawn]
 
@@ -112,6 +109,13 @@ def against_digest(job: Job) -> Json:
         return {}
     answering_runs(job)
     return {"answers": Run.existing(Path(job.recipe.audit.against)).steps["respond"]["sha256"]}
+
+
+def check_against(job: Job) -> None:
+    """Raise `InputError` for an answer of the run of `audit.against` that cannot be read, where there is such a run."""
+    if job.recipe.audit.against is not None:
+        for _ in read_records(Run.existing(Path(job.recipe.audit.against)).path(ANSWERS), Draft.from_json):
+            pass
 
 
 def _model(run: Run) -> str:

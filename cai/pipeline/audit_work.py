@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import fmean
 
 from cai import audit
@@ -18,6 +19,7 @@ from cai.pipeline.job import REWARD_MODEL, Job
 from cai.pipeline.label_work import weights_by_prompt
 from cai.plots import heat_map, reliability_diagram, share_bars
 from cai.preferences import LabelFigures, bounded, clamp_of, debiased_logit, paired_votes, sigmoid, usable
+from cai.recipe import Recipe
 from cai.records import Json, Judgement
 from cai.storage.run import atomic_write, read_rows, write_json
 
@@ -25,6 +27,8 @@ VERSION = 10
 DIAGRAM, MATRIX, BARS = "metrics/reliability.svg", "metrics/agreement.svg", "metrics/planted.svg"
 FOLDER = "audit"
 BESIDE = (*(f"{FOLDER}/{name}" for name in WRITTEN), DIAGRAM, MATRIX, BARS)
+ACCEPTED_SAID = "accepted: "
+"""Begins what the manifest notes of an audit that was not passed and was accepted."""
 NO_GATES = ("items", "truth", "pairs", "against")
 FEWEST_PLANTED = 100
 """Planted pairs and attacks under which an audit says that it rests on little."""
@@ -85,21 +89,31 @@ def require_passed(job: Job, to_train: bool) -> Json:
         said, standing = audit.objections(gates), audit.standing(gates)
         if not said:
             return {"audit": standing}
-        accepted, problem, todo = f"accepted: {said} ({standing})", *_refusal(job, gates)
+        accepted = f"{ACCEPTED_SAID}{said} ({standing})"
     else:
-        accepted, problem = "accepted: no audit (audit.items is 0)", "the judge has no audit (audit.items is 0)"
-        todo = "`--set audit.items=24` has 24 pairs of each kind asked"
+        accepted, gates = f"{ACCEPTED_SAID}no audit (audit.items is 0)", []
     if job.accept_audit or (not to_train and job.run.steps["reward"].get("audit") == accepted):
         return {"audit": accepted}
     so = "so nothing was trained on its labels" if to_train else f"and {REWARD_MODEL} was trained on its labels before"
-    raise AuditError(f"{problem}, {so}; {todo}, or run again with --accept-audit")
+    raise refusal(job.recipe, job.run.folder, gates, f", {so}")
 
 
-def _refusal(job: Job, gates: Sequence[Json]) -> tuple[str, str]:
-    """What is wrong with an audit that did not pass, and what to do."""
-    read = f"read `cai audit {job.run.folder}` and "
+def refusal(recipe: Recipe, folder: Path, gates: Sequence[Json], so: str = "") -> AuditError:
+    """What is wrong with the audit of the run in `folder`, which did not pass, and what to do.
+
+    `so` stands after what is wrong.
+    """
+    problem, todo = _problem(recipe, folder, gates)
+    return AuditError(f"{problem}{so}; {todo}, or run again with --accept-audit")
+
+
+def _problem(recipe: Recipe, folder: Path, gates: Sequence[Json]) -> tuple[str, str]:
+    """What is wrong, and what to do; of several things the first."""
+    if not recipe.audit.items:
+        return "the judge has no audit (audit.items is 0)", "`--set audit.items=24` has 24 pairs of each kind asked"
+    read = f"read `cai audit {folder}` and "
     if failed := audit.failings(gates):
-        settled = audit.settling(gates, job.recipe.audit.items, job.recipe.limit is not None)
+        settled = audit.settling(gates, recipe.audit.items, recipe.limit is not None)
         todo = f"{settled}; " if settled else ""
         return f"the judge failed its audit ({failed})", f"{todo}{read}mend the judge or the constitution"
     if few := audit.too_little(gates):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,7 +76,7 @@ class Job:
     steps: Collection[str] | None = None
     notes: list[str] = field(default_factory=list)
     _engines: dict[str, Engine] = field(default_factory=dict)
-    _human: dict[str, HumanPreferences] = field(default_factory=dict)
+    _read: dict[str, HumanPreferences] = field(default_factory=dict)
 
     @classmethod
     def checked(
@@ -164,11 +164,25 @@ class Job:
 
         Raises `InputError` with the line of a bad row, `SeveralErrors` for several.
         """
-        new = [file for file in self.recipe.preferences.human if file not in self._human]
+        return self._people(self.recipe.preferences.human)
+
+    def truth(self) -> dict[str, HumanPreferences]:
+        """The pairs of each file of `audit.truth`; read and refused as those of `human`."""
+        return self._people(self.recipe.audit.truth)
+
+    def check_people(self, steps: Container[str]) -> None:
+        """Read the files of people that `steps` take pairs from; raises as `human` does, for all of them at once."""
+        human = self.recipe.preferences.human if "preferences" in steps else ()
+        truth = self.recipe.audit.truth if "audit" in steps else ()
+        self._people((*human, *truth))
+
+    def _people(self, files: Iterable[str]) -> dict[str, HumanPreferences]:
+        named = dict.fromkeys(files)
+        new = [file for file in named if file not in self._read]
         share = self.recipe.test_share
         read = each(lambda file: read_human_preferences(people_file(file), test_share=share), new)
-        self._human.update(zip(new, read, strict=True))
-        return self._human
+        self._read.update(zip(new, read, strict=True))
+        return {file: self._read[file] for file in named}
 
     def weights(self, init: str) -> Path:
         """The folder that a trainer starts from; raises `ConfigError` when the weights are not on this machine."""
@@ -261,17 +275,20 @@ def _missing_weights(job: Job) -> Iterator[Problem]:
 
 
 def _absent_files(job: Job) -> Iterator[Problem]:
-    """Files and runs that a step which is not reached would read; a step that is says more of what it cannot read."""
+    """Files and runs that a step which is not reached would read; a step that is says more of what it cannot read.
+
+    An audit of no items is no step at all.
+    """
     recipe = job.recipe
     files = [("preferences", file) for file in recipe.preferences.human]
-    files += [("audit", file) for file in recipe.audit.truth]
+    files += [("audit", file) for file in recipe.audit.truth if recipe.audit.items]
     for step, file in files:
         try:
             if not job.reaches(step):
                 parse_spec(people_file(file))
         except CAIError as error:
             yield step, str(error)
-    against = recipe.audit.against
+    against = recipe.audit.against if recipe.audit.items else None
     if against and not (job.reaches("audit") or Path(against).exists()):
         yield "audit", f"audit.against: {against} is not there"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cai.pipeline.audit_pairs import check_against
 from cai.pipeline.audit_work import require_audit
 from cai.pipeline.job import SFT_MODEL, Job, Reporter, Silent, store_path
 from cai.pipeline.plan_beside import audit_tally, evaluate_tally, last_drafts
@@ -187,8 +188,9 @@ def make_plan(
     require_audit(job, plan, stale)
     if stale:
         job.check_roles(roles)
-        if "preferences" in stale:
-            job.human()
+        job.check_people(stale)
+        if "audit" in stale:
+            check_against(job)
     nodes = model_nodes(job, steps, stale)
     count = usual_number(one.kind for one in job.prompts.prompts) if probe is None else probe
     with TemporaryDirectory(prefix="cai-plan-") as name, _store(job, count, Path(name)) as store:

@@ -31,6 +31,26 @@ def rebuild_command(run: Run, place: str | None = None) -> str:
 
     With `place`, which names the run's folder to the commands that follow, it makes the run there.
     """
+    return " \\\n    ".join(_parts(run, place))
+
+
+def own_command(run: Run) -> str:
+    """The `cai run …` that brings the run up to date, on one line, after the `cd` to where it was started if need be.
+
+    Empty where the manifest does not say how the run was made, as of one that no command made.
+    """
+    command = run.manifest.get("command", {})
+    if not command.get("recipe"):
+        return ""
+    started, here = Path(command.get("folder", ".")).resolve(), Path.cwd()
+    if started == here:
+        return " ".join(_parts(run, str(run.folder)))
+    same = (started / (command.get("out") or _usual_place(run))).resolve() == run.folder.resolve()
+    again = " ".join(_parts(run, None if same else str(run.folder.resolve())))
+    return f"cd {shlex.quote(str(started))} && {again}"
+
+
+def _parts(run: Run, place: str | None) -> list[str]:
     command = run.manifest.get("command", {})
     overrides = dict(command.get("overrides", {}))
     parts = ["cai run", *([f"--recipe {shlex.quote(command['recipe'])}"] if command.get("recipe") else [])]
@@ -43,7 +63,7 @@ def rebuild_command(run: Run, place: str | None = None) -> str:
         out = place
     parts += [f"--out {shlex.quote(out)}"] if out else []
     parts += ["--accept-audit"] if command.get("accept_audit") else []
-    return " \\\n    ".join(parts)
+    return parts
 
 
 def _usual_place(run: Run) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cai import __version__
 from cai.pipeline import audit_work
+from cai.pipeline.audit_pairs import check_against
 from cai.pipeline.dataset_card import refresh_card
 from cai.pipeline.job import Job, Reporter, Silent
 from cai.pipeline.spending import Spending
@@ -29,9 +30,9 @@ def run_recipe(
 ) -> Json:  # fmt: skip
     """Bring the run in `folder` up to date and return its summary; `spending` bounds what may be asked for that.
 
-    Raises a `CAIError` before anything is written when the recipe, the constitution, a prompt file, a model or the
-    folder cannot be used, and `AuditError` before it trains on the labels of a judge that did not pass its audit, or
-    has none, unless `accept_audit`, and `BudgetError` before a call that could pass the budget.
+    Raises a `CAIError` before anything is written when the recipe, the constitution, a file of prompts or ranked pairs,
+    a model or the folder cannot be used, and `AuditError` before it trains on the labels of a judge that did not pass
+    its audit, or has none, unless `accept_audit`, and `BudgetError` before a call that could pass the budget.
     """
     run = Run(folder)
     roles = roles_until(recipe, until)
@@ -44,8 +45,9 @@ def run_recipe(
     audit_work.require_audit(job, plan, stale)
     if stale:
         job.check_roles(roles)
-        if "preferences" in stale:
-            job.human()
+        job.check_people(stale)
+        if "audit" in stale:
+            check_against(job)
     with run.locked():
         run = job.run = Run(folder)
         for note in job.notes:

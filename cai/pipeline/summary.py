@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from cai.pipeline.audit_work import ACCEPTED_SAID
 from cai.pipeline.job import Job
 from cai.pipeline.label_work import HUMAN_REJECTED
 from cai.pipeline.stage_loop import COUNTED
@@ -32,6 +33,7 @@ def write_summary(job: Job, until: str | None, ran: Collection[str]) -> Json:
         "rubric": _rubric(run) if "rubric" in current else None,
         "reward": (_metrics(run, "reward") or {}).get("held_out") if "reward" in current else None,
         "audit": _metrics(run, "audit") if "audit" in current else None,
+        "audit_accepted": _accepted(run) if "reward" in current else None,
         "world": _metrics(run, "policy") if "evaluate" in current else None,
         "files": {name: str(run.path(plan[name]["output"])) for name in current},
         "notes": job.notes,
@@ -58,6 +60,12 @@ def _label(run: Run) -> Json:
 def _rubric(run: Run) -> Json:
     """What was graded, and how the judge's yes and no were read."""
     return {**(_metrics(run, "rubric") or {}), "verdicts": run.steps["rubric"]["settings"]["verdicts"]}
+
+
+def _accepted(run: Run) -> str | None:
+    """What was accepted of the audit when the reward model was trained, if anything had to be."""
+    said = str(run.steps["reward"].get("audit", ""))
+    return said.removeprefix(ACCEPTED_SAID) if said.startswith(ACCEPTED_SAID) else None
 
 
 def _metrics(run: Run, name: str) -> Json | None:

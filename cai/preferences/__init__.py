@@ -10,7 +10,7 @@ from cai.preferences.figures import CLEAR, LabelFigures
 from cai.preferences.mixing import Mix, mixed, on_the_side_of
 from cai.preferences.rankings import compared, rankings, tie_strength
 from cai.preferences.rubrics import RubricFigures, p_yes
-from cai.preferences.soft_labels import REASONED_CLAMP, bounded, clamp_of, soft_label
+from cai.preferences.soft_labels import REASONED_CLAMP, bounded, clamp_of, soft_label, why_abstained
 from cai.preferences.votes import (
     beta_interval,
     beta_variance,
@@ -46,4 +46,5 @@ __all__ = [
     "tie_strength",
     "unread",
     "usable",
+    "why_abstained",
 ]

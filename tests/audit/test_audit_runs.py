@@ -11,6 +11,7 @@ import pytest
 
 from cai.audit import SUFFIXES, planted_items
 from cai.chat import Chat
+from cai.cli.progress import summary_table
 from cai.constitution import load_constitution
 from cai.errors import AuditError
 from cai.models import ENGINES
@@ -27,6 +28,7 @@ from tests.audit import judges
 from tests.pipeline.runs import calls, fake_run, write_prompts
 from tests.tiny import build_tiny_model
 
+ACCEPTED_LINE = "accepted (--accept-audit), so the reward model was trained on its labels all the same"
 KINDS = ("test", "identical", "noise", "swapped", "null")
 ITEMS = {"audit.items": 24, "constitution": "minimal"}
 
@@ -135,7 +137,12 @@ def test_a_failed_gate_stops_the_training_until_it_is_accepted(tmp_path: Path) -
     with pytest.raises(AuditError, match=r"place is 0\.45, at most 0\.3 wanted.*--accept-audit"):
         run_recipe(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "metrics" / "audit.json").exists() and not (tmp_path / "run" / "models").exists()
-    run_recipe(recipe, tmp_path / "run", accept_audit=True)
+    summary = run_recipe(recipe, tmp_path / "run", accept_audit=True)
+    assert summary["audit_accepted"].startswith("place is 0.45, at most 0.3 wanted")
+    assert f"\n             {ACCEPTED_LINE}\n" in summary_table(summary)
+    assert f"\n             {ACCEPTED_LINE}\n" in summary_table(run_recipe(recipe, tmp_path / "run"))
+    early = run_recipe(recipe, tmp_path / "run", until="audit")
+    assert early["audit_accepted"] and early["next"] == f"cai audit {tmp_path / 'run'}"
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
     said = manifest["steps"]["reward"]["audit"]
     assert said.startswith("accepted: ") and "; not measured: clear_flip_rate, " in said
@@ -173,7 +180,8 @@ def test_an_audit_that_measured_too_little_or_is_off_stops_the_training_until_it
     assert said().startswith("accepted: measured too little to tell: fewer than 10 pairs of ")
     with pytest.raises(AuditError, match=r"has no audit .* was trained on its labels before"):
         run_recipe(off, run)
-    run_recipe(off, run, accept_audit=True)
+    accepted = summary_table(run_recipe(off, run, accept_audit=True))
+    assert f"\naudit        no audit (audit.items is 0): {ACCEPTED_LINE}\n" in accepted
     assert said() == "accepted: no audit (audit.items is 0)"
     run_recipe(off, run)
 
@@ -213,7 +221,8 @@ def test_an_audit_that_fails_after_the_training_is_no_longer_passed(tmp_path: Pa
     def said() -> Any:
         return json.loads((run / "manifest.json").read_text(encoding="utf-8"))["steps"]["reward"]["audit"]
 
-    run_recipe(load_recipe("rl-cai", overrides), run)
+    passed = run_recipe(load_recipe("rl-cai", overrides), run)
+    assert passed["audit_accepted"] is None and "accept" not in summary_table(passed)
     assert said() == (
         "passed 4 of 11; opened by the recipe: tests, swapped; "
         "not measured: clear_flip_rate, length, attacks, accuracy, ece"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cai.audit import Forecast, calibration, gates
+from cai.audit import Forecast, calibration, gates, objections
 from cai.cli import main
 from cai.cli.audit_advice import advice
 from cai.constitution import load_constitution
 from cai.errors import AuditError
 from cai.models import ENGINES
+from cai.models.fake import FakeEngine
 from cai.pipeline.audit_standing import audit_of
 from cai.pipeline.audit_work import NO_GATES
 from cai.recipe import AuditSettings
-from cai.records import Draft, Json
+from cai.records import Completion, Draft, GenerateRequest, Json
 from cai.storage.run import read_rows
 from tests.audit import judges
 from tests.golden_files import check_golden
@@ -66,8 +68,26 @@ def test_a_run_until_its_audit_says_by_its_exit_status_whether_it_was_passed(run
     done = invoke(*words.split(), *data_only.split(), *more)
     assert done.exit_code == status, done.output
     told = done.stderr.splitlines()
-    assert bool(more) != any(line.startswith("Error: other: the audit was not passed: ") for line in told)
     assert (Path("other") / "metrics" / "audit.json").is_file()
+    found = [line for line in told if line.startswith("Error: ")]
+    if more:
+        assert not found
+    else:
+        assert found[0].startswith("Error: the judge failed its audit (")
+        assert found[0].endswith(
+            "; read `cai audit other` and mend the judge or the constitution, or run again with --accept-audit"
+        )
+
+
+def test_a_run_until_an_audit_that_is_passed_exits_with_0(run: Path) -> None:
+    for test in load_constitution("minimal").tests:
+        judges.TRUTH[test.messages[-1].content] = test.better
+    words = "run --prompts prompts.jsonl --model planted/perfect --constitution minimal --until audit --out run --quiet"
+    sets = ("train=[]", "sample.policy=base", "critique.rounds=2", "label.principles_per_pair=all", "audit.items=24")
+    done = invoke(*words.split(), *(word for one in sets for word in ("--set", one)))
+    assert done.exit_code == 0 and "Error" not in done.stderr, done.output
+    figures = json.loads((run / "metrics" / "audit.json").read_text(encoding="utf-8"))
+    assert objections(figures["gates"]) == "" and any(one["passed"] for one in figures["gates"])
 
 
 def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
@@ -77,20 +97,41 @@ def test_show_lists_what_the_judge_said_of_the_items(run: Path) -> None:
     assert [json.loads(line) for line in shown] == rows and len(rows) > 24
 
 
-def test_votes_of_another_constitution_are_not_audited(run: Path, tmp_path: Path) -> None:
+def test_votes_of_another_constitution_are_not_audited(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_at = tmp_path / "run"
     mine = tmp_path / "mine.yaml"
     mine.write_text((run / "constitution.yaml").read_text())
     settings = {**SETTINGS, "constitution": str(mine)}
     fake_run(run, tmp_path / "prompts.jsonl", "planted/perfect", until="preferences", **settings)
     assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    before = files_of(run)
     principle = load_constitution(str(mine)).principles[0].comparison
     edited = mine.read_text().replace(principle.split()[-1], "today " + principle.split()[-1])
     assert edited != mine.read_text()
     mine.write_text(edited)
     done = CliRunner().invoke(main, ["audit", str(run), "--quiet"])
-    assert done.exit_code == 2 and "is stale (principle '" in done.output and "cai run … --out run" in done.output
-    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert done.exit_code == 2 and "is stale (principle '" in done.output and files_of(run) == before
+    command = done.stderr.partition("not those to audit; `")[2].partition("` makes them, and `cai audit run` then ")[0]
+    monkeypatch.chdir(tmp_path / "run")
+    moved = CliRunner().invoke(main, ["audit", "../run", "--quiet"]).stderr
+    assert f"; `cd {tmp_path} && {command.replace(' --out run', f' --out {run_at}')}` makes them" in moved
+    monkeypatch.chdir(tmp_path)
+    assert invoke(*shlex.split(command)[1:], "--until", "preferences", "--quiet").exit_code == 0
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+
+
+def test_a_stale_run_that_no_command_made_says_what_makes_its_votes(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["command"]["recipe"]
+    (run / "label.jsonl").unlink()
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = CliRunner().invoke(main, ["audit", str(run), "--quiet"])
+    assert done.exit_code == 2 and done.stderr == (
+        "Error: run: step 'label' is stale (label.jsonl is gone), so its votes are not those to audit; running its "
+        "recipe into it again makes them, and `cai audit run` then audits them\n"
+    )
 
 
 def test_every_gate_that_did_not_pass_says_what_to_do() -> None:
@@ -138,6 +179,63 @@ def test_pairs_that_people_ranked_are_put_to_the_judge(run: Path, tmp_path: Path
     assert found["source"] == "people.jsonl" and found["unanswered"] == 0 and found["prompts"] == 12
     assert found["brier"]["value"] == pytest.approx((9 * 0.1**2 + 3 * 0.9**2) / 12, abs=1e-4)
     assert (run / "metrics" / "reliability.svg").exists()
+
+
+RANKED = [{"prompt": f"Which is {n}?", "chosen": f"Bread {n}.", "rejected": "No."} for n in range(12)]
+
+
+def write_rows(path: Path, rows: list[Json]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def files_of(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([{"prompt": "Who?", "response_a": "I.", "response_b": "You.", "p_a": 1.2}], "bad.jsonl:1: p_a is 1.2"),
+     ([{"prompt": "Who?", "answer": "I."}], "bad.jsonl:1: "), ([], "bad.jsonl: holds no pairs")],
+)  # fmt: skip
+def test_a_truth_that_is_refused_leaves_the_run_as_it_was(run: Path, rows: list[Json], said: str) -> None:
+    write_rows(Path("good.jsonl"), RANKED)
+    write_rows(Path("bad.jsonl"), rows)
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    before = files_of(run)
+    done = invoke("audit", str(run), "--truth", "good.jsonl", "--truth", "bad.jsonl", "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith(f"Error: {said}"), done.stderr
+    assert files_of(run) == before and run / "audit" / "votes.jsonl" in before
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+
+
+def test_answers_to_hold_the_judges_own_against_are_read_before_the_run_is_touched(run: Path, tmp_path: Path) -> None:
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
+    answers = Path("other") / "respond.jsonl"
+    answers.write_text(answers.read_text() + '{"prompt": 1}\n')
+    assert invoke("audit", str(run), "--quiet").exit_code in (0, 1)
+    before = files_of(run)
+    done = invoke("audit", str(run), "--against", "other", "--quiet")
+    assert done.exit_code == 2 and done.stderr.startswith("Error: other/respond.jsonl:29: a row without 'rounds'")
+    assert files_of(run) == before
+
+
+def test_a_truth_stays_in_the_recipe_until_it_is_taken_out(run: Path, tmp_path: Path) -> None:
+    def had() -> tuple[Any, Any]:
+        settings = yaml.safe_load((run / "recipe.yaml").read_text())["audit"]
+        return settings["truth"], settings["against"]
+
+    write_rows(Path("good.jsonl"), RANKED)
+    fake_run(Path("other"), tmp_path / "prompts.jsonl", "fake", until="respond", **SETTINGS)
+    invoke("audit", str(run), "--truth", "good.jsonl", "--against", "other", "--quiet")
+    assert "good.jsonl, 12 pairs that people ranked" in invoke("audit", str(run), "--quiet").stdout
+    assert had() == (["good.jsonl"], "other")
+    (tmp_path / "good.jsonl").unlink()
+    assert invoke("audit", str(run), "--quiet").exit_code == 2
+    done = invoke("audit", str(run), "--truth", "none", "--against", "none", "--quiet")
+    assert done.exit_code in (0, 1) and "\ntruth             none at hand" in done.stdout and had() == ([], None)
+    assert invoke("audit", str(run), "--quiet").stdout == done.stdout
+    beside = invoke("audit", str(run), "--truth", "none", "--truth", "good.jsonl")
+    assert beside.exit_code == 2 and "--truth none takes all files out: give it alone" in beside.stderr
 
 
 def test_a_judge_that_takes_its_own_models_answers_for_better_shows_it(run: Path, tmp_path: Path) -> None:
@@ -230,6 +328,30 @@ def test_a_constitutions_own_tests_are_a_line_each(tmp_path: Path, monkeypatch: 
     assert done.exit_code == 1 and done.stdout.count("FAILED") == done.stdout.count("\n") - 3
     assert done.stdout.startswith('asked with label.template="principle_last" label.examples=true ')
     assert "0 of" in done.stdout and "0 saved" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("judge", "more", "said"),
+    [("fake", "preferences.mass_floor=0.96", "mass 0.95, under 0.96"),
+     ("fake?fail=0.4", "preferences.mass_floor=0.5", "this request fails, as told"),
+     ("fake?scores=0", "label.fallback_samples=1", "no verdict could be read in both orders"),
+     ("fake?fail=0.2", "label.reasoning_samples=1", "this request fails, as told")],
+)  # fmt: skip
+def test_a_test_without_a_verdict_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, more: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(FakeEngine, "_completion", _unread) if "fallback" in more else None
+    asked = ("constitution", "test", "minimal", "--judge", judge, "--set", more)
+    lines = [line for line in invoke(*asked).stdout.splitlines() if line.startswith("FAILED    -    ")]
+    assert lines and all(line.endswith(f"  (no verdict: {said})") for line in lines)
+    rows = json.loads(invoke(*asked, "--json").stdout)["tests"]
+    assert [row["why"] for row in rows if row["p_better"] is None] == [said] * len(lines)
+    assert all(row["why"] is None for row in rows if row["p_better"] is not None)
+
+
+def _unread(engine: FakeEngine, request: GenerateRequest) -> Completion:
+    return Completion("Neither of them.", "stop", 4, 4)
 
 
 def own_constitution(folder: Path, **second: Any) -> str:

@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 from cai.cli import main
 from cai.constitution import load_constitution
 from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
+from cai.human_preferences import read_human_preferences
+from cai.pipeline import job
 from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
@@ -255,13 +257,49 @@ def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
 
 
 def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:
-    people = {"preferences__human": ["nowhere.jsonl"], "audit__truth": ["nowhere.jsonl"], "audit__items": 4}
-    summary = fake_run(tmp_path / "run", prompts, until="label", **people)
-    [note] = summary["notes"]
-    assert note == "the whole run would be refused: nowhere.jsonl: no such file or folder"
-    with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
-        fake_run(tmp_path / "whole", prompts, **people)
+    human = {"preferences__human": ["nobody.jsonl"]}
+    audit = {"audit__truth": ["nothing.jsonl"], "audit__against": "nowhere"}
+    summary = fake_run(tmp_path / "run", prompts, until="label", **human, **audit, audit__items=4)
+    assert summary["notes"] == [
+        "the whole run would be refused: nobody.jsonl: no such file or folder",
+        "the whole run would be refused: nothing.jsonl: no such file or folder",
+        "the whole run would be refused: audit.against: nowhere is not there",
+    ]
+    for people, said in ((human, r"^nobody\.jsonl: no such file"), (audit, r"^nothing\.jsonl: no such file")):
+        with pytest.raises(InputError, match=said):
+            fake_run(tmp_path / "whole", prompts, **people, audit__items=4)
+    with pytest.raises(RunError, match=r"^nowhere: no run is there"):
+        fake_run(tmp_path / "whole", prompts, audit__against="nowhere", audit__items=4)
     assert not (tmp_path / "whole").exists()
+    for until in ("label", None):
+        assert fake_run(tmp_path / "run", prompts, until=until, **audit, audit__items=0)["notes"] == []
+
+
+def test_bad_rows_of_people_are_told_before_anything_is_asked(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of `audit.truth` too, and only where the audit is reached; each file is read once."""
+    bad, good = tmp_path / "bad.jsonl", tmp_path / "good.jsonl"
+    bad.write_text(json.dumps({"prompt": "Who?", "response_a": "I.", "response_b": "You.", "p_a": 1.2}) + "\n")
+    good.write_text(json.dumps({"prompt": "Who?", "chosen": "I.", "rejected": "You."}) + "\n")
+    read = Counter[str]()
+    monkeypatch.setattr(
+        job, "read_human_preferences", lambda file, **how: read.update([file]) or read_human_preferences(file, **how)
+    )
+    people = {"audit__items": 4, "preferences__human": [str(good)], "audit__truth": [str(good), str(bad)]}
+    with pytest.raises(InputError, match=r"bad\.jsonl:1: p_a is 1\.2, expected"):
+        fake_run(tmp_path / "run", prompts, until="audit", **people)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "store").exists()
+    assert read == {str(good): 1, str(bad): 1}
+    sets = (f'audit.truth=["{bad}"]', "train=[]", "sample.policy=base", "until=audit")
+    named = ("--model", "fake", "--prompts", str(prompts), "--out", str(tmp_path / "run"))
+    planned = invoke("plan", *named, *(word for one in sets for word in ("--set", one)))
+    assert planned.exit_code == 2 and "bad.jsonl:1: p_a is 1.2" in planned.stderr
+    assert not (tmp_path / "store").exists()
+    fake_run(tmp_path / "run", prompts, until="preferences", **people)
+    read.clear()
+    fake_run(tmp_path / "run", prompts, until="audit", **{**people, "audit__truth": [str(good)]})
+    assert read == {str(good): 1}
 
 
 def test_an_unknown_export_format_is_told_whatever_is_reached(tmp_path: Path, prompts: Path) -> None:
@@ -366,6 +404,12 @@ def test_the_next_command_can_be_typed(tmp_path: Path, prompts: Path) -> None:
     for until in ("respond", "label", None):
         summary = fake_run(tmp_path / "run", prompts, until=until)
         assert invoke(*shlex.split(summary["next"])[1:]).exit_code == 0
+
+
+def test_the_next_command_after_an_audit_shows_it(tmp_path: Path, prompts: Path) -> None:
+    summary = fake_run(tmp_path / "my run", prompts, until="audit", audit__items=4)
+    assert shlex.split(summary["next"]) == ["cai", "audit", str(tmp_path / "my run")]
+    assert "\ngates             passed " in invoke(*shlex.split(summary["next"])[1:]).stdout
 
 
 def test_no_text_can_drive_the_terminal(tmp_path: Path) -> None:
