@@ -15,7 +15,7 @@ from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
 from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow, check_messages
-from cai.prompts.spec import PromptFile, parse_spec
+from cai.prompts.spec import PromptFile, check_source, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.prompts.watched import Watch
 from cai.records import Json, Kind, Message, Preference, Prompt, Split, content_id
@@ -136,6 +136,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
         raise InputError(
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
+    check_source(spec)
     pairs: dict[object, _Pair] = {}
     notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
     for row in mistakes.rows(spec):
