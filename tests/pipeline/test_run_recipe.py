@@ -253,6 +253,44 @@ def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
         fake_run(tmp_path / "run", prompts, **{"audit__items": 4, **named})
 
 
+PRINCIPLES = """name: few
+principles:
+  - {id: a, critique: c, revision: r, comparison: which?, rubric: good?}
+  - {id: b, critique: c, revision: r, comparison: which one?, applies_to: {kinds: [red_team]}}
+  - {id: c, critique: c, revision: r, comparison: which is it?, applies_to: {kinds: [helpful]}}
+  - {id: d, critique: c, revision: r, only_for: revision}
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label.principles_per_pair": 17}, "label.principles_per_pair is 17, but no prompt is in the scope of more "
+         "than 2 principles with a comparison, so all are used"),
+        ({"rubric.principles_per_answer": 2}, "rubric.principles_per_answer is 2, but only 1 principle has a rubric, "
+         "so all are used"),
+        ({"label.principles_per_pair": 9, "constitution": "minimal"}, "label.principles_per_pair is 9, but only 3 "
+         "principles have a comparison, so all are used"),
+        ({"label.principles_per_pair": 2, "rubric.principles_per_answer": 1}, None),
+        ({"label.principles_per_pair": "all"}, None),
+    ],
+)  # fmt: skip
+def test_more_principles_than_there_are_is_noted_by_run_and_plan(
+    tmp_path: Path, prompts: Path, settings: dict[str, Any], said: str | None
+) -> None:
+    (tmp_path / "few.yaml").write_text(PRINCIPLES, encoding="utf-8")
+    settings = {"constitution": str(tmp_path / "few.yaml"), **settings}
+    named = {key.replace(".", "__"): value for key, value in settings.items()}
+    summary = fake_run(tmp_path / "run", prompts, until="respond", **named)
+    assert summary["notes"] == ([said] if said else [])
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    plan = invoke(
+        "plan", "--model", "fake", "--prompts", str(prompts), "--probe", "0", "--out", str(tmp_path / "new"),
+        "--until", "respond", "--set", "train=[]", "--set", "sample.policy=base", *words, "--json",
+    )  # fmt: skip
+    assert [note for note in json.loads(plan.stdout)["notes"] if "are used" in note] == ([said] if said else [])
+
+
 def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:
     people = {"preferences__human": ["nowhere.jsonl"], "audit__truth": ["nowhere.jsonl"], "audit__items": 4}
     summary = fake_run(tmp_path / "run", prompts, until="label", **people)
