@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from cai.cli import main
 from cai.constitution import load_constitution
 from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
+from cai.pipeline.staleness import why_stale
 from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
@@ -140,6 +141,29 @@ def test_status_says_which_principle_was_edited_and_what_follows(tmp_path: Path,
     assert why["revise-1"] == f"principle '{first}' was edited"
     assert why["critique-2"] == "revise-1 is to be done again"
     assert {"respond", "critique-1", "sample", "label", "preferences"}.isdisjoint(why)
+
+
+def test_status_names_all_causes_and_no_more_than_a_handful(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    fake_run(tmp_path / "run", prompts, constitution=str(mine), label__examples=True, export__formats=["sft"])
+    example = {"prompt": "p", "comparison": "q", "response_a": "x", "response_b": "y", "better": "a"}
+    value = yaml.safe_load(mine.read_text()) | {"examples": {"comparison": [example]}}
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    for number in range(2):
+        edited(mine, "comparison", number, f"Which answer is the kinder one, by test {number}?")
+    ids = [one.id for one in load_constitution(str(mine)).principles]
+    why = {row["step"]: row["why"] for row in run_status(tmp_path / "run") if row["stale"]}
+    causes = why["label"].split("; ")
+    assert sorted(causes[-2:]) == [f"principle '{one}' was edited" for one in sorted(ids[:2])]
+    assert any(one.startswith("examples") for one in causes) and len(causes) == 3
+    assert why["preferences"] == "label is to be done again"
+
+
+def test_of_more_causes_than_a_handful_the_rest_is_counted() -> None:
+    run, settings = Run(Path("nowhere")), dict.fromkeys("abcdef", 1)
+    run.steps["x"] = {"inputs": {}, "settings": settings, "files": {}}
+    planned = {"reads": [], "settings": dict.fromkeys("abcdef", 2)}
+    assert why_stale(run, "x", planned, {}) == "a: 1 -> 2; b: 1 -> 2; c: 1 -> 2; d: 1 -> 2; and 2 more"
 
 
 def test_a_deleted_file_is_made_again_from_the_store_and_an_edited_one_is_an_error(
