@@ -328,6 +328,16 @@ def test_no_pairs(tmp_path):
         read_human_preferences(write_rows(tmp_path) + "?column=x")
 
 
+@pytest.mark.parametrize("said", ["ai", "human", "AI"])
+def test_the_name_of_a_source_is_not_taken_for_who_ranked_the_pairs(said, tmp_path):
+    file = write_rows(tmp_path, {"prompt": "a", "chosen": "b", "rejected": "c"})
+    who = f"p.jsonl: ?source={said} would name the data set that the prompts are from, not who ranked the pairs; "
+    with pytest.raises(InputError, match=re.escape(f"{who}`cai import FILE --source {said.lower()}` says that")):
+        read_human_preferences(f"{file}?source={said}")
+    [one], _ = read_human_preferences(f"{file}?source=aida")
+    assert (one.prompt.source, one.source) == ("aida", "human")
+
+
 @real_data
 @pytest.mark.parametrize(
     ("name", "rows", "kept", "longer"),

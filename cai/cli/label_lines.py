@@ -67,10 +67,16 @@ def _mix(mix: Json | None) -> list[str]:
     if mix.get("by") == "rules":
         of = f"{human:,} by the embedded world's rules, which stand for people"
         return [f"mix          {ai:,} AI labels and {of} ({share}{asked}{short})"]
+    by_model, row = mix.get("by_model", 0), "human row"
     told = f"mix          {ai:,} AI and {human:,} human labels ({share} human{asked}{short})"
+    if by_model:
+        some = "all" if by_model == human else f"{by_model:,}"
+        say = "says that a model ranked it" if by_model == 1 else "say that a model ranked them"
+        of, row = f"{ai:,} labels of this run's judge and {human:,} from preferences.human", "ranked row"
+        told = f"mix          {of}, {some} of which {say} ({share} from preferences.human{asked}{short})"
     if not (rejects := mix.get("rejects")):
         return [told]
-    return [told, f"{_INDENT}left out: {number_of(mix['rejected'], 'human row')}, each with its reason in {rejects}"]
+    return [told, f"{_INDENT}left out: {number_of(mix['rejected'], row)}, each with its reason in {rejects}"]
 
 
 def _short(mix: Json) -> str:

@@ -15,6 +15,8 @@ from cai.cli.reward_lines import held_out_lines
 from cai.cli.split_option import test_share_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cai.recipe import RewardSettings
     from cai.records import Json, Messages, Preference
 
@@ -107,8 +109,8 @@ def train_reward_command(
         training = train_reward(weights, learnt, out, settings, seed, checkpoints=_checkpoints(out), progress=report)
         if not _leads():
             return
-        if quiet and training["rows_too_long"]:
-            click.echo(next(one for one in training["notes"] if "too long" in one), err=True)
+        if quiet:
+            _tell_lost(training["notes"])
         figures = _measured(out, [one for one in preferences if one.prompt.split == "test"], settings)
     said = {"audit": audited} if audited else {}
     if said:
@@ -224,6 +226,13 @@ def _tell_kept(out: Path) -> None:
         click.echo(
             f"{out}/ holds a trained model; if it is of other data or settings, the new one replaces it", err=True
         )
+
+
+def _tell_lost(notes: Sequence[str]) -> None:
+    """Of the notes on a training, on standard error, those on rows that were left out or cut, being too long."""
+    for line in notes:
+        if "left out: too long for" in line or "lost the left of the prompt" in line:
+            click.echo(line, err=True)
 
 
 def _checkpoints(out: Path) -> Path:

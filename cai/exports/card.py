@@ -29,6 +29,8 @@ _SIZES = (("n<1K", 1e3), ("1K<n<10K", 1e4), ("10K<n<100K", 1e5), ("100K<n<1M", 1
 
 PEOPLE, RULES = "people", "the rules of the embedded world, which stand for people"
 """Who ranked the answers whose `source` is ``human``."""
+NAMED, NAME = 5, 80
+"""Annotators that are named, and characters of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,10 @@ class CardFacts:
     """All that a card says. `audit` is `metrics/audit.json`, None if the judge was not audited.
 
     `prompts` is `PromptSet.summary()`, None where it is not known. `kto` is where the labels of unpaired formats come
-    from: "rubric" or "pair". `human` counts the labels that `people` gave. `filters` has what was taken out before any
-    format was made, with counts of prompts by reason. `others` are folders beside these that are of another run.
+    from: "rubric" or "pair". `human` counts the labels that `people` gave, `annotators` those of them whose rows name
+    another, and `by_model` the labels that came with their pairs and say that a model gave them; `pairs` are the files
+    of all these: {path, rows, kept, used, skipped}. `filters` has what was taken out before any format was made, with
+    counts of prompts by reason. `others` are folders beside these that are of another run.
     """
 
     constitution_name: str
@@ -106,6 +110,9 @@ class CardFacts:
     clamp: str = ""
     human: int = 0
     people: str = PEOPLE
+    annotators: Mapping[str, int] = field(default_factory=dict)
+    by_model: int = 0
+    pairs: Sequence[Json] = ()
     language: str | None = None
     filters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     others: Sequence[str] = ()
@@ -128,6 +135,7 @@ def render_card(facts: CardFacts) -> str:
         configured=[one for one in facts.formats if one.configured and one.files],
         by_path=[path for one in facts.formats if not one.configured for path in _paths(one)],
         greeting=SAYS_SOMETHING,
+        named=[(name[:NAME], rows) for name, rows in facts.annotators.items()][:NAMED],
         reasons=_reasons,
         verdict=_verdict,
     )
@@ -141,9 +149,10 @@ def card_data(facts: CardFacts) -> DatasetCardData:
     from huggingface_hub import DatasetCardData
 
     rows = max((sum(one.rows.values()) for one in facts.formats), default=0)
+    found = facts.by_model or (facts.human and facts.people != RULES)
     data = DatasetCardData(
         language=facts.language,
-        annotations_creators=["machine-generated", *(["found"] if facts.human and facts.people != RULES else [])],
+        annotations_creators=["machine-generated", *(["found"] if found else [])],
         language_creators=["machine-generated", "found"],
         size_categories=next((name for name, most in _SIZES if rows < most), "n>10M"),
         task_categories=["text-generation", "reinforcement-learning"],

@@ -15,7 +15,7 @@ from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
 from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow, check_messages
-from cai.prompts.spec import PromptFile, parse_spec
+from cai.prompts.spec import PromptFile, check_source, parse_spec
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.prompts.watched import Watch
 from cai.records import Json, Kind, Message, Preference, Prompt, Split, content_id
@@ -39,8 +39,9 @@ class PairNotes:
     `pairs` is `rows` but for rows that rank more than two answers. `skipped` counts by reason, `first` gives the place
     of the first of each; `contradicting` counts repeated pairs that were ranked the other way, whose label is then the
     mean; `ties` are kept pairs of which neither is better; `kinds` counts rows by (kind, what it rests on); `unread`
-    names columns that nothing was taken from, `annotators` counts rows by who their column of that name says ranked
-    them. `left_out` has the rows of `skipped` as they are in the file, not once for each pair that one ranks.
+    names columns that nothing was taken from, `annotators` counts rows that count as people's by who their column of
+    that name says ranked them, `named` has those names by pair (`same_pair`). `left_out` has the rows of `skipped` as
+    they are in the file, not once for each pair that one ranks.
     """
 
     rows: int = 0
@@ -55,6 +56,7 @@ class PairNotes:
     kinds: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     annotators: Counter[str] = field(default_factory=Counter)
+    named: dict[object, set[str]] = field(default_factory=dict)
     left_out: list[tuple[Row, str]] = field(default_factory=list)
 
     def skip(self, reason: UnusableRow, row: Row) -> None:
@@ -134,6 +136,7 @@ def read_human_preferences(file: str, *, test_share: float = 0.2) -> HumanPrefer
         raise InputError(
             "column=, answers= and turns= are for prompt files; pairs are read from chosen and rejected", file
         )
+    check_source(spec)
     pairs: dict[object, _Pair] = {}
     notes, watch, mistakes = PairNotes(), Watch(), Mistakes(spec.path)
     for row in mistakes.rows(spec):
@@ -172,9 +175,15 @@ def _watched(row: Row, watch: Watch, notes: PairNotes) -> Row:
     """The row with its columns watched, if it has any, and its annotator counted."""
     if not isinstance(row.value, dict):
         return row
-    if isinstance(name := row.value.get("annotator"), str) and name:
+    if name := _annotator(row):
         notes.annotators[name] += 1
     return watch.row(row)
+
+
+def _annotator(row: Row) -> str:
+    """Who a row that counts as people's says ranked it; empty where it does not say. The column stays unread."""
+    name = dict.get(row.value, "annotator")
+    return name if isinstance(name, str) and dict.get(row.value, "source") != "ai" else ""
 
 
 def _settled(pairs: Sequence[_Pair], test_share: float, notes: PairNotes) -> list[Preference]:
@@ -209,6 +218,8 @@ def _read_pairs(row: Row, watch: Watch, spec: PromptFile, notes: PairNotes) -> I
             notes.pairs += found is None
             notes.skip(reason, row)
             continue
+        if name := _annotator(read):
+            notes.named.setdefault(same_pair(pair.preference), set()).add(name)
         yield pair
 
 

@@ -23,7 +23,7 @@ from cai.prompts.files import Row
 from cai.prompts.kinds import find_kind
 from cai.prompts.mistakes import Mistakes
 from cai.prompts.shapes import UnusableRow
-from cai.prompts.spec import PromptFile
+from cai.prompts.spec import PromptFile, check_source
 from cai.prompts.splits import check_share, given_split, opening_turn, split_of
 from cai.prompts.watched import Watch
 from cai.records import Json, Kind, Messages, Preference, Prompt, Split, content_id
@@ -94,6 +94,8 @@ class Reading:
         not carry them.
         """
         check_share(self.test_share)
+        for source in self.sources:
+            check_source(source.spec)
         with closing(Scratch()) as scratch:
             held = Held(scratch)
             for row, spec, ranked in _ranked(self, scratch):

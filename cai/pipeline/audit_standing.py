@@ -10,7 +10,7 @@ from cai.audit import BOUND_WANTED, failings, make_up, objections, standing, too
 from cai.errors import AuditError, InputError
 from cai.pipeline.export_facts import FACTS
 from cai.pipeline.job import Job, settings_json
-from cai.pipeline.staleness import first_difference
+from cai.pipeline.staleness import differences
 from cai.recipe_files import load_recipe
 from cai.records import Json
 from cai.storage.run import MANIFEST, Run, file_sha256
@@ -139,8 +139,7 @@ def _differences(run: Run, file: Path, made_of: Json) -> Iterator[str]:
         yield f"{VOTES} has changed since"
     if labels not in (None, made_of["labels"]):
         yield f"{LABELS} has changed since" if file.name == LABELS else "it was exported from other labels"
-    if difference := first_difference(made_of["settings"], _settings_now(run, made_of["settings"])):
-        yield difference
+    yield from differences(made_of["settings"], _settings_now(run, made_of["settings"]))
 
 
 def _labels_sha256(run: Run, file: Path) -> str | None:

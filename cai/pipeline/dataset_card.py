@@ -38,11 +38,14 @@ from cai.recipe import Recipe
 from cai.records import SPLITS, Json, Split
 from cai.storage.run import Run, atomic_write, file_sha256
 
-VERSION = 4
+VERSION = 5
 CARD, CONSTITUTION = "README.md", "constitution.yaml"
 EXPORTED = "exports"
 """Where in a run `cai export` puts its datasets unless it is told."""
 READABLE = ("parquet", "jsonl")
+_TOLD = ("reasons", "left_out", "mix", "human")
+"""What a card tells of a step beside its rows."""
+_OF_FILE = ("rows", "kept", "used", "skipped")
 
 
 def refresh_card(run: Run) -> None:
@@ -50,7 +53,7 @@ def refresh_card(run: Run) -> None:
 
     A card that somebody edited by hand stays as it is until then, and for good without the line `MARK`.
     """
-    told = {name: [entry["sha256"], entry.get("reasons"), entry.get("left_out")] for name, entry in _in_order(run)}
+    told = {name: [entry["sha256"], *map(entry.get, _TOLD)] for name, entry in _in_order(run)}
     sources = [file_sha256(path) for name in (CONSTITUTION, "recipe.yaml") if (path := run.path(name)).exists()]
     known = digest([VERSION, __version__, told, sources, run.manifest.get("command")])
     folder = run.path(DATASETS)
@@ -144,7 +147,7 @@ def card_facts(run: Run, folder: Path, formats: Mapping[str, Json], others: tupl
         audit=_audit(run, about.recipe) if "audit" in dict(_in_order(run)) else None,
         kto="rubric" if is_graded(run, about.recipe) else "pair",
         clamp=_clamp(about.recipe),
-        human=_human(run),
+        **_mixed_in(run),
         people=_people(about.recipe),
         language=_language(constitution.language if constitution else ""),
         filters={one["filter"]: one["prompts"] for facts in formats.values() for one in facts.get("filters", ())},
@@ -300,9 +303,20 @@ def _clamp(recipe: Recipe) -> str:
     return f"held to {clamp[0]:g} – {clamp[1]:g}" if clamp else "not clamped"
 
 
-def _human(run: Run) -> int:
-    mix = run.steps.get("preferences", {}).get("mix") or {}
-    return sum(one.get("human", 0) for one in mix.get("splits", {}).values())
+def _mixed_in(run: Run) -> dict[str, Any]:
+    """What the card tells of the labels that came with their pairs; files by their last names."""
+    entry = run.steps.get("preferences", {})
+    mix = entry.get("mix") or {}
+    by_model = mix.get("by_model", 0)
+    return {
+        "human": sum(one.get("human", 0) for one in mix.get("splits", {}).values()) - by_model,
+        "annotators": mix.get("annotators", {}),
+        "by_model": by_model,
+        "pairs": [
+            {"path": public_file(file), "used": None} | {key: read[key] for key in _OF_FILE if key in read}
+            for file, read in entry.get("human", {}).items()
+        ],
+    }
 
 
 def _people(recipe: Recipe) -> str:

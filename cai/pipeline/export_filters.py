@@ -10,7 +10,7 @@ from cai.exports import LeftOut, Reason
 from cai.exports.decontamination import contaminated
 from cai.exports.items import id_of, prompt_of
 from cai.exports.near_duplicates import check_threshold, near_duplicates
-from cai.pipeline.export_sources import Fed, has_human
+from cai.pipeline.export_sources import Fed, has_human, own_labels
 from cai.pipeline.rebuilding import public_file
 from cai.prompts import parse_spec, read_prompts
 from cai.records import Json, Preference, Prompt, Split
@@ -76,7 +76,7 @@ class PromptFilter:
         return words + [word for file in self.unseen for word in ("--decontaminate", public_file(file))]
 
     def _prompts(self, split: Split | None = None) -> Iterator[Prompt]:
-        """The prompts of the run and of pairs that people ranked, less those that are left out already."""
+        """The prompts of the run and of the pairs that were mixed in, less those that are left out already."""
         assert self._found is not None
         for prompt in _prompts_of(self.run):
             if (split is None or prompt.split == split) and prompt.id not in self._found:
@@ -87,5 +87,6 @@ def _prompts_of(run: Run) -> Iterator[Prompt]:
     if run.path("prompts.jsonl").exists():
         yield from (Prompt.from_json(row) for row in read_rows(run.path("prompts.jsonl")))
     if has_human(run) and run.path("preferences.jsonl").exists():
+        own = own_labels(run)
         rows = (Preference.from_json(row) for row in read_rows(run.path("preferences.jsonl")))
-        yield from (one.prompt for one in rows if one.source == "human")
+        yield from (one.prompt for at, one in enumerate(rows) if at >= own or one.source == "human")

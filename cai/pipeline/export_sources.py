@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def records(
 
     `recipe` says which files are the run's: older ones may lie beside them. Votes and grades under its floor of mass do
     not count; `weights` are those of the grades by principle. Where answers were
-    graded, these grades are the "answers", and of the preferences only the human ones, which nobody graded.
+    graded, these grades are the "answers", and of the preferences only those mixed in, which nobody graded.
     """
     wanted, mass_floor = set(sources), recipe.preferences.mass_floor
     if "prompts" in wanted:
@@ -39,9 +40,10 @@ def records(
         yield from (("answers", one) for one in _graded(run, mass_floor, weights))
     judged: tuple[Source, ...] = tuple(one for one in ("pairs", "answers", "comparisons") if one in wanted)
     if judged and (judged != ("answers",) or not graded or has_human(run)):
-        for record in _judged(run, "comparisons" in wanted, mass_floor):
-            ai = record.preference.source == "ai"
-            yield from ((one, record) for one in judged if not (one == "answers" and graded and ai))
+        own = own_labels(run)
+        for at, record in enumerate(_judged(run, "comparisons" in wanted, mass_floor)):
+            judges = at < own and record.preference.source == "ai"
+            yield from ((one, record) for one in judged if not (one == "answers" and graded and judges))
 
 
 def is_graded(run: Run, recipe: Recipe) -> bool:
@@ -96,8 +98,18 @@ def _there(run: Run, step: str) -> Path:
 
 
 def has_human(run: Run) -> bool:
-    """Whether labels that people gave were mixed in."""
+    """Whether labels of `preferences.human` were mixed in."""
     return "mix" in run.steps.get("preferences", {})
+
+
+def own_labels(run: Run) -> int:
+    """How many of the preferences, which come first, this run's judge gave; those of `preferences.human` follow.
+
+    These may be a model's as well, where their rows say so, and have no votes in the run for all that.
+    """
+    entry = run.steps.get("preferences", {})
+    mix = entry.get("mix")
+    return entry["rows"] - sum(one["human"] for one in mix["splits"].values()) if mix else sys.maxsize
 
 
 def _graded(run: Run, mass_floor: float, weights: Mapping[str, float] | None) -> Iterator[GradedAnswer]:
@@ -115,8 +127,9 @@ def _judged(run: Run, votes: bool, mass_floor: float) -> Iterator[Judged]:
         yield from map(Judged, preferences)
         return
     judgements = read_records(run.path("label.jsonl"), Judgement.from_json)
-    for one in preferences:
-        if one.source == "human":
+    own = own_labels(run)
+    for at, one in enumerate(preferences):
+        if at >= own or one.source == "human":
             yield Judged(one)
             continue
         judgement = _next(judgements, one)

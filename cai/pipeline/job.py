@@ -99,6 +99,7 @@ class Job:
             raise ConfigError("no prompts: give --prompts FILE, once for each file, or prompts in the recipe")
         files = [prompt_file(name) for name in recipe.prompts]
         prompts = read_prompts(files, limit=recipe.limit, test_share=recipe.test_share)
+        notes += _more_than_there_are(recipe, constitution, prompts)
         job = cls(recipe, run, constitution, prompts, steps=steps)
         for role in roles:
             job.engine(role)
@@ -254,6 +255,25 @@ def _idle(recipe: Recipe) -> Iterator[str]:
     """Settings that were given and that nothing reads."""
     if recipe.preferences.human_share is not None and not recipe.preferences.human:
         yield "preferences.human_share changes nothing without preferences.human, the files of pairs that people ranked"
+
+
+def _more_than_there_are(recipe: Recipe, constitution: Constitution, prompts: PromptSet) -> Iterator[str]:
+    """Numbers of principles that no answer to a prompt of the run can be judged under."""
+    asked: tuple[tuple[str, int | str, Form], ...] = (
+        ("label.principles_per_pair", recipe.label.principles_per_pair, "comparison"),
+        ("rubric.principles_per_answer", recipe.rubric.principles_per_answer, "rubric"),
+    )
+    sampled = [prompt for prompt in prompts.prompts if prompt.kind in recipe.sample.kinds]
+    for key, number, form in asked:
+        if number == "all" or not (pool := constitution.with_form(form)):
+            continue
+        most = max((len(constitution.for_form(form, prompt)) for prompt in sampled), default=len(pool))
+        if 0 < most < int(number):
+            them = f"{most} principle{'' if most == 1 else 's'}"
+            only = f"only {them} {'has' if most == 1 else 'have'} a {form}"
+            if most < len(pool):
+                only = f"no prompt is in the scope of more than {them} with a {form}"
+            yield f"{key} is {number}, but {only}, so all are used"
 
 
 def _strange_weights(recipe: Recipe, constitution: Constitution) -> Iterator[Problem]:

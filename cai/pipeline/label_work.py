@@ -9,7 +9,7 @@ from typing import Any
 
 from cai.embedded import is_shipped
 from cai.errors import ParseError
-from cai.human_preferences.merged import each_once, repeats_line
+from cai.human_preferences.merged import each_once, repeats_line, same_pair
 from cai.judge_records import Graded
 from cai.pipeline.job import Job
 from cai.pipeline.stage_loop import StageResult, check_rejected, reject, rejects_path, row_bytes
@@ -166,21 +166,43 @@ def _write_left_out(job: Job) -> int:
 
 
 def _mix_entry(job: Job, mix: Mix, left_out: int) -> Json:
-    """What the manifest says of the human labels: how each file was read, and the ratio that came out."""
+    """What the manifest says of the human labels: how each file was read and used, and the ratio that came out.
+
+    `annotators` counts the labels that count as people's by who their rows say ranked them; a pair that several files
+    hold is used by each of them.
+    """
     if not (human := job.recipe.preferences.human):
         return {}
-    notes = {file: read.notes.to_json() for file, read in job.human().items()}
+    drawn = {same_pair(one) for one in mix.human}
+    notes = {
+        file: read.notes.to_json() | {"used": sum(same_pair(one) in drawn for one in read.preferences)}
+        for file, read in job.human().items()
+    }
+    named = {(pair, name) for read in job.human().values() for pair in drawn for name in read.notes.named.get(pair, ())}
+    annotators = dict(Counter(name for _, name in sorted(named, key=lambda one: one[1])).most_common())
     told = [line for file, read in job.human().items() for line in read.notes.told(file)]
     available = sum(one["available"] for one in mix.counts.values())
     if more := sum(len(read.preferences) for read in job.human().values()) - available:
         told.append(f"preferences.human: {repeats_line(more)}")
+    if mix.by_model:
+        told.append(f"preferences.human: {_by_model_line(mix)}")
+    by = "rules" if all(map(is_shipped, human)) else "people"
+    ai = any(one.source == "ai" for read in job.human().values() for one in read.preferences)
+    beyond = "{} pairs of preferences.human beyond the share" if ai else "human {} pairs beyond the share"
     unused = {split: one["available"] - one["human"] for split, one in mix.counts.items()}
     return {
-        "mix": mix.to_json() | {"by": "rules" if all(map(is_shipped, human)) else "people", "rejected": left_out},
+        "mix": mix.to_json() | {"annotators": annotators, "by": by, "rejected": left_out},
         "human": notes,
         "notes": told,
-        "left_out": {f"human {split} pairs beyond the share": count for split, count in unused.items() if count},
+        "left_out": {beyond.format(split): count for split, count in unused.items() if count},
     }
+
+
+def _by_model_line(mix: Mix) -> str:
+    """For people: how many of the labels mixed in say that a model ranked them, and as what they count."""
+    say = "says that a model ranked it" if mix.by_model == 1 else "say that a model ranked them"
+    count = "counts as an AI label, not as a person's" if mix.by_model == 1 else "count as AI labels, not as people's"
+    return f"{mix.by_model:,} of the {len(mix.human):,} labels mixed in {say} (source: ai), and {count}"
 
 
 def write_rubric_figures(job: Job) -> None:
@@ -208,7 +230,9 @@ def make_rankings(job: Job) -> Json:
 
 def _ranked(job: Job, left_out: Counter[str]) -> Iterator[Compared]:
     preferences = (Preference.from_json(row) for row in read_rows(job.run.path("preferences.jsonl")))
-    for group in compared(preferences):
+    entry = job.run.steps["preferences"]
+    others = sum(one["human"] for one in entry.get("mix", {}).get("splits", {}).values())
+    for group in compared(preferences, entry["rows"] - others):
         if len(group.responses) < 3:
             left_out["with two answers alone"] += 1
         elif not group.connected:

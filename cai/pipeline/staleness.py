@@ -10,6 +10,8 @@ from cai.errors import RunError
 from cai.storage.run import Run, untouched
 
 Plan = dict[str, dict[str, Any]]
+SHOWN = 4
+"""Causes of one step's being stale that are named."""
 
 
 def stale_steps(run: Run, plan: Plan) -> dict[str, str]:
@@ -25,21 +27,23 @@ def stale_steps(run: Run, plan: Plan) -> dict[str, str]:
 
 
 def why_stale(run: Run, name: str, planned: dict[str, Any], reasons: Mapping[str, str]) -> str:
-    """Why one step must be done again, given the `reasons` of steps before it; empty when it is as planned."""
+    """Why one step must be done again, given the `reasons` of steps before it; empty when it is as planned.
+
+    All that has changed is named, but for more than `SHOWN` causes.
+    """
     entry = run.steps.get(name)
     if entry is None:
         return "not done yet"
-    for source in planned["reads"]:
-        if source in reasons:
-            return f"{source} is to be done again"
-    for source, digest in entry["inputs"].items():
-        if run.steps.get(source, {}).get("sha256") != digest:
-            return f"{source} has changed"
-    if set(entry["inputs"]) != set(planned["reads"]):
-        return "it reads other steps than before"
-    if difference := first_difference(entry["settings"], planned["settings"]):
-        return difference
-    return _files_problem(run, name, entry)
+    again = [source for source in planned["reads"] if source in reasons]
+    known = {source: run.steps.get(source, {}).get("sha256") for source in entry["inputs"] if source not in again}
+    causes = [f"{source} is to be done again" for source in again]
+    causes += [f"{source} has changed" for source, sha256 in known.items() if sha256 != entry["inputs"][source]]
+    causes += ["it reads other steps than before"] if set(entry["inputs"]) != set(planned["reads"]) else []
+    causes += differences(entry["settings"], planned["settings"])
+    if not causes:
+        return _files_problem(run, name, entry)
+    more = len(causes) - SHOWN
+    return "; ".join(causes[:SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 def _files_problem(run: Run, name: str, entry: dict[str, Any]) -> str:
@@ -55,29 +59,27 @@ def _files_problem(run: Run, name: str, entry: dict[str, Any]) -> str:
     return ""
 
 
-def first_difference(old: Any, new: Any, name: str = "") -> str:
-    """``"template: 'paper' -> 'principle_last'"`` for the first difference of two settings; empty if there is none."""
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """``"template: 'paper' -> 'principle_last'"`` for each difference of two settings."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*new, *(key for key in old if key not in new)]:
-            if difference := _member_difference(old, new, key, f"{name}.{key}" if name else key):
-                return difference
-        return ""
+        keys = [*new, *(key for key in old if key not in new)]
+        return [one for key in keys for one in _of_member(old, new, key, f"{name}.{key}" if name else key)]
     if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new)):
-        return ""
+        return []
     if _is_digest(old) and _is_digest(new):
-        return f"{name} has changed"
-    return f"{name}: {old!r} -> {new!r}"
+        return [f"{name} has changed"]
+    return [f"{name}: {old!r} -> {new!r}"]
 
 
-def _member_difference(old: dict[str, Any], new: dict[str, Any], key: str, name: str) -> str:
+def _of_member(old: dict[str, Any], new: dict[str, Any], key: str, name: str) -> list[str]:
     principle = name.startswith("principles.")
     if key not in old:
-        return f"principle '{key}' was added" if principle else f"{name} is new"
+        return [f"principle '{key}' was added" if principle else f"{name} is new"]
     if key not in new:
-        return f"principle '{key}' was removed" if principle else f"{name} is gone"
+        return [f"principle '{key}' was removed" if principle else f"{name} is gone"]
     if principle and old[key] != new[key]:
-        return f"principle '{key}' was edited"
-    return first_difference(old[key], new[key], name)
+        return [f"principle '{key}' was edited"]
+    return differences(old[key], new[key], name)
 
 
 def _is_digest(value: Any) -> bool:

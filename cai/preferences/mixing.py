@@ -12,7 +12,10 @@ from cai.records import SPLITS, Json, Preference, Split
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The human labels that are mixed in, in the order of their files, and how many there were of what by split."""
+    """The human labels that are mixed in, in the order of their files, and how many there were of what by split.
+
+    Human are here all that come from `preferences.human`, also those whose rows say that a model ranked them.
+    """
 
     human: tuple[Preference, ...]
     counts: dict[Split, dict[str, int]]
@@ -29,8 +32,14 @@ class Mix:
         """Human labels that the stated share wants and that are not there."""
         return sum(one["wanted"] - one["human"] for one in self.counts.values())
 
+    @property
+    def by_model(self) -> int:
+        """The labels among `human` whose rows say that a model gave them."""
+        return sum(one.source == "ai" for one in self.human)
+
     def to_json(self) -> Json:
-        return {"splits": self.counts, "share": self.share, "asked": self.asked, "short": self.short}
+        told = {"share": self.share, "asked": self.asked, "short": self.short, "by_model": self.by_model}
+        return {"splits": self.counts, **told}
 
 
 def mixed(human: Sequence[Preference], ai: Mapping[Split, int], share: float | None, seed: int) -> Mix:

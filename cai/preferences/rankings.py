@@ -61,16 +61,16 @@ class Compared:
         return len(reached) == len(self.responses)
 
 
-def compared(preferences: Iterable[Preference]) -> Iterator[Compared]:
-    """The labels of each prompt together; those of one prompt that an AI gave must come one after another.
+def compared(preferences: Iterable[Preference], judged: int | None = None) -> Iterator[Compared]:
+    """The labels of each prompt together; those of one prompt that the judge gave must come one after another.
 
-    People's may be in any order, and come last.
+    Others may be in any order, and come last: people's, and all after the first `judged`.
     """
     current: Compared | None = None
-    human: dict[str, Compared] = {}
-    for one in preferences:
-        if one.source == "human":
-            human.setdefault(one.prompt.id, Compared(one.prompt, "human")).add(one)
+    others: dict[tuple[str, str], Compared] = {}
+    for number, one in enumerate(preferences):
+        if one.source == "human" or (judged is not None and number >= judged):
+            others.setdefault((one.source, one.prompt.id), Compared(one.prompt, one.source)).add(one)
             continue
         if current is None or one.prompt.id != current.prompt.id:
             if current is not None:
@@ -79,7 +79,7 @@ def compared(preferences: Iterable[Preference]) -> Iterator[Compared]:
         current.add(one)
     if current is not None:
         yield current
-    yield from human.values()
+    yield from others.values()
 
 
 def tie_strength(some: Sequence[Compared]) -> float:

@@ -72,6 +72,19 @@ def parse_spec(text: str) -> PromptFile:
     )
 
 
+def check_source(spec: PromptFile) -> None:
+    """Raise `InputError` where the `source` given for a file of pairs says who ranked them, and not what it is named.
+
+    That is a row's own `source`, and another thing than the `source` of its prompt.
+    """
+    if spec.source and spec.source.lower() in ("ai", "human"):
+        raise InputError(
+            f"?source={spec.source} would name the data set that the prompts are from, not who ranked the pairs; "
+            f"`cai import FILE --source {spec.source.lower()}` says that",
+            spec.path,
+        )
+
+
 def _split(text: str) -> tuple[Path, dict[str, str]]:
     if "?" not in text or Path(text).exists():
         return Path(text), {}

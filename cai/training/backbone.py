@@ -35,6 +35,11 @@ class Backbone:
     drawn: frozenset[str] = frozenset()
 
     @property
+    def came_with_head(self) -> bool:
+        """Whether the folder held a reward model already: a head, and not a language model alone."""
+        return not self.drawn
+
+    @property
     def context(self) -> int | None:
         """The most tokens that the model can read, or None if it does not say."""
         return readable_tokens(self.model)

@@ -78,7 +78,7 @@ def train_reward(
             settings = replace(settings, dtype="bfloat16" if quick else "float32")
             notes = ["computed in bfloat16, as this processor can; reward.dtype=float32 for all digits"] * quick
         base = load_backbone(backbone, seed, template)
-        limit = min(settings.max_length, base.context or settings.max_length)
+        limit = _limit(settings, base)
         listwise = settings.loss == "listwise"
         groups, counts = encode_groups(base.chat, preferences, limit, settings.too_long, listwise)
         counts.check(limit, settings.max_rejected, settings.max_truncated)
@@ -307,6 +307,28 @@ def _fingerprint(groups: Sequence[Group]) -> str:
     return rows_fingerprint(rows)
 
 
+def _limit(settings: RewardSettings, base: Backbone) -> int:
+    """The most tokens of a row: those of the settings, or what the model can read if that is less."""
+    return min(settings.max_length, base.context or settings.max_length)
+
+
+def _not_learnt(run: RewardRun, base: Backbone, first: float, last: float) -> list[str]:
+    """A line where the loss rose or stayed as it was: what it is, and what may help."""
+    if last <= (1 - STILL) * first:
+        return []
+    steps = "1 step" if run.total == 1 else f"{run.total:,} steps"
+    chance = math.log(2)
+    worse = run.settings.loss == "pairs" and last > (1 + STILL) * chance
+    coin = f", which is worse than a coin ({chance:.4f})" if worse else ""
+    head = "; the model was a reward model already, and was trained on with the head that it came with"
+    said = f"the loss hardly moved in {steps}{coin}: unless all labels are near ½, raise epochs or lr"
+    if last > (1 + STILL) * first:
+        said = (
+            f"the loss rose from {first:.4f} to {last:.4f} in {steps}{coin}: lower lr, or raise epochs if steps are few"
+        )
+    return [said + head * base.came_with_head]
+
+
 def _finish(
     run: RewardRun, model: Any, backbone: Path, base: Backbone, counts: Counts, out: Path, key: str, said: list[str]
 ) -> Json:
@@ -315,18 +337,12 @@ def _finish(
     notes = [
         *base.notes,
         *said,
-        *counts.told(run.settings.max_length),
+        *counts.told(_limit(run.settings, base), run.settings.too_long),
         *run.notes,
         *check_scores(model, sample, run.pad_id),
     ]
     golden, remarks = golden_scores(model, base.tokenizer, base.chat)
     first, last = mean_loss_at_ends(run.losses)
-    if last > (1 - STILL) * first:
-        steps = "1 step" if run.total == 1 else f"{run.total:,} steps"
-        remarks = [
-            *remarks,
-            f"the loss hardly moved in {steps}: unless all labels are near ½, raise epochs or lr",
-        ]
     rows = [len(row) for group in run.groups for row in group.rows]
     report = {
         "steps": run.total,
@@ -337,7 +353,7 @@ def _finish(
         "parameters": sum(one.numel() for one in model.parameters()),
         "loss_first": first,
         "loss": last,
-        "notes": [*notes, *remarks],
+        "notes": [*notes, *remarks, *_not_learnt(run, base, first, last)],
     }
     with staged_folder(out) as folder:
         model.save_pretrained(folder)

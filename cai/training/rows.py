@@ -70,12 +70,19 @@ class Counts:
     longest: str = ""
     openings: set[str] = field(default_factory=set)
 
-    def told(self, max_length: int) -> list[str]:
-        """A line for people on what is too long, if anything is."""
-        if not self.too_long:
-            return []
-        what = f"{self.too_long:,} row{'' if self.too_long == 1 else 's'} left out: too long for {max_length} tokens"
-        return [f"{what} ({'' if self.too_long == 1 else 'the first: '}the prompt {self.longest})"]
+    def told(self, max_length: int, too_long: TooLong) -> list[str]:
+        """For people: what was left out as too long, and why it was not cut where others may be, and what was cut."""
+        lines = []
+        if self.too_long:
+            what = (
+                f"{self.too_long:,} row{'' if self.too_long == 1 else 's'} left out: too long for {max_length} tokens"
+            )
+            cut = ", for a cut would leave nothing of the last question" if too_long == "truncate_left" else ""
+            lines.append(f"{what}{cut} ({'' if self.too_long == 1 else 'the first: '}the prompt {self.longest})")
+        if self.truncated:
+            of = "the one row" if self.used == 1 else f"{self.truncated:,} of the {self.used:,} rows"
+            lines.append(f"{of} to train on lost the left of the prompt, to fit {max_length} tokens")
+        return lines
 
     def to_json(self) -> Json:
         names = ("given", "used", "truncated", "too_long", "not_rendered", "same_answer", "zero_weight")

@@ -26,6 +26,14 @@ def run(*arguments: object):
     return done
 
 
+def test_the_name_of_a_source_is_not_taken_for_who_ranked_the_pairs(tmp_path):
+    done = run(f"{write_rows(tmp_path, PAIR)}?source=ai", "--out", tmp_path / "out")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1) and "`cai import FILE --source ai`" in done.stderr
+    assert not (tmp_path / "out").exists()
+    prompts = run(f"{write_rows(tmp_path, PAIR)}?source=ai", "--out", tmp_path / "out", "--as", "prompts")
+    assert prompts.exit_code == 0, prompts.stderr
+
+
 def test_pairs_become_preferences_that_the_rest_reads(tmp_path):
     rows = [PAIR, {**PAIR, "prompt": "r", "rejected": "a"}, {**PAIR, "prompt": "s", "p_chosen": 0.5}, PAIR]
     done = run(write_rows(tmp_path, *rows), "--out", tmp_path / "out", "--source", "ai", "--kind", "helpful")

@@ -280,6 +280,21 @@ def test_a_home_folder_is_found(base, pairs, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
 
 
+def test_a_quiet_training_tells_what_it_left_out_and_what_it_cut(base, tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"What is it? {n}", "chosen": "Paris.", "rejected": "Flour."} for n in range(8)]
+    rows += [{**rows[0], "prompt": "please " * 400}, {**rows[0], "prompt": "Why?", "chosen": "Paris. " * 400}]
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    options = ["--preferences", file, "--model", f"hf/{base}", "--test-share", 0, "--set", "max_length=128", "--quiet"]
+    done = cai("train", "reward", *options, "--out", tmp_path / "rm")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == [
+        "1 row left out: too long for 128 tokens, for a cut would leave nothing of the last question "
+        "(the prompt 'Why?')",
+        "1 of the 9 rows to train on lost the left of the prompt, to fit 128 tokens",
+    ]
+
+
 def test_a_folder_of_something_else_is_not_replaced(base, pairs, tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
     done = cai("train", "reward", "--preferences", pairs, "--model", f"hf/{base}", "--out", tmp_path)

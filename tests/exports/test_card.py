@@ -87,6 +87,12 @@ FACTS = CardFacts(
     audit=AUDIT,
     clamp="held to 0.4 – 0.6",
     human=40,
+    annotators={"gpt-4": 9, "a person": 1},
+    by_model=1200,
+    pairs=[
+        {"path": "hh.jsonl", "rows": 2000, "kept": 1900, "used": 1230, "skipped": {"an answer is empty": 100}},
+        {"path": "ae.json", "rows": 10, "kept": 10, "used": None, "skipped": {}},
+    ],
     language="en",
     others=["sft"],
     filters={"near-duplicates at 0.8": {"near_duplicate": 4}, "overlap with bench.jsonl": {}},
@@ -113,6 +119,9 @@ def test_golden_card() -> None:
         kto="rubric",
         filters={},
         human=0,
+        annotators={},
+        by_model=0,
+        pairs=[],
         clamp="",
         prompts=None,
         constitution_sha256="",
@@ -141,6 +150,7 @@ def hostile(text: str) -> CardFacts:
         models=[ModelFacts(text, text, text)], steps=[StepFacts(text, 1, {text: 1}, {text: 2})],
         prompts={**FACTS.prompts, "files": [{**FACTS.prompts["files"][0], "path": text, "skipped": {text: 1}}]},
         audit={**AUDIT, "judge": text, "truth": {**AUDIT["truth"], "source": text}},
+        annotators={text: 2, "b": 1}, pairs=[{**FACTS.pairs[0], "path": text, "skipped": {text: 1}}],
         others=[text, "b"], filters={text: {text: 1}, "b": {}},
     )  # fmt: skip
 

@@ -415,6 +415,88 @@ def test_a_human_pair_in_two_files_counts_once_by_the_mean_of_its_labels(tmp_pat
     assert sum(one["available"] for one in entry["mix"]["splits"].values()) == 8
 
 
+def model_file(folder: Path, count: int = 10) -> Path:
+    """Pairs of our own format whose rows say that a model ranked them."""
+    path = folder / "model.jsonl"
+    rows = [
+        {"prompt": f"How do I sew {n} hems?", "response_a": "so", "response_b": "no", "p_a": 0.9, "source": "ai"}
+        for n in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("people", [0, 6])
+def test_labels_of_human_files_that_a_model_gave_are_not_told_as_human(
+    tmp_path: Path, prompts: Path, people: int
+) -> None:
+    files = [str(model_file(tmp_path, 1 if people else 10)), *([str(human_file(tmp_path, people))] if people else [])]
+    summary = fake_run(tmp_path / "run", prompts, preferences__human=files)
+    found, entry = preferences(tmp_path / "run"), Run.existing(tmp_path / "run").steps["preferences"]
+    by_model, drawn = (1, 7) if people else (10, 10)
+    assert Counter(one.source for one in found) == {"ai": 12 + by_model} | ({"human": people} if people else {})
+    assert entry["mix"]["by_model"] == by_model and entry["mix"]["share"] == pytest.approx(drawn / (12 + drawn))
+    said = {
+        0: "10 of the 10 labels mixed in say that a model ranked them (source: ai), and count as AI labels, "
+           "not as people's",
+        6: "1 of the 7 labels mixed in says that a model ranked it (source: ai), and counts as an AI label, "
+           "not as a person's",
+    }[people]  # fmt: skip
+    assert f"preferences.human: {said}" in entry["notes"]
+    [line] = _mix(summary["label"]["mix"])
+    assert line.split(" (")[0] == "mix          12 labels of this run's judge and " + (
+        "7 from preferences.human, 1 of which says that a model ranked it"
+        if people
+        else "10 from preferences.human, all of which say that a model ranked them"
+    )
+    card = (tmp_path / "run/datasets/README.md").read_text(encoding="utf-8")
+    assert f"Of the labels whose `source` is `ai`, {by_model} came with their pairs" in card
+    assert ("labels were given by people" in card) is bool(people)
+
+
+def test_pairs_beyond_the_share_that_a_model_ranked_are_not_told_as_human(tmp_path: Path, prompts: Path) -> None:
+    share = {"preferences__human": [str(model_file(tmp_path, 40))], "preferences__human_share": 0.1}
+    fake_run(tmp_path / "run", prompts, until="preferences", **share)
+    left_out = Run.existing(tmp_path / "run").steps["preferences"]["left_out"]
+    assert left_out and all(why.endswith(" pairs of preferences.human beyond the share") for why in left_out)
+
+
+def test_labels_that_a_model_gave_before_the_run_are_exported_without_votes(tmp_path: Path, prompts: Path) -> None:
+    """They have no votes and no grades in the run, and are held against files that must stay unseen, like people's."""
+    formats = {"export__formats": ["native", "unpaired_preference"], "export__files": ["jsonl"]}
+    settings: dict[str, Any] = {"constitution": "minimal", "rubric__principles_per_answer": "all", **formats}
+    run, bench = tmp_path / "run", tmp_path / "bench.txt"
+    fake_run(run, prompts, preferences__human=[f"{model_file(tmp_path)}?split=train"], **settings)
+    found = {
+        name: [row for path in (run / "datasets" / name).glob("t*.jsonl") for row in read_rows(path)]
+        for name in ("native", "unpaired_preference")
+    }
+    assert len(found["native"]) == 22 and sum(not row["votes"] for row in found["native"]) == 10
+    assert Counter(row["label_from"] for row in found["unpaired_preference"])["pair"] == 20
+    bench.write_text("How do I sew 3 hems?\n", encoding="utf-8")
+    done = invoke("export", str(run), "--format", "preference", "--decontaminate", str(bench), "--json")
+    assert json.loads(done.stdout)["formats"]["preference"]["left_out"]["contaminated"] == 1
+
+
+def test_who_rows_name_as_annotator_is_counted_by_label(tmp_path: Path, prompts: Path) -> None:
+    annotated = tmp_path / "ae.json"
+    rows = [
+        {"instruction": f"Sew {n}?", "output_1": "a", "output_2": "b", "preference": 1, "annotator": "gpt-4"}
+        for n in range(9)
+    ]
+    del rows[0]["annotator"]
+    annotated.write_text(json.dumps([*rows, rows[1] | {"annotator": "me"}]), encoding="utf-8")
+    fake_run(tmp_path / "run", prompts, preferences__human=[str(annotated), str(human_file(tmp_path, 5))])
+    entry = Run.existing(tmp_path / "run").steps["preferences"]
+    assert entry["mix"]["annotators"] == {"gpt-4": 8, "me": 1} and entry["mix"]["by_model"] == 0
+    assert [one["used"] for one in entry["human"].values()] == [9, 5]
+    card = (tmp_path / "run/datasets/README.md").read_text(encoding="utf-8")
+    assert "14 labels count as given by people, of which 8 say that `gpt-4` ranked them, 1 that `me` did." in " ".join(
+        card.split()
+    )
+    assert "| `ae.json` | 10 | 9 | 9 | – |" in card and "| `human.jsonl` | 5 | 5 | 5 | – |" in card
+
+
 def test_human_pairs_that_lack_on_one_side_and_are_too_many_on_the_other_are_told_by_side(
     tmp_path: Path, prompts: Path
 ) -> None:

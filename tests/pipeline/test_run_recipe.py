@@ -21,6 +21,7 @@ from cai.constitution import load_constitution
 from cai.errors import CAIError, ConfigError, EngineError, InputError, RunError
 from cai.human_preferences import read_human_preferences
 from cai.pipeline import job
+from cai.pipeline.staleness import why_stale
 from cai.pipeline.status import run_status
 from cai.records import Draft, Judgement
 from cai.storage.run import Run, read_rows
@@ -144,6 +145,29 @@ def test_status_says_which_principle_was_edited_and_what_follows(tmp_path: Path,
     assert {"respond", "critique-1", "sample", "label", "preferences"}.isdisjoint(why)
 
 
+def test_status_names_all_causes_and_no_more_than_a_handful(tmp_path: Path, prompts: Path) -> None:
+    mine = constitution_file(tmp_path)
+    fake_run(tmp_path / "run", prompts, constitution=str(mine), label__examples=True, export__formats=["sft"])
+    example = {"prompt": "p", "comparison": "q", "response_a": "x", "response_b": "y", "better": "a"}
+    value = yaml.safe_load(mine.read_text()) | {"examples": {"comparison": [example]}}
+    mine.write_text(yaml.safe_dump(value, sort_keys=False))
+    for number in range(2):
+        edited(mine, "comparison", number, f"Which answer is the kinder one, by test {number}?")
+    ids = [one.id for one in load_constitution(str(mine)).principles]
+    why = {row["step"]: row["why"] for row in run_status(tmp_path / "run") if row["stale"]}
+    causes = why["label"].split("; ")
+    assert sorted(causes[-2:]) == [f"principle '{one}' was edited" for one in sorted(ids[:2])]
+    assert any(one.startswith("examples") for one in causes) and len(causes) == 3
+    assert why["preferences"] == "label is to be done again"
+
+
+def test_of_more_causes_than_a_handful_the_rest_is_counted() -> None:
+    run, settings = Run(Path("nowhere")), dict.fromkeys("abcdef", 1)
+    run.steps["x"] = {"inputs": {}, "settings": settings, "files": {}}
+    planned = {"reads": [], "settings": dict.fromkeys("abcdef", 2)}
+    assert why_stale(run, "x", planned, {}) == "a: 1 -> 2; b: 1 -> 2; c: 1 -> 2; d: 1 -> 2; and 2 more"
+
+
 def test_a_deleted_file_is_made_again_from_the_store_and_an_edited_one_is_an_error(
     tmp_path: Path, prompts: Path
 ) -> None:
@@ -254,6 +278,44 @@ def test_what_only_later_steps_need_is_noted_and_refuses_no_early_stop(
     assert note.startswith("the whole run would be refused: ") and message in note
     with pytest.raises(ConfigError, match=re.escape(message)):
         fake_run(tmp_path / "run", prompts, **{"audit__items": 4, **named})
+
+
+PRINCIPLES = """name: few
+principles:
+  - {id: a, critique: c, revision: r, comparison: which?, rubric: good?}
+  - {id: b, critique: c, revision: r, comparison: which one?, applies_to: {kinds: [red_team]}}
+  - {id: c, critique: c, revision: r, comparison: which is it?, applies_to: {kinds: [helpful]}}
+  - {id: d, critique: c, revision: r, only_for: revision}
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label.principles_per_pair": 17}, "label.principles_per_pair is 17, but no prompt is in the scope of more "
+         "than 2 principles with a comparison, so all are used"),
+        ({"rubric.principles_per_answer": 2}, "rubric.principles_per_answer is 2, but only 1 principle has a rubric, "
+         "so all are used"),
+        ({"label.principles_per_pair": 9, "constitution": "minimal"}, "label.principles_per_pair is 9, but only 3 "
+         "principles have a comparison, so all are used"),
+        ({"label.principles_per_pair": 2, "rubric.principles_per_answer": 1}, None),
+        ({"label.principles_per_pair": "all"}, None),
+    ],
+)  # fmt: skip
+def test_more_principles_than_there_are_is_noted_by_run_and_plan(
+    tmp_path: Path, prompts: Path, settings: dict[str, Any], said: str | None
+) -> None:
+    (tmp_path / "few.yaml").write_text(PRINCIPLES, encoding="utf-8")
+    settings = {"constitution": str(tmp_path / "few.yaml"), **settings}
+    named = {key.replace(".", "__"): value for key, value in settings.items()}
+    summary = fake_run(tmp_path / "run", prompts, until="respond", **named)
+    assert summary["notes"] == ([said] if said else [])
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    plan = invoke(
+        "plan", "--model", "fake", "--prompts", str(prompts), "--probe", "0", "--out", str(tmp_path / "new"),
+        "--until", "respond", "--set", "train=[]", "--set", "sample.policy=base", *words, "--json",
+    )  # fmt: skip
+    assert [note for note in json.loads(plan.stdout)["notes"] if "are used" in note] == ([said] if said else [])
 
 
 def test_files_of_people_that_an_early_stop_never_reads_need_not_be_there(tmp_path: Path, prompts: Path) -> None:

@@ -149,6 +149,10 @@ def test_peoples_labels_of_a_prompt_belong_together_in_any_order() -> None:
     mixed = [row for both in zip(one, other, strict=True) for row in both]
     assert [len(group.responses) for group in compared(mixed)] == [3, 3]
     assert ranked(mixed, nu=0.4) == ranked(one + other, nu=0.4)
+    by_model = [replace(row, source="ai") for row in mixed]
+    first = labels(2, {(0, 1): 0.8, (1, 2): 0.7})
+    found = list(compared([*first, *by_model], judged=len(first)))
+    assert [(group.source, len(group.responses)) for group in found] == [("ai", 3)] * 3
 
 
 def test_a_label_without_weight_connects_nothing() -> None:

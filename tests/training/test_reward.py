@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from cai.recipe import LoraSettings, RewardSettings
 from cai.records import Preference, Prompt, assistant, user
 from cai.training.backbone import load_backbone
 from cai.training.checks import check_ids, check_scores
-from cai.training.reward import RewardRun, train_reward
+from cai.training.reward import RewardRun, _not_learnt, train_reward
 from cai.training.rows import encode_groups
 from cai.training.templates import template_ids
 from cai.training.vocabulary import read_rows
@@ -292,6 +293,43 @@ def test_an_embedding_is_cut_down_only_where_that_changes_nothing(base, kind):
 def test_a_training_that_learned_nothing_says_so(base, tmp_path, lr, said):
     report = train(base, tmp_path, replace(SETTINGS, lr=lr), preferences(40))
     assert any("the loss hardly moved in" in note for note in report["notes"]) is said
+
+
+def test_a_loss_that_rose_is_told_as_such_and_so_is_a_model_that_was_a_reward_model(base, tmp_path):
+    first = train(base, tmp_path, SETTINGS, preferences(40))
+    assert not any("the loss" in note or "reward model already" in note for note in first["notes"])
+    (tmp_path / "rm").rename(tmp_path / "trained")
+    turned = [replace(one, p_a=1 - one.p_a) for one in preferences(40)]
+    report = train(tmp_path / "trained", tmp_path, replace(SETTINGS, lr=1e-9, epochs=1), turned)
+    [said] = [note for note in report["notes"] if "the loss" in note]
+    assert "which is worse than a coin (0.6931): " in said
+    assert said.endswith("; the model was a reward model already, and was trained on with the head that it came with")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "loss", "said"),
+    [
+        (
+            0.7604,
+            0.7829,
+            "pairs",
+            "the loss rose from 0.7604 to 0.7829 in 4 steps, which is worse than a coin (0.6931): ",
+        ),
+        (
+            0.5,
+            0.6,
+            "pairs",
+            "the loss rose from 0.5000 to 0.6000 in 4 steps: lower lr, or raise epochs if steps are few",
+        ),
+        (0.7, 0.9, "listwise", "the loss rose from 0.7000 to 0.9000 in 4 steps: lower lr"),
+        (0.69, 0.69, "pairs", "the loss hardly moved in 4 steps: unless all labels are near ½, raise epochs or lr"),
+        (0.69, 0.6, "pairs", None),
+    ],
+)
+def test_what_is_said_of_a_loss_that_did_not_fall(first, last, loss, said):
+    run = SimpleNamespace(total=4, settings=replace(SETTINGS, loss=loss))
+    lines = _not_learnt(run, SimpleNamespace(came_with_head=False), first, last)
+    assert [line.startswith(said) for line in lines] == ([True] if said else [])
 
 
 def test_weights_count(base, tmp_path):

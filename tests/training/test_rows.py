@@ -129,6 +129,21 @@ def test_a_long_answer_goes_before_the_question_does(chat):
     assert (counts.used, counts.truncated, counts.too_long) == (1, 1, 1)
 
 
+def test_what_was_cut_and_why_a_cut_did_not_help_is_told(chat):
+    rows = [preference(LONG + str(n), "Paris.", "No.") for n in range(2)]
+    rows += [preference("a?", LONG, "No."), preference("b?", "Paris.", "No.")]
+    _, counts = encode_groups(chat, rows, 40, "truncate_left")
+    assert counts.told(40, "truncate_left") == [
+        "1 row left out: too long for 40 tokens, for a cut would leave nothing of the last question (the prompt 'a?')",
+        "2 of the 3 rows to train on lost the left of the prompt, to fit 40 tokens",
+    ]
+    _, counts = encode_groups(chat, rows[2:], 40, "reject")
+    assert counts.told(40, "reject") == ["1 row left out: too long for 40 tokens (the prompt 'a?')"]
+    _, counts = encode_groups(chat, rows[:1], 40, "truncate_left")
+    assert counts.told(40, "truncate_left") == ["the one row to train on lost the left of the prompt, to fit 40 tokens"]
+    assert encode_groups(chat, rows[3:], 40, "reject")[1].told(40, "reject") == []
+
+
 def test_training_fails_where_most_rows_lose_text(chat):
     rows = [preference(LONG + str(n), "Paris.", "No.") for n in range(3)]
     rows += [preference(f"{n}?", "Paris.", "No.") for n in range(2)]
