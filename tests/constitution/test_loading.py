@@ -128,5 +128,8 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     written(tmp_path, BASE)
     monkeypatch.chdir(tmp_path)
     assert load_constitution("c.yaml").name == "t"
-    with pytest.raises(InputError, match=r"d\.yaml: there is no such file; did you mean 'c\.yaml'"):
+    with pytest.raises(InputError, match=r"d\.yaml: there is no such file$"):
         load_constitution("d.yaml")
+    (tmp_path / "mine.yaml").write_text("")
+    with pytest.raises(InputError, match=r"mien\.yaml: there is no such file; did you mean 'mine\.yaml'"):
+        load_constitution("mien.yaml")
