@@ -144,12 +144,18 @@ def top_logprobs(answer: Json, dialect: Dialect) -> dict[str, float]:
             pairs = [(one["token"], one["logprob"]) for one in (*first["top_logprobs"], first)]
         found: dict[str, float] = {}
         for text, value in pairs:
-            found[text] = max(float(value), found.get(text, -math.inf))
+            found[text] = max(_logprob(value), found.get(text, -math.inf))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise BrokenBodyError(f"no log-probabilities in it: {error!r}") from None
     if not found:
         raise BrokenBodyError("no log-probabilities in it")
     return found
+
+
+def _logprob(value: Any) -> float:
+    """The number that a server gave; not a number for one that no logarithm of a probability comes near."""
+    found = float(value)
+    return found if found < 1.0 else math.nan
 
 
 def _most(found: dict[str, float]) -> float:

@@ -360,6 +360,13 @@ def test_pauses():
     assert retry_after({"retry-after": "-4"}) == 0.0
 
 
+def test_what_is_no_log_probability_is_no_answer():
+    for said in (1000.0, math.inf, math.nan):
+        answer = {"choices": [{"logprobs": {"content": [{"token": "A", "logprob": said, "top_logprobs": []}]}}]}
+        found = choice_scores(answer, ChoiceRequest((user("which?"),), ("A", "B")), Dialect())
+        assert found == Failure("the server gave a log-probability that is not a number")
+
+
 @pytest.mark.parametrize(
     ("top", "logprobs", "mass"),
     [
